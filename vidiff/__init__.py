@@ -1,0 +1,19 @@
+"""vidiff: change one line of YAML, and learn whether it helped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vidiff.training.loading import load
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:  # PEP 562: `import vidiff` stays light
+    if name == "load":
+        from vidiff.training.loading import load
+
+        return load
+    raise AttributeError(f"module 'vidiff' has no attribute {name!r}")

@@ -1,0 +1,42 @@
+"""What an attention layer promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from vidiff.positions.base import Layout
+from vidiff.registry import kind
+
+
+@kind("attention", given=("width", "num_heads", "block", "num_blocks"))
+class Attention(nn.Module, ABC):
+    """One block's self-attention: decides which tokens see which.
+
+    A layout that changes from block to block (spatial, then temporal) reads its place from
+    ``block`` and ``num_blocks``. All use ``torch.nn.functional.scaled_dot_product_attention``.
+    """
+
+    @abstractmethod
+    def forward(self, tokens: Tensor, layout: Layout, mask: Tensor | None = None) -> Tensor:
+        """Mix tokens.
+
+        Args:
+            tokens: (b, k + n, d): k context tokens without a position (none, for most ways of
+                conditioning), then the video's tokens in the order of ``(f h w)``.
+            layout: the video tokens' grid and, where positions are rotary, their angles.
+            mask: (b, k + n), True where a token may be attended to, or None for all.
+
+        Returns:
+            (b, k + n, d).
+        """
+
+
+class MakeAttention(Protocol):
+    """An attention layer with everything set but its dimensions and its place."""
+
+    def __call__(
+        self, *, width: int, num_heads: int, block: int, num_blocks: int
+    ) -> Attention: ...

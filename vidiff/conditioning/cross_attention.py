@@ -1,0 +1,83 @@
+"""Cross-attention to time and text (DiT, Peebles & Xie 2023, section 3.2; Rombach et al. 2022)."""
+
+from __future__ import annotations
+
+from einops import rearrange
+from torch import Tensor, nn
+
+from vidiff.attention.attend import attend
+from vidiff.attention.base import Attention
+from vidiff.conditioning.base import Block, Condition, Conditioning
+from vidiff.conditioning.context import ContextTokens, PlainNorm
+from vidiff.positions.base import Layout
+from vidiff.registry import register
+from vidiff.types import TextFeatures
+
+
+@register("cross_attention")
+class CrossAttention(Conditioning):
+    """Each block has one more attention layer, from the video's tokens to time and text tokens.
+
+    Args:
+        width: width of a token.
+        num_heads: heads that share the width.
+        text_dim: width of the text features.
+    """
+
+    def __init__(self, *, width: int, num_heads: int, text_dim: int) -> None:
+        super().__init__()
+        self.width, self.num_heads = width, num_heads
+        self.context = ContextTokens(width, text_dim)
+
+    def prepare(self, time: Tensor, text: TextFeatures | None) -> Condition:
+        """See the base class."""
+        return self.context(time, text)
+
+    def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
+        """See the base class."""
+        return CrossAttentionBlock(self.width, self.num_heads, attention, mlp)
+
+    def make_last_norm(self) -> nn.Module:
+        """See the base class."""
+        return PlainNorm(self.width)
+
+
+class CrossAttentionBlock(Block):
+    """Self-attention, attention to the context, MLP."""
+
+    def __init__(self, width: int, num_heads: int, attention: Attention, mlp: nn.Module) -> None:
+        super().__init__()
+        self.attention, self.mlp = attention, mlp
+        self.attend_context = AttendContext(width, num_heads)
+        self.norm_attention = nn.LayerNorm(width, eps=1e-6)
+        self.norm_context = nn.LayerNorm(width, eps=1e-6)
+        self.norm_mlp = nn.LayerNorm(width, eps=1e-6)
+
+    def forward(self, tokens: Tensor, condition: Condition, layout: Layout) -> Tensor:
+        """See the base class."""
+        tokens = tokens + self.attention(self.norm_attention(tokens), layout)
+        tokens = tokens + self.attend_context(self.norm_context(tokens), condition)
+        return tokens + self.mlp(self.norm_mlp(tokens))
+
+
+class AttendContext(nn.Module):
+    """Multi-head attention with queries from the video and keys and values from the context."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q = nn.Linear(width, width)
+        self.kv = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor, condition: Condition) -> Tensor:
+        """Tokens (b, n, d) to the same shape."""
+        assert condition.tokens is not None
+        assert condition.mask is not None
+        q = rearrange(self.q(tokens), "b n (heads d) -> b heads n d", heads=self.num_heads)
+        k, v = rearrange(
+            self.kv(condition.tokens), "b l (two heads d) -> two b heads l d",
+            two=2, heads=self.num_heads,
+        )  # fmt: skip
+        mixed = attend(q, k, v, condition.mask)
+        return self.out(rearrange(mixed, "b heads n d -> b n (heads d)"))

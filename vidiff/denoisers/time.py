@@ -1,0 +1,36 @@
+"""Embedding of diffusion time."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class TimeEmbedding(nn.Module):
+    """Sines and cosines of time, then a two-layer MLP (DDPM, Ho et al. 2020; DiT's sizes).
+
+    Args:
+        width: width of the embedding.
+        num_frequencies: sines and as many cosines.
+        max_period: longest period over 2 pi, in the units of t.
+    """
+
+    def __init__(
+        self, width: int, num_frequencies: int = 128, max_period: float = 10_000.0
+    ) -> None:
+        super().__init__()
+        self.num_frequencies, self.max_period = num_frequencies, max_period
+        self.mlp = nn.Sequential(
+            nn.Linear(2 * num_frequencies, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        for layer in (self.mlp[0], self.mlp[2]):
+            nn.init.normal_(layer.weight, std=0.02)  # as in DiT
+
+    def forward(self, t: Tensor) -> Tensor:
+        """Times (b,) to (b, d)."""
+        exponent = torch.arange(self.num_frequencies, device=t.device) / self.num_frequencies
+        angle = t.float()[:, None] * torch.exp(-math.log(self.max_period) * exponent)
+        waves = torch.cat([angle.cos(), angle.sin()], dim=-1)
+        return self.mlp(waves.to(self.mlp[0].weight.dtype))

@@ -1,0 +1,33 @@
+"""No weight ("simple" loss; DDPM, Ho et al. 2020, eq. 14), or that of another prediction's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vidiff.diffusion.loss_weights.base import LossWeight
+from vidiff.diffusion.predictions import Prediction
+from vidiff.diffusion.schedules import Schedule
+from vidiff.registry import register
+
+
+@register("constant")
+class Constant(LossWeight):
+    """The squared error as it is, in the network's own prediction or in another one.
+
+    Args:
+        measured_on: the prediction whose squared error counts; the network's own, by default.
+            ``flow`` with a network that predicts ``sample`` is the loss of JiT (Li & He 2025).
+        largest: bound on the weight, which else grows without limit where the two predictions
+            differ most.
+    """
+
+    def __init__(self, measured_on: Prediction | None = None, largest: float = 25.0) -> None:
+        self.measured_on, self.largest = measured_on, largest
+
+    def __call__(self, schedule: Schedule, prediction: Prediction, t: Tensor) -> Tensor:
+        """See the base class."""
+        if self.measured_on is None:
+            return torch.ones_like(t)
+        ratio = self.measured_on.error_scale(schedule, t) / prediction.error_scale(schedule, t)
+        return ratio.square().clamp(max=self.largest)

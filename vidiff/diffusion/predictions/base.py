@@ -1,0 +1,65 @@
+"""What a prediction promises, and how any of them becomes a clean video and noise."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from vidiff.diffusion.schedules import Schedule
+from vidiff.registry import kind
+
+
+@dataclass
+class Denoised:
+    """Both ends of the path through ``x_t``, as estimated; each (b, c, f, h, w).
+
+    Attributes:
+        sample: the clean latents.
+        noise: the noise.
+    """
+
+    sample: Tensor
+    noise: Tensor
+
+
+@kind("prediction")
+class Prediction(ABC):
+    """What the network predicts: a mixture of the clean latents and the noise.
+
+    With ``y = p(t) x_0 + q(t) noise`` and ``x_t = alpha x_0 + sigma noise``, two equations give
+    both unknowns; a prediction is its two coefficients.
+    """
+
+    @abstractmethod
+    def coefficients(self, schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
+        """``p(t)`` and ``q(t)``, in the shape of t."""
+
+    def target(self, sample: Tensor, noise: Tensor, schedule: Schedule, t: Tensor) -> Tensor:
+        """What the network ought to say; all (b, c, f, h, w) but t, (b,)."""
+        p, q = (expand(c, sample) for c in self.coefficients(schedule, t))
+        return p * sample + q * noise
+
+    def denoised(self, output: Tensor, x_t: Tensor, schedule: Schedule, t: Tensor) -> Denoised:
+        """Solve the two equations for the clean latents and the noise."""
+        alpha, sigma = expand(schedule.alpha(t), x_t), expand(schedule.sigma(t), x_t)
+        p, q = (expand(c, x_t) for c in self.coefficients(schedule, t))
+        determinant = alpha * q - sigma * p
+        return Denoised(
+            sample=(q * x_t - sigma * output) / determinant,
+            noise=(alpha * output - p * x_t) / determinant,
+        )
+
+    def error_scale(self, schedule: Schedule, t: Tensor) -> Tensor:
+        """By how much an error of the clean latents grows in this prediction, x_t being fixed: (b,).
+
+        From ``noise = (x_t - alpha x_0) / sigma``: ``|dy / dx_0| = |p - q alpha / sigma|``.
+        """
+        p, q = self.coefficients(schedule, t)
+        return (p - q * schedule.alpha(t) / schedule.sigma(t)).abs()
+
+
+def expand(values: Tensor, like: Tensor) -> Tensor:
+    """(b,) to (b, 1, 1, 1, 1)."""
+    return values.view(-1, *([1] * (like.ndim - 1)))

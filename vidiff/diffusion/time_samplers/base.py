@@ -1,0 +1,46 @@
+"""What a time sampler promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from vidiff.registry import kind
+
+
+@kind("time_sampler")
+class TimeSampler(ABC):
+    """Which diffusion times are trained on.
+
+    Args:
+        shift: moves times towards noise (above 1) or towards clean video (below 1), see ``shifted``.
+        stratified: spread the times of a batch evenly over the distribution, instead of drawing
+            them independently: each keeps its distribution, and the batch's loss varies less
+            (Kingma et al. 2021, appendix I.1).
+
+    Raises:
+        ValueError: if ``shift`` is not positive.
+    """
+
+    def __init__(self, shift: float = 1.0, stratified: bool = True) -> None:
+        if shift <= 0:
+            raise ValueError(f"shift must be positive, got {shift}")
+        self.shift, self.stratified = shift, stratified
+
+    @abstractmethod
+    def quantile(self, u: Tensor) -> Tensor:
+        """The time below which a share ``u`` of all times lies, before the shift; in [0, 1]."""
+
+    def __call__(self, batch_size: int, device: torch.device) -> Tensor:
+        """Draw times: (b,), float32."""
+        u = torch.rand(batch_size, device=device)
+        if self.stratified:
+            u = (torch.arange(batch_size, device=device) + u) / batch_size
+        return shifted(self.quantile(u), self.shift)
+
+
+def shifted(t: Tensor, shift: float) -> Tensor:
+    """``shift t / (1 + (shift - 1) t)``, time for a larger frame (Esser et al. 2024, eq. 23)."""
+    return shift * t / (1 + (shift - 1) * t)

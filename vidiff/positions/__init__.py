@@ -1,0 +1,7 @@
+"""Where tokens stand (kind ``positions``)."""
+
+from vidiff.positions.base import Layout, MakePositions, Positions, Rotary, coordinates, rotate
+from vidiff.positions.rope import Rope
+from vidiff.positions.sincos import SinCos
+
+__all__ = ["Layout", "MakePositions", "Positions", "Rope", "Rotary", "SinCos", "coordinates", "rotate"]

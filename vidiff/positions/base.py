@@ -1,0 +1,64 @@
+"""What a position encoding promises."""
+
+from __future__ import annotations
+
+from abc import ABC
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from vidiff.registry import kind
+from vidiff.types import Grid
+
+Rotary = tuple[Tensor, Tensor]
+"""Cosines and sines, each (n, head_dim / 2)."""
+
+
+@dataclass
+class Layout:
+    """Where the video's tokens stand, for attention layers.
+
+    Attributes:
+        grid: number of tokens along frames, height and width, with product n.
+        rotary: angles for the n tokens' queries and keys, or None.
+    """
+
+    grid: Grid
+    rotary: Rotary | None = None
+
+
+@kind("positions", given=("width", "num_heads"))
+class Positions(nn.Module, ABC):
+    """Tells tokens where they stand: by a vector added to each, by turning queries and keys, or both.
+
+    Tokens are in the order of ``(f h w)``. Any grid is possible unless the class says otherwise.
+    """
+
+    def add(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Tokens (b, n, d) with positions added; as they are, by default."""
+        return tokens
+
+    def rotary(self, grid: Grid, device: torch.device) -> Rotary | None:
+        """Angles that turn queries and keys in every attention layer; none by default."""
+        return None
+
+
+class MakePositions(Protocol):
+    """Positions with everything set but the dimensions."""
+
+    def __call__(self, *, width: int, num_heads: int) -> Positions: ...
+
+
+def coordinates(grid: Grid, device: torch.device) -> Tensor:
+    """The place of each token along frames, height and width: (n, 3), float32."""
+    axes = [torch.arange(extent, dtype=torch.float32, device=device) for extent in grid]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
+
+
+def rotate(x: Tensor, rotary: Rotary) -> Tensor:
+    """Turn each pair of channels of (b, heads, n, head_dim) by its angle (RoFormer, eq. 34)."""
+    cos, sin = (table.to(x.dtype) for table in rotary)
+    even, odd = x[..., 0::2], x[..., 1::2]
+    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)

@@ -1,0 +1,175 @@
+"""Kinds and components: the one table that names every part of a model.
+
+A *kind* is an abstract base class, a *component* is a concrete subclass with a short name::
+
+    @kind("patchifier", given=("in_channels", "out_channels", "width"))
+    class Patchifier(nn.Module, ABC): ...
+
+    @register("tubelet")
+    class Tubelet(Patchifier): ...
+
+YAML, the command line, help, tests and reports all read this table, so a class that is registered
+is a class that can be swapped in by one line. This module imports nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+__all__ = ["Component", "Kind", "get_component", "get_kind", "kind", "list_components", "list_kinds"]
+__all__ += ["nearest", "register"]
+
+T = TypeVar("T", bound=type)
+
+
+@dataclass(frozen=True)
+class Component:
+    """One registered class."""
+
+    kind: str
+    name: str
+    cls: type
+
+    @property
+    def package(self) -> str:
+        """The top-level package (or the file of a local plugin) that the class comes from."""
+        return self.cls.__module__.partition(".")[0]
+
+    @property
+    def class_path(self) -> str:
+        """The dotted path that a saved config holds."""
+        return f"{self.cls.__module__}.{self.cls.__qualname__}"
+
+    @property
+    def summary(self) -> str:
+        """The first line of the class's docstring."""
+        doc = inspect.getdoc(self.cls) or ""
+        return doc.strip().partition("\n")[0]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A family of interchangeable components.
+
+    Attributes:
+        name: what the family is called in YAML and in help, in the singular.
+        base: the abstract class that says what the family promises.
+        given: keyword-only constructor arguments that the neighbouring parts decide, never the user.
+    """
+
+    name: str
+    base: type
+    given: tuple[str, ...] = ()
+    components: dict[str, Component] = field(default_factory=dict, compare=False)
+
+
+_KINDS: dict[str, Kind] = {}
+
+
+def kind(name: str, given: Iterable[str] = ()) -> Callable[[T], T]:
+    """Declare the decorated abstract base class to be the kind ``name``.
+
+    Raises:
+        ValueError: if the name is taken by another class.
+    """
+
+    def declare(base: T) -> T:
+        taken = _KINDS.get(name)
+        if taken is not None and _path(taken.base) != _path(base):
+            raise ValueError(f"kind {name!r} of {_path(base)} is taken by {_path(taken.base)}")
+        _KINDS[name] = Kind(name, base, tuple(given))
+        return base
+
+    return declare
+
+
+def register(name: str) -> Callable[[T], T]:
+    """Register the decorated class under ``name`` in the kind whose base class it extends.
+
+    Raises:
+        ValueError: if the class extends no kind or several, is abstract, does not accept the
+            arguments that its kind is given, or if the name is taken.
+    """
+
+    def add(cls: T) -> T:
+        found = _kind_of(cls)
+        where = f"{found.name} {name!r} ({_path(cls)})"
+        if missing := sorted(getattr(cls, "__abstractmethods__", ())):
+            raise ValueError(f"{where} is abstract: implement {', '.join(missing)}")
+        if refused := [given for given in found.given if not _accepts(cls, given)]:
+            raise ValueError(
+                f"{where} must accept the keyword arguments {', '.join(found.given)} "
+                f"that a {found.name} is given; it lacks {', '.join(refused)}"
+            )
+        taken = found.components.get(name)
+        if taken is not None and taken.class_path != _path(cls):
+            raise ValueError(
+                f"{where} clashes with {taken.class_path}, registered under that name; rename one"
+            )
+        found.components[name] = Component(found.name, name, cls)
+        return cls
+
+    return add
+
+
+def get_kind(name: str) -> Kind:
+    """Return the kind called ``name``; a ``ValueError`` names the nearest and all known ones."""
+    if name not in _KINDS:
+        raise ValueError(f"unknown kind {name!r}{nearest(name, _KINDS)}; known: {_names(_KINDS)}")
+    return _KINDS[name]
+
+
+def get_component(kind_name: str, name: str) -> Component:
+    """Return a component; a ``ValueError`` names the nearest and all known ones."""
+    components = get_kind(kind_name).components
+    if name not in components:
+        raise ValueError(
+            f"unknown {kind_name} {name!r}{nearest(name, components)}; known: {_names(components)}"
+        )
+    return components[name]
+
+
+def list_kinds() -> list[Kind]:
+    """Every kind, by name."""
+    return [_KINDS[name] for name in sorted(_KINDS)]
+
+
+def list_components(kind_name: str) -> list[str]:
+    """The names registered in one kind, sorted: what tests parametrise over."""
+    return sorted(get_kind(kind_name).components)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``", did you mean 'x'?"`` when something known is close to ``name``, else an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _names(known: Iterable[str]) -> str:
+    return ", ".join(sorted(known)) or "none"
+
+
+def _path(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _kind_of(cls: type) -> Kind:
+    kinds = [k for k in _KINDS.values() if issubclass(cls, k.base)]
+    if len(kinds) != 1:
+        extended = ", ".join(k.name for k in kinds) or "none"
+        raise ValueError(
+            f"{_path(cls)} must extend the base class of exactly one kind; it extends: {extended}. "
+            f"Kinds: {_names(_KINDS)}"
+        )
+    return kinds[0]
+
+
+def _accepts(cls: type, argument: str) -> bool:
+    parameters: dict[str, Any] = dict(inspect.signature(cls).parameters)
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    named = parameters.get(argument)
+    return takes_any or (named is not None and named.kind is not inspect.Parameter.POSITIONAL_ONLY)

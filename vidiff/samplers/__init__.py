@@ -1,0 +1,8 @@
+"""From noise to latents (kind ``sampler``), and how prompts are followed (kind ``guidance``)."""
+
+from vidiff.samplers.base import Denoise, Noise, Sampler
+from vidiff.samplers.ddim import DDIM
+from vidiff.samplers.euler import Euler
+from vidiff.samplers.guidance import ClassifierFree, Guidance
+
+__all__ = ["DDIM", "ClassifierFree", "Denoise", "Euler", "Guidance", "Noise", "Sampler"]

@@ -1,0 +1,100 @@
+"""A text encoder learned from scratch with the model: hashed words and a small transformer."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vidiff.registry import register
+from vidiff.text.base import TextEncoder
+from vidiff.types import TextFeatures
+
+
+@register("words")
+class Words(TextEncoder):
+    """Words to vectors through a hash (Weinberger et al. 2009), mixed by a small transformer.
+
+    No vocabulary has to be made or shipped: a word's row is its checksum modulo ``num_rows``. A
+    token that starts every prompt gives the pooled vector, and is all that an empty prompt has.
+    Rows that training has met are remembered, so that an unknown word can be reported.
+
+    Args:
+        text_dim: width of the features.
+        depth: transformer layers; 0 leaves the words unmixed.
+        num_heads: attention heads of each layer.
+        num_rows: rows of the word table; two words share one with probability 1 / num_rows.
+        max_words: words of a prompt beyond these are ignored.
+
+    Raises:
+        ValueError: if the width does not divide among the heads, or a count is below its least.
+    """
+
+    def __init__(
+        self,
+        text_dim: int = 128,
+        depth: int = 2,
+        num_heads: int = 4,
+        num_rows: int = 8192,
+        max_words: int = 64,
+    ) -> None:
+        super().__init__()
+        if text_dim % num_heads:
+            raise ValueError(f"text_dim {text_dim} does not divide among num_heads {num_heads}")
+        if depth < 0 or num_rows < 1 or max_words < 1:
+            raise ValueError(
+                "words needs depth >= 0, num_rows >= 1 and max_words >= 1, got "
+                f"depth={depth}, num_rows={num_rows}, max_words={max_words}"
+            )
+        self.text_dim, self.num_rows, self.max_words = text_dim, num_rows, max_words
+        self.words = nn.Embedding(num_rows, text_dim)
+        self.start = nn.Parameter(torch.randn(text_dim) * 0.02)
+        self.places = nn.Parameter(torch.randn(max_words + 1, text_dim) * 0.02)
+        nn.init.normal_(self.words.weight, std=0.02)
+        layer = nn.TransformerEncoderLayer(
+            text_dim, num_heads, 4 * text_dim, dropout=0.0, activation="gelu",
+            batch_first=True, norm_first=True,
+        )  # fmt: skip
+        self.mixer = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
+        self.norm = nn.LayerNorm(text_dim)
+        self.register_buffer("met", torch.zeros(num_rows, dtype=torch.bool))
+
+    def forward(self, prompts: Sequence[str]) -> TextFeatures:
+        """See the base class."""
+        rows, mask = self.tokenize(prompts)
+        rows, mask = rows.to(self.start.device), mask.to(self.start.device)
+        if self.training:
+            self.met[rows] = True
+        tokens = torch.cat([self.start.expand(len(prompts), 1, -1), self.words(rows)], dim=1)
+        mask = nn.functional.pad(mask, (1, 0), value=True)
+        tokens = tokens + self.places[: tokens.shape[1]]
+        tokens = self.norm(self.mixer(tokens, src_key_padding_mask=~mask))
+        return TextFeatures(pooled=tokens[:, 0], tokens=tokens, mask=mask)
+
+    def tokenize(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Rows of the words and which are real: both (b, l), l the longest prompt's words."""
+        split = [split_words(prompt)[: self.max_words] for prompt in prompts]
+        longest = max(map(len, split), default=0)
+        rows = torch.zeros(len(split), longest, dtype=torch.long)
+        mask = torch.zeros(len(split), longest, dtype=torch.bool)
+        for i, words in enumerate(split):
+            rows[i, : len(words)] = torch.tensor([self.row(word) for word in words]).long()
+            mask[i, : len(words)] = True
+        return rows, mask
+
+    def row(self, word: str) -> int:
+        """The row of one word: the same on every machine."""
+        return zlib.crc32(word.encode()) % self.num_rows
+
+    def unknown_words(self, prompts: Sequence[str]) -> list[str]:
+        """Words whose row no training prompt has met, sorted."""
+        words = {word for prompt in prompts for word in split_words(prompt)}
+        return sorted(word for word in words if not self.met[self.row(word)])
+
+
+def split_words(prompt: str) -> list[str]:
+    """Lower-case words and single punctuation marks."""
+    return re.findall(r"\w+|[^\w\s]", prompt.lower())

@@ -1,0 +1,79 @@
+"""Axes and the tensors that travel together.
+
+The legend for every shape annotation and einops string in vidiff:
+
+====  ==========================================
+``b``  batch
+``c``  channels
+``f``  frames (of pixels, or of latents)
+``h``  height
+``w``  width
+``n``  tokens of video
+``l``  tokens of text
+``d``  width of the model
+====  ==========================================
+
+``t`` is only ever diffusion time: 0 is clean video, 1 is pure noise.
+Pixels are ``b c f h w`` in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+Grid = tuple[int, int, int]
+"""Number of tokens along frames, height and width."""
+
+
+@dataclass
+class VideoSample:
+    """One clip of a dataset.
+
+    Attributes:
+        pixels: (c, f, h, w) in [-1, 1], float32.
+        caption: what the clip shows; may be empty.
+        id: stable and unique within the dataset, for reports and for removing duplicates.
+    """
+
+    pixels: Tensor
+    caption: str
+    id: str
+
+
+@dataclass
+class VideoBatch:
+    """Clips of one size, stacked.
+
+    Attributes:
+        pixels: (b, c, f, h, w) in [-1, 1], float32.
+        captions: b strings.
+        ids: b strings.
+    """
+
+    pixels: Tensor
+    captions: list[str]
+    ids: list[str]
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def pin_memory(self) -> VideoBatch:
+        """Called by ``DataLoader(pin_memory=True)``."""
+        return VideoBatch(self.pixels.pin_memory(), self.captions, self.ids)
+
+
+@dataclass
+class TextFeatures:
+    """What a text encoder says of ``b`` prompts.
+
+    Attributes:
+        pooled: (b, text_dim), one vector for the whole prompt.
+        tokens: (b, l, text_dim).
+        mask: (b, l), True where a token is real; at least one per row.
+    """
+
+    pooled: Tensor
+    tokens: Tensor
+    mask: Tensor

@@ -20,7 +20,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-__all__ = ["Component", "Kind", "get_component", "get_kind", "kind", "list_components", "list_kinds"]
+__all__ = [
+    "Component",
+    "Kind",
+    "get_component",
+    "get_kind",
+    "kind",
+    "list_components",
+    "list_kinds",
+]
 __all__ += ["nearest", "register"]
 
 T = TypeVar("T", bound=type)
@@ -58,7 +66,7 @@ class Kind:
     Attributes:
         name: what the family is called in YAML and in help, in the singular.
         base: the abstract class that says what the family promises.
-        given: keyword-only constructor arguments that the neighbouring parts decide, never the user.
+        given: keyword-only constructor arguments that neighbouring parts decide, never the user.
     """
 
     name: str

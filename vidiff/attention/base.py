@@ -37,6 +37,4 @@ class Attention(nn.Module, ABC):
 class MakeAttention(Protocol):
     """An attention layer with everything set but its dimensions and its place."""
 
-    def __call__(
-        self, *, width: int, num_heads: int, block: int, num_blocks: int
-    ) -> Attention: ...
+    def __call__(self, *, width: int, num_heads: int, block: int, num_blocks: int) -> Attention: ...

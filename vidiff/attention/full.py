@@ -41,9 +41,11 @@ class Full(Attention):
         self.out = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, layout: Layout, mask: Tensor | None = None) -> Tensor:
-        """See the base class."""
         q, k, v = rearrange(
-            self.qkv(tokens), "b n (three heads d) -> three b heads n d", three=3, heads=self.num_heads
+            self.qkv(tokens),
+            "b n (three heads d) -> three b heads n d",
+            three=3,
+            heads=self.num_heads,
         )
         q, k = self.norm_q(q), self.norm_k(k)
         if layout.rotary is not None:

@@ -29,15 +29,12 @@ class AdaLNZero(Conditioning):
         self.text = nn.Linear(text_dim, width)
 
     def prepare(self, time: Tensor, text: TextFeatures | None) -> Condition:
-        """See the base class."""
         return Condition(time if text is None else time + self.text(text.pooled))
 
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
-        """See the base class."""
         return AdaLNZeroBlock(self.width, attention, mlp)
 
     def make_last_norm(self) -> nn.Module:
-        """See the base class."""
         return AdaptiveNorm(self.width)
 
 
@@ -52,7 +49,6 @@ class AdaLNZeroBlock(Block):
         self.modulation = ZeroLinear(width, 6 * width)
 
     def forward(self, tokens: Tensor, condition: Condition, layout: Layout) -> Tensor:
-        """See the base class."""
         signal = self.modulation(nn.functional.silu(condition.vector)).unsqueeze(1)
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = signal.chunk(6, dim=-1)
         mixed = self.attention(modulate(self.norm_attention(tokens), shift_a, scale_a), layout)
@@ -61,7 +57,7 @@ class AdaLNZeroBlock(Block):
 
 
 class AdaptiveNorm(nn.Module):
-    """LayerNorm whose scale and shift come from the condition's vector, starting at one and zero."""
+    """LayerNorm with scale and shift from the condition's vector, starting at one and zero."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from vidiff.positions.base import Layout
 from vidiff.registry import kind
 from vidiff.types import TextFeatures
 
+
 @dataclass
 class Condition:
     """Time and text, made ready once per forward pass.

@@ -30,15 +30,12 @@ class CrossAttention(Conditioning):
         self.context = ContextTokens(width, text_dim)
 
     def prepare(self, time: Tensor, text: TextFeatures | None) -> Condition:
-        """See the base class."""
         return self.context(time, text)
 
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
-        """See the base class."""
         return CrossAttentionBlock(self.width, self.num_heads, attention, mlp)
 
     def make_last_norm(self) -> nn.Module:
-        """See the base class."""
         return PlainNorm(self.width)
 
 
@@ -54,7 +51,6 @@ class CrossAttentionBlock(Block):
         self.norm_mlp = nn.LayerNorm(width, eps=1e-6)
 
     def forward(self, tokens: Tensor, condition: Condition, layout: Layout) -> Tensor:
-        """See the base class."""
         tokens = tokens + self.attention(self.norm_attention(tokens), layout)
         tokens = tokens + self.attend_context(self.norm_context(tokens), condition)
         return tokens + self.mlp(self.norm_mlp(tokens))

@@ -29,24 +29,19 @@ class InContext(Conditioning):
         self.context = ContextTokens(width, text_dim)
 
     def prepare(self, time: Tensor, text: TextFeatures | None) -> Condition:
-        """See the base class."""
         return self.context(time, text)
 
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
-        """See the base class."""
         return InContextBlock(self.width, attention, mlp)
 
     def make_last_norm(self) -> nn.Module:
-        """See the base class."""
         return PlainNorm(self.width)
 
     def enter(self, tokens: Tensor, condition: Condition) -> Tensor:
-        """See the base class."""
         assert condition.tokens is not None
         return torch.cat([condition.tokens, tokens], dim=1)
 
     def leave(self, tokens: Tensor, condition: Condition) -> Tensor:
-        """See the base class."""
         assert condition.tokens is not None
         return tokens[:, condition.tokens.shape[1] :]
 
@@ -61,7 +56,6 @@ class InContextBlock(Block):
         self.norm_mlp = nn.LayerNorm(width, eps=1e-6)
 
     def forward(self, tokens: Tensor, condition: Condition, layout: Layout) -> Tensor:
-        """See the base class."""
         assert condition.mask is not None
         num_video = tokens.shape[1] - condition.mask.shape[1]
         mask = nn.functional.pad(condition.mask, (0, num_video), value=True)

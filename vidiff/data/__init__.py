@@ -1,0 +1,6 @@
+"""Captioned clips (kind ``dataset``)."""
+
+from vidiff.data.base import MakeDataset, Split, VideoDataset, collate
+from vidiff.data.moving_shapes import MovingShapes
+
+__all__ = ["MakeDataset", "MovingShapes", "Split", "VideoDataset", "collate"]

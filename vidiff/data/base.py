@@ -55,7 +55,9 @@ def collate(samples: Sequence[VideoSample]) -> VideoBatch:
     """
     shapes = {tuple(sample.pixels.shape) for sample in samples}
     if len(shapes) != 1:
-        raise ValueError(f"clips of one batch must have one shape (c, f, h, w), got {sorted(shapes)}")
+        raise ValueError(
+            f"clips of one batch must have one shape (c, f, h, w), got {sorted(shapes)}"
+        )
     return VideoBatch(
         pixels=torch.stack([sample.pixels for sample in samples]),
         captions=[sample.caption for sample in samples],

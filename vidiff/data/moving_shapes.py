@@ -57,7 +57,11 @@ class MovingShapes(VideoDataset):
         held_out: int = 24,
         seed: int = 0,
     ) -> None:
-        for name, (low, high) in {"radius": radius, "speed": speed, "background": background}.items():
+        for name, (low, high) in {
+            "radius": radius,
+            "speed": speed,
+            "background": background,
+        }.items():
             if not 0 <= low <= high:
                 raise ValueError(f"{name} must be 0 <= smallest <= largest, got {[low, high]}")
         if background[1] > 1:

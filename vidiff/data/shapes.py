@@ -62,8 +62,8 @@ def parse_caption(caption: str) -> Combination:
     combination = _BY_CAPTION.get(" ".join(caption.lower().split()).rstrip("."))
     if combination is None:
         raise ValueError(
-            f"{caption!r} is not a MovingShapes caption: 'a COLOUR SHAPE MOTION' with a colour of "
-            f"{', '.join(COLOURS)}; a shape of {', '.join(SHAPES)}; a motion of {', '.join(MOTIONS)}"
+            f"{caption!r} is not 'a COLOUR SHAPE MOTION' of MovingShapes: colours are "
+            f"{', '.join(COLOURS)}; shapes {', '.join(SHAPES)}; motions {', '.join(MOTIONS)}"
         )
     return combination
 
@@ -128,7 +128,7 @@ def coverage(scenes: Scenes, num_frames: int, height: int, width: int) -> Tensor
     return (0.5 - distance).clamp(0, 1)
 
 
-# Signed distances in pixels (negative inside) at (x right, y down) from the centre; r is the radius.
+# Signed distances in pixels (negative inside) at (x right, y down) from the centre; r: radius.
 
 
 def _circle(x: Tensor, y: Tensor, r: Tensor) -> Tensor:

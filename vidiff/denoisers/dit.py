@@ -60,7 +60,9 @@ class DiT(Denoiser):
             raise ValueError(f"depth must be at least 1, got {depth}")
         if num_heads < 1 or width % num_heads:
             raise ValueError(f"width {width} does not divide among num_heads {num_heads}")
-        self.patchifier = patchifier(in_channels=in_channels, out_channels=out_channels, width=width)
+        self.patchifier = patchifier(
+            in_channels=in_channels, out_channels=out_channels, width=width
+        )
         self.positions = positions(width=width, num_heads=num_heads)
         self.time = TimeEmbedding(width)
         self.conditioning = conditioning(width=width, num_heads=num_heads, text_dim=text_dim)
@@ -79,14 +81,13 @@ class DiT(Denoiser):
         self._initialise_blocks()
 
     def _initialise_blocks(self) -> None:
-        """Xavier for every linear map of the blocks, as in DiT; those that start at zero stay so."""
+        """Xavier for the blocks' linear maps, as in DiT; those that start at zero stay so."""
         for module in self.blocks.modules():
             if isinstance(module, nn.Linear) and not isinstance(module, ZeroLinear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
 
     def forward(self, latents: Tensor, t: Tensor, text: TextFeatures | None = None) -> Tensor:
-        """See the base class."""
         _, _, f, h, w = latents.shape
         grid = self.patchifier.grid(f, h, w)
         layout = Layout(grid, self.positions.rotary(grid, latents.device))

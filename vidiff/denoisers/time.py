@@ -22,10 +22,8 @@ class TimeEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         self.num_frequencies, self.max_period = num_frequencies, max_period
-        self.mlp = nn.Sequential(
-            nn.Linear(2 * num_frequencies, width), nn.SiLU(), nn.Linear(width, width)
-        )
-        for layer in (self.mlp[0], self.mlp[2]):
+        self.first, self.last = nn.Linear(2 * num_frequencies, width), nn.Linear(width, width)
+        for layer in (self.first, self.last):
             nn.init.normal_(layer.weight, std=0.02)  # as in DiT
 
     def forward(self, t: Tensor) -> Tensor:
@@ -33,4 +31,4 @@ class TimeEmbedding(nn.Module):
         exponent = torch.arange(self.num_frequencies, device=t.device) / self.num_frequencies
         angle = t.float()[:, None] * torch.exp(-math.log(self.max_period) * exponent)
         waves = torch.cat([angle.cos(), angle.sin()], dim=-1)
-        return self.mlp(waves.to(self.mlp[0].weight.dtype))
+        return self.last(nn.functional.silu(self.first(waves.to(self.first.weight.dtype))))

@@ -36,7 +36,9 @@ class Tubelet(Patchifier):
     ) -> None:
         super().__init__()
         if min(patch_size) < 1:
-            raise ValueError(f"patch_size must be at least 1 along each axis, got {list(patch_size)}")
+            raise ValueError(
+                f"patch_size must be at least 1 along each axis, got {list(patch_size)}"
+            )
         self.patch_size = patch_size
         volume = patch_size[0] * patch_size[1] * patch_size[2]
         self.to_tokens = nn.Linear(in_channels * volume, width)
@@ -47,7 +49,6 @@ class Tubelet(Patchifier):
         nn.init.zeros_(self.to_latents.bias)
 
     def grid(self, frames: int, height: int, width: int) -> Grid:
-        """See the base class."""
         counts = []
         for axis, size, patch in zip(
             ("frames", "height", "width"), (frames, height, width), self.patch_size, strict=True
@@ -62,7 +63,6 @@ class Tubelet(Patchifier):
         return counts[0], counts[1], counts[2]
 
     def embed(self, latents: Tensor) -> Tensor:
-        """See the base class."""
         pf, ph, pw = self.patch_size
         self.grid(*latents.shape[2:])
         patches = rearrange(
@@ -71,7 +71,6 @@ class Tubelet(Patchifier):
         return self.to_tokens(patches)
 
     def unembed(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """See the base class."""
         (f, h, w), (pf, ph, pw) = grid, self.patch_size
         return rearrange(
             self.to_latents(tokens),

@@ -4,4 +4,13 @@ from vidiff.positions.base import Layout, MakePositions, Positions, Rotary, coor
 from vidiff.positions.rope import Rope
 from vidiff.positions.sincos import SinCos
 
-__all__ = ["Layout", "MakePositions", "Positions", "Rope", "Rotary", "SinCos", "coordinates", "rotate"]
+__all__ = [
+    "Layout",
+    "MakePositions",
+    "Positions",
+    "Rope",
+    "Rotary",
+    "SinCos",
+    "coordinates",
+    "rotate",
+]

@@ -31,7 +31,7 @@ class Layout:
 
 @kind("positions", given=("width", "num_heads"))
 class Positions(nn.Module, ABC):
-    """Tells tokens where they stand: by a vector added to each, by turning queries and keys, or both.
+    """Tells tokens where they stand: a vector added to each, turned queries and keys, or both.
 
     Tokens are in the order of ``(f h w)``. Any grid is possible unless the class says otherwise.
     """

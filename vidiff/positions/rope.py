@@ -1,4 +1,4 @@
-"""Rotary positions over three axes (RoFormer, Su et al. 2021; per axis as in video transformers)."""
+"""Rotary positions over three axes (RoFormer, Su et al. 2021), each with a share of a head."""
 
 from __future__ import annotations
 
@@ -45,7 +45,6 @@ class Rope(Positions):
         self.max_period = max_period
 
     def rotary(self, grid: Grid, device: torch.device) -> Rotary:
-        """See the base class."""
         angles: list[Tensor] = []
         for place, pairs in zip(coordinates(grid, device).unbind(-1), self.pairs, strict=True):
             exponent = torch.arange(pairs, device=device) / max(pairs, 1)

@@ -42,7 +42,6 @@ class SinCos(Positions):
         self.pairs = [int(width / 2 * share / sum(shares)) for share in shares]
 
     def add(self, tokens: Tensor, grid: Grid) -> Tensor:
-        """See the base class."""
         return tokens + self.table(grid, tokens.device).to(tokens.dtype)
 
     def table(self, grid: Grid, device: torch.device) -> Tensor:

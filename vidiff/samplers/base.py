@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -44,7 +46,9 @@ class Sampler(ABC):
         return shifted(torch.linspace(1, 0, self.num_steps + 1, device=device), self.shift)
 
     @torch.no_grad()
-    def __call__(self, denoise: Denoise, latents: Tensor, schedule: Schedule, noise: Noise) -> Tensor:
+    def __call__(
+        self, denoise: Denoise, latents: Tensor, schedule: Schedule, noise: Noise
+    ) -> Tensor:
         """Turn noise into clean latents.
 
         Args:
@@ -57,7 +61,7 @@ class Sampler(ABC):
             (b, c, f, h, w).
         """
         times = self.times(latents.device)
-        for t, t_next in zip(times[:-1], times[1:], strict=True):
+        for t, t_next in itertools.pairwise(times):
             denoised = denoise(latents, t.expand(len(latents)))
             latents = self.step(denoised, latents, t, t_next, schedule, noise)
         return latents
@@ -73,3 +77,9 @@ class Sampler(ABC):
         noise: Noise,
     ) -> Tensor:
         """From x_t to x_t_next; times are scalars."""
+
+
+class MakeSampler(Protocol):
+    """A sampler with everything set."""
+
+    def __call__(self) -> Sampler: ...

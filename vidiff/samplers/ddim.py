@@ -38,7 +38,6 @@ class DDIM(Sampler):
         schedule: Schedule,
         noise: Noise,
     ) -> Tensor:
-        """See the base class."""
         sigma_next = schedule.sigma(t_next)
         known = schedule.alpha(t_next) * denoised.sample
         if self.eta == 0:

@@ -28,7 +28,6 @@ class Euler(Sampler):
         schedule: Schedule,
         noise: Noise,
     ) -> Tensor:
-        """See the base class."""
         slope_sample, slope_noise = schedule.alpha_derivative(t), schedule.sigma_derivative(t)
         velocity = slope_sample * denoised.sample + slope_noise * denoised.noise
         return latents + (t_next - t) * velocity

@@ -33,6 +33,8 @@ class Words(TextEncoder):
         ValueError: if the width does not divide among the heads, or a count is below its least.
     """
 
+    met: Tensor
+
     def __init__(
         self,
         text_dim: int = 128,
@@ -63,7 +65,6 @@ class Words(TextEncoder):
         self.register_buffer("met", torch.zeros(num_rows, dtype=torch.bool))
 
     def forward(self, prompts: Sequence[str]) -> TextFeatures:
-        """See the base class."""
         rows, mask = self.tokenize(prompts)
         rows, mask = rows.to(self.start.device), mask.to(self.start.device)
         if self.training:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Protocol
 
 from torch import Tensor
 
@@ -18,3 +19,9 @@ class LossWeight(ABC):
     @abstractmethod
     def __call__(self, schedule: Schedule, prediction: Prediction, t: Tensor) -> Tensor:
         """Weights (b,) on the squared error of what the network predicts."""
+
+
+class MakeLossWeight(Protocol):
+    """A loss weight with everything set."""
+
+    def __call__(self) -> LossWeight: ...

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vidiff.diffusion.loss_weights.base import LossWeight
-from vidiff.diffusion.predictions import Prediction
+from vidiff.diffusion.predictions import MakePrediction, Prediction
 from vidiff.diffusion.schedules import Schedule
 from vidiff.registry import register
 
@@ -22,11 +22,11 @@ class Constant(LossWeight):
             differ most.
     """
 
-    def __init__(self, measured_on: Prediction | None = None, largest: float = 25.0) -> None:
-        self.measured_on, self.largest = measured_on, largest
+    def __init__(self, measured_on: MakePrediction | None = None, largest: float = 25.0) -> None:
+        self.measured_on = measured_on() if measured_on else None
+        self.largest = largest
 
     def __call__(self, schedule: Schedule, prediction: Prediction, t: Tensor) -> Tensor:
-        """See the base class."""
         if self.measured_on is None:
             return torch.ones_like(t)
         ratio = self.measured_on.error_scale(schedule, t) / prediction.error_scale(schedule, t)

@@ -27,6 +27,5 @@ class MinSNR(LossWeight):
         self.gamma = gamma
 
     def __call__(self, schedule: Schedule, prediction: Prediction, t: Tensor) -> Tensor:
-        """See the base class."""
         weight = schedule.snr(t).clamp(max=self.gamma)
         return weight / prediction.error_scale(schedule, t).square()

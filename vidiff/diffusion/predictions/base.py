@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
@@ -52,12 +53,18 @@ class Prediction(ABC):
         )
 
     def error_scale(self, schedule: Schedule, t: Tensor) -> Tensor:
-        """By how much an error of the clean latents grows in this prediction, x_t being fixed: (b,).
+        """How an error of the clean latents grows in this prediction, x_t being fixed: (b,).
 
         From ``noise = (x_t - alpha x_0) / sigma``: ``|dy / dx_0| = |p - q alpha / sigma|``.
         """
         p, q = self.coefficients(schedule, t)
         return (p - q * schedule.alpha(t) / schedule.sigma(t)).abs()
+
+
+class MakePrediction(Protocol):
+    """A prediction with everything set."""
+
+    def __call__(self) -> Prediction: ...
 
 
 def expand(values: Tensor, like: Tensor) -> Tensor:

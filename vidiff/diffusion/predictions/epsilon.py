@@ -15,9 +15,7 @@ class Epsilon(Prediction):
     """The noise."""
 
     def coefficients(self, schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
-        """See the base class."""
         return torch.zeros_like(t), torch.ones_like(t)
 
     def target(self, sample: Tensor, noise: Tensor, schedule: Schedule, t: Tensor) -> Tensor:
-        """See the base class."""
         return noise

@@ -14,5 +14,4 @@ class Flow(Prediction):
     """``d x_t / d t = alpha' x_0 + sigma' noise``; noise - x_0 on the straight path."""
 
     def coefficients(self, schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
-        """See the base class."""
         return schedule.alpha_derivative(t), schedule.sigma_derivative(t)

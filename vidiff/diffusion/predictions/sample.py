@@ -15,9 +15,7 @@ class Sample(Prediction):
     """The clean latents."""
 
     def coefficients(self, schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
-        """See the base class."""
         return torch.ones_like(t), torch.zeros_like(t)
 
     def target(self, sample: Tensor, noise: Tensor, schedule: Schedule, t: Tensor) -> Tensor:
-        """See the base class."""
         return sample

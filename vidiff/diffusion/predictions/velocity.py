@@ -14,5 +14,4 @@ class Velocity(Prediction):
     """``alpha noise - sigma x_0``."""
 
     def coefficients(self, schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
-        """See the base class."""
         return -schedule.sigma(t), schedule.alpha(t)

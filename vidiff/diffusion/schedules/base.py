@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Protocol
 
 from torch import Tensor
 
@@ -39,3 +40,9 @@ class Schedule(ABC):
     def network_time(self, t: Tensor) -> Tensor:
         """The number that the denoiser's time embedding gets: thousandths, by default."""
         return 1000 * t
+
+
+class MakeSchedule(Protocol):
+    """A schedule with everything set."""
+
+    def __call__(self) -> Schedule: ...

@@ -15,17 +15,13 @@ class Cosine(Schedule):
     """``x_t = cos(pi t / 2) x_0 + sin(pi t / 2) noise``: variance-preserving."""
 
     def alpha(self, t: Tensor) -> Tensor:
-        """See the base class."""
         return (math.pi / 2 * t).cos()
 
     def sigma(self, t: Tensor) -> Tensor:
-        """See the base class."""
         return (math.pi / 2 * t).sin()
 
     def alpha_derivative(self, t: Tensor) -> Tensor:
-        """See the base class."""
         return -math.pi / 2 * self.sigma(t)
 
     def sigma_derivative(self, t: Tensor) -> Tensor:
-        """See the base class."""
         return math.pi / 2 * self.alpha(t)

@@ -40,24 +40,19 @@ class LinearBeta(Schedule):
         self.log_alphas = torch.cat([torch.zeros(1, dtype=torch.float64), log_alpha])
 
     def alpha(self, t: Tensor) -> Tensor:
-        """See the base class."""
         return self._log_alpha(t).exp().to(t.dtype)
 
     def sigma(self, t: Tensor) -> Tensor:
-        """See the base class."""
         return (-torch.expm1(2 * self._log_alpha(t))).sqrt().to(t.dtype)
 
     def alpha_derivative(self, t: Tensor) -> Tensor:
-        """See the base class."""
         return self.alpha(t) * self._slope(t)
 
     def sigma_derivative(self, t: Tensor) -> Tensor:
-        """See the base class."""
         # alpha^2 + sigma^2 = 1, so sigma sigma' = -alpha alpha'
         return -self.alpha(t).square() * self._slope(t) / self.sigma(t)
 
     def network_time(self, t: Tensor) -> Tensor:
-        """See the base class."""
         return self.num_steps * t - 1
 
     def _log_alpha(self, t: Tensor) -> Tensor:

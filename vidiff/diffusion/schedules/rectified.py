@@ -14,17 +14,13 @@ class Rectified(Schedule):
     """``x_t = (1 - t) x_0 + t noise``."""
 
     def alpha(self, t: Tensor) -> Tensor:
-        """See the base class."""
         return 1 - t
 
     def sigma(self, t: Tensor) -> Tensor:
-        """See the base class."""
         return t
 
     def alpha_derivative(self, t: Tensor) -> Tensor:
-        """See the base class."""
         return -torch.ones_like(t)
 
     def sigma_derivative(self, t: Tensor) -> Tensor:
-        """See the base class."""
         return torch.ones_like(t)

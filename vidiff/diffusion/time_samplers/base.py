@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ class TimeSampler(ABC):
     """Which diffusion times are trained on.
 
     Args:
-        shift: moves times towards noise (above 1) or towards clean video (below 1), see ``shifted``.
+        shift: moves times towards noise (above 1) or clean video (below 1), see ``shifted``.
         stratified: spread the times of a batch evenly over the distribution, instead of drawing
             them independently: each keeps its distribution, and the batch's loss varies less
             (Kingma et al. 2021, appendix I.1).
@@ -39,6 +40,12 @@ class TimeSampler(ABC):
         if self.stratified:
             u = (torch.arange(batch_size, device=device) + u) / batch_size
         return shifted(self.quantile(u), self.shift)
+
+
+class MakeTimeSampler(Protocol):
+    """A time sampler with everything set."""
+
+    def __call__(self) -> TimeSampler: ...
 
 
 def shifted(t: Tensor, shift: float) -> Tensor:

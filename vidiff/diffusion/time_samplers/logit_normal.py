@@ -32,5 +32,4 @@ class LogitNormal(TimeSampler):
         self.mean, self.std = mean, std
 
     def quantile(self, u: Tensor) -> Tensor:
-        """See the base class."""
         return torch.sigmoid(self.mean + self.std * torch.special.ndtri(u))

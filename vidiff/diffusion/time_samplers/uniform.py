@@ -18,5 +18,4 @@ class Uniform(TimeSampler):
     """
 
     def quantile(self, u: Tensor) -> Tensor:
-        """See the base class."""
         return u

@@ -28,7 +28,9 @@ class ClassifierFree(Guidance):
             raise ValueError(f"interval must be ordered and within [0, 1], got {list(interval)}")
         self.scale, self.interval = scale, interval
 
-    def __call__(self, conditional: Denoise, unconditional: Denoise, x_t: Tensor, t: Tensor) -> Denoised:
+    def __call__(
+        self, conditional: Denoise, unconditional: Denoise, x_t: Tensor, t: Tensor
+    ) -> Denoised:
         """See the base class; all times of a batch are one."""
         low, high = self.interval
         inside = self.interval == (0.0, 1.0) or low <= float(t[0]) <= high

@@ -1,0 +1,7 @@
+"""Pixels to latents and back (kind ``autoencoder``)."""
+
+from vidiff.autoencoders.base import Autoencoder, MakeAutoencoder, Posterior
+from vidiff.autoencoders.causal_kl import CausalKL
+from vidiff.autoencoders.identity import Identity
+
+__all__ = ["Autoencoder", "CausalKL", "Identity", "MakeAutoencoder", "Posterior"]

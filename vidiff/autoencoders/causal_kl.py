@@ -1,0 +1,187 @@
+"""A causal 3-D variational autoencoder (as in MAGVIT-v2, Yu et al. 2024, and CogVideoX).
+
+Space and time are folded into channels (space-to-depth) instead of being strided over, so that
+every convolution runs at a small size: the cheapest way to sharp reconstructions on a CPU.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from vidiff.autoencoders.base import Autoencoder, Posterior
+from vidiff.registry import register
+from vidiff.types import Grid
+
+
+@register("causal_kl")
+class CausalKL(Autoencoder):
+    """Folds and causal residual convolutions, to a Gaussian over latents and back.
+
+    A latent frame depends on its own and on earlier pixels only; the first frame stands alone.
+    While it is trained it keeps the mean and standard deviation of each latent channel, by which
+    ``encode`` normalises latents for diffusion.
+
+    Args:
+        latent_channels: channels of the latents.
+        folds: how much each stage folds along frames, height and width; the compression is their
+            product.
+        width: channels of each stage's convolutions, one number per fold.
+        depth: residual blocks of each stage, in the encoder and in the decoder.
+
+    Raises:
+        ValueError: if ``folds`` and ``width`` differ in length or a number is below 1.
+    """
+
+    latent_mean: Tensor
+    latent_square: Tensor
+    num_updates: Tensor
+
+    def __init__(
+        self,
+        *,
+        latent_channels: int = 8,
+        folds: list[tuple[int, int, int]] | None = None,
+        width: list[int] | None = None,
+        depth: int = 2,
+    ) -> None:
+        super().__init__()
+        folds = folds or [(2, 4, 4)]
+        width = width or [128] * len(folds)
+        if len(folds) != len(width) or min([depth, latent_channels, *width, *map(min, folds)]) < 1:
+            raise ValueError(
+                "causal_kl needs one width per fold, and numbers of at least 1, got "
+                f"folds={folds}, width={width}, depth={depth}, latent_channels={latent_channels}"
+            )
+        self.latent_channels = latent_channels
+        frames, height, span = (math.prod(axis) for axis in zip(*folds, strict=True))
+        self.compression = (frames, height, span)
+        down: list[nn.Module] = []
+        up: list[nn.Module] = []
+        channels = 3
+        for fold, w in zip(folds, width, strict=True):
+            volume = fold[0] * fold[1] * fold[2]
+            down += [Fold(fold), nn.Conv3d(channels * volume, w, 1)]
+            down += [Residual(w) for _ in range(depth)]
+            up = [
+                *(Residual(w) for _ in range(depth)),
+                nn.Conv3d(w, channels * volume, 1),
+                Unfold(fold),
+                *up,
+            ]
+            channels = w
+        self.encoder = nn.Sequential(*down, CausalConv(channels, 2 * latent_channels))
+        self.decoder = nn.Sequential(CausalConv(latent_channels, channels), *up)
+        self.register_buffer("latent_mean", torch.zeros(latent_channels))
+        self.register_buffer("latent_square", torch.ones(latent_channels))
+        self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
+
+    def posterior(self, pixels: Tensor) -> Posterior:
+        self.latent_size(*pixels.shape[2:])
+        mean, log_variance = self.encoder(pixels).chunk(2, dim=1)
+        posterior = Posterior(mean.float(), log_variance.float().clamp(-30, 20))
+        if self.training:
+            self._update_statistics(posterior)
+        return posterior
+
+    def reconstruct(self, latents: Tensor) -> Tensor:
+        return self.decoder(latents)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        mean, std = self._statistics()
+        return (self.posterior(pixels).mean - mean) / std
+
+    def decode(self, latents: Tensor) -> Tensor:
+        mean, std = self._statistics()
+        return self.reconstruct(latents * std + mean)
+
+    @torch.no_grad()
+    def _update_statistics(self, posterior: Posterior, momentum: float = 0.98) -> None:
+        """Moving averages; the first updates are a plain average, so that nothing lags."""
+        keep = (self.num_updates / (self.num_updates + 1)).clamp(max=momentum)
+        axes = (0, 2, 3, 4)
+        square = posterior.mean.square() + posterior.log_variance.exp()
+        self.latent_mean.lerp_(posterior.mean.mean(axes), 1 - keep)
+        self.latent_square.lerp_(square.mean(axes), 1 - keep)
+        self.num_updates += 1
+
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        variance = (self.latent_square - self.latent_mean.square()).clamp(min=1e-8)
+        shape = (1, -1, 1, 1, 1)
+        return self.latent_mean.view(shape), variance.sqrt().view(shape)
+
+
+class Fold(nn.Module):
+    """Space-time to depth; the first frame, alone in its fold, is repeated to fill it."""
+
+    def __init__(self, fold: Grid) -> None:
+        super().__init__()
+        self.fold = fold
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, 1 + k pf, h, w) to (b, c pf ph pw, 1 + k, h / ph, w / pw)."""
+        pf, ph, pw = self.fold
+        first = x[:, :, :1].expand(-1, -1, pf - 1, -1, -1)
+        return rearrange(
+            torch.cat([first, x], dim=2),
+            "b c (f pf) (h ph) (w pw) -> b (c pf ph pw) f h w", pf=pf, ph=ph, pw=pw,
+        )  # fmt: skip
+
+
+class Unfold(nn.Module):
+    """Depth to space-time, undoing ``Fold``."""
+
+    def __init__(self, fold: Grid) -> None:
+        super().__init__()
+        self.fold = fold
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c pf ph pw, 1 + k, h, w) to (b, c, 1 + k pf, h ph, w pw)."""
+        pf, ph, pw = self.fold
+        x = rearrange(x, "b (c pf ph pw) f h w -> b c (f pf) (h ph) (w pw)", pf=pf, ph=ph, pw=pw)
+        return x[:, :, pf - 1 :]
+
+
+class CausalConv(nn.Conv3d):
+    """A 3 x 3 x 3 convolution that sees no later frame; before the first one it sees the first."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, kernel_size=3, padding=(0, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, inputs, f, h, w) to (b, outputs, f, h, w)."""
+        before = x[:, :, :1].expand(-1, -1, 2, -1, -1)
+        return super().forward(torch.cat([before, x], dim=2))
+
+
+class Residual(nn.Module):
+    """Norm, SiLU and a causal convolution, twice, around a skip; starts as the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = ChannelNorm(channels), ChannelNorm(channels)
+        self.conv1, self.conv2 = CausalConv(channels, channels), CausalConv(channels, channels)
+        nn.init.zeros_(self.conv2.weight)
+        assert self.conv2.bias is not None
+        nn.init.zeros_(self.conv2.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, f, h, w) to the same shape."""
+        y = self.conv1(nn.functional.silu(self.norm1(x)))
+        return x + self.conv2(nn.functional.silu(self.norm2(y)))
+
+
+class ChannelNorm(nn.Module):
+    """RMSNorm over channels: unlike GroupNorm it mixes no frames, so causality holds."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, f, h, w) to the same shape."""
+        scale = x.float().square().mean(1, keepdim=True).add(1e-6).rsqrt().to(x.dtype)
+        return x * scale * self.gain.view(1, -1, 1, 1, 1).to(x.dtype)

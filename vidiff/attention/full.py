@@ -6,8 +6,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from vidiff.attention.attend import attend
 from vidiff.attention.base import Attention
+from vidiff.attention.functional import attend
 from vidiff.positions.base import Layout, Rotary, rotate
 from vidiff.registry import register
 

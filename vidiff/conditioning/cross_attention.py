@@ -5,8 +5,8 @@ from __future__ import annotations
 from einops import rearrange
 from torch import Tensor, nn
 
-from vidiff.attention.attend import attend
 from vidiff.attention.base import Attention
+from vidiff.attention.functional import attend
 from vidiff.conditioning.base import Block, Condition, Conditioning
 from vidiff.conditioning.context import ContextTokens, PlainNorm
 from vidiff.positions.base import Layout

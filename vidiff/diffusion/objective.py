@@ -63,15 +63,21 @@ class Objective:
         self.loss_weight = loss_weight or Constant()
         self.margin = margin
 
-    def loss(self, network: Network, latents: Tensor, t: Tensor | None = None) -> Loss:
+    def loss(
+        self,
+        network: Network,
+        latents: Tensor,
+        t: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> Loss:
         """Noise clean latents (b, c, f, h, w) and compare the network's answer with the target.
 
-        Times (b,) are drawn unless given.
+        Times (b,) and noise (like latents) are drawn unless given.
         """
         if t is None:
             t = self.time_sampler(len(latents), latents.device)
         t = self.inside(t)
-        noise = torch.randn_like(latents)
+        noise = torch.randn_like(latents) if noise is None else noise
         output = network(self.noised(latents, noise, t), self.schedule.network_time(t))
         target = self.prediction.target(latents, noise, self.schedule, t)
         error = (output.float() - target).square().flatten(1).mean(1)

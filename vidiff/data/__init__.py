@@ -2,5 +2,6 @@
 
 from vidiff.data.base import MakeDataset, Split, VideoDataset, collate
 from vidiff.data.moving_shapes import MovingShapes
+from vidiff.data.video_folder import VideoFolder
 
-__all__ = ["MakeDataset", "MovingShapes", "Split", "VideoDataset", "collate"]
+__all__ = ["MakeDataset", "MovingShapes", "Split", "VideoDataset", "VideoFolder", "collate"]

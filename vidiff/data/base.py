@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Literal, Protocol
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch.utils.data import Dataset
@@ -22,7 +22,17 @@ class VideoDataset(Dataset[VideoSample], ABC):
     The same index gives the same clip in every process and on every machine, so that a run can be
     repeated and resumed; a dataset that draws anything draws it from its seed and the index.
     It never downloads, and holds nothing in memory that grows with its size but an index.
+
+    Attributes:
+        draws_anew: whether an index may run past the length. If so, epoch ``e`` asks for clip ``i``
+            by ``e * len(self) + i``: ``index % len(self)`` names the clip, and the whole index
+            seeds what is drawn of it, a new start or crop in each epoch. If not, each epoch asks
+            for the same indices again.
+        num_files: how many files are behind the clips; 0 if there are none.
     """
+
+    draws_anew: ClassVar[bool] = False
+    num_files: int = 0
 
     @abstractmethod
     def __len__(self) -> int:
@@ -36,8 +46,16 @@ class VideoDataset(Dataset[VideoSample], ABC):
         """All clips of one batch at once; override where that is faster than one by one."""
         return [self[index] for index in indices]
 
+    def __iter__(self) -> Iterator[VideoSample]:
+        """One epoch, in order."""
+        return (self[index] for index in range(len(self)))
+
     def problems(self) -> dict[str, str]:
-        """Files that were left out so far, with the reason for each."""
+        """Files that this process has left out so far, with the reason for each.
+
+        A dataset only collects them: the data module gathers them from its workers and reports
+        each once.
+        """
         return {}
 
 

@@ -1,0 +1,289 @@
+"""Clips from a folder of the user's own video files."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from vidiff.data.base import Split, VideoDataset
+from vidiff.data.captions import PackedStrings, read_table, read_text
+from vidiff.data.permutation import Permutation
+from vidiff.registry import register
+from vidiff.types import VideoSample
+from vidiff.video import VideoError, VideoReader
+
+log = logging.getLogger(__name__)
+
+EXTENSIONS = (
+    *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".gif"),
+    *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".flv", ".ogv", ".wmv"),
+)
+_SPLIT_SEEDS = {"train": 0, "val": 1, "test": 2}
+_SHOWN = 10  # reasons in one message
+
+
+@register("video_folder")
+class VideoFolder(VideoDataset):
+    """Clips from all video files under a folder, with their captions.
+
+    Captions come from ``captions.csv`` (``path,caption``) or ``captions.jsonl`` in the folder, else
+    from ``name.txt`` beside ``name.mp4``; a clip that has none gets "". Paths in a table are
+    relative to the folder.
+
+    A file that cannot give a clip (empty, not a video, cut off, too short, damaged) is left out:
+    another takes its place, and ``problems`` says why. A file that is damaged in
+    one place still gives the clips that lie elsewhere in it.
+
+    Args:
+        split: ``train`` has the files that ``val_fraction`` leaves; ``val`` and ``test`` have the
+            others, or the training files if ``val_fraction`` is 0.
+        root: the folder; its subfolders are searched too.
+        num_frames: frames of a clip.
+        height: of a clip, in pixels; the picture is scaled to cover height and width, then cropped.
+        width: of a clip, in pixels.
+        fps: frames per second of a clip, by the files' time stamps; null is each file's own rate.
+        crop: where to cut what stands over.
+        start: where in its file a clip starts: somewhere, at the beginning, in the middle, or at a
+            number of seconds.
+        short: what to do with a file shorter than a clip: leave it out, play it again from its
+            beginning, or hold its last frame.
+        captions: where they come from; ``none`` gives every clip "".
+        val_fraction: share of the files kept from training, in [0, 1). A file's path alone
+            decides, so that adding files moves no other.
+        clips_per_video: clips drawn from each file in one epoch.
+        seed: with the index, decides the start and the crop.
+
+    Raises:
+        ValueError: if the folder has no video file, a split none, or a caption table is wrong;
+            when a clip is asked for, if no file can give one.
+    """
+
+    draws_anew: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        split: Split,
+        root: str,
+        num_frames: int = 17,
+        height: int = 64,
+        width: int = 64,
+        fps: float | None = None,
+        crop: Literal["center", "random"] = "center",
+        start: Literal["random", "first", "center"] | float = "random",
+        short: Literal["skip", "loop", "hold"] = "skip",
+        captions: Literal["auto", "none"] = "auto",
+        val_fraction: float = 0.0,
+        clips_per_video: int = 1,
+        seed: int = 0,
+    ) -> None:
+        for name, value in {
+            "num_frames": num_frames,
+            "height": height,
+            "width": width,
+            "clips_per_video": clips_per_video,
+        }.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if fps is not None and fps <= 0:
+            raise ValueError(f"fps must be positive or null, got {fps}")
+        if not isinstance(start, str) and start < 0:
+            raise ValueError(f"start must not be negative, got {start}")
+        if not 0 <= val_fraction < 1:
+            raise ValueError(f"val_fraction must be in [0, 1), got {val_fraction}")
+        self.root = Path(root).expanduser()
+        self.split, self.seed = split, seed
+        self.num_frames, self.size, self.fps = num_frames, (height, width), fps
+        self.crop, self.start, self.short = crop, start, short
+        self.clips_per_video = clips_per_video
+        self._problems: dict[str, str] = {}
+        self._unusable: set[int] = set()  # files that can give no clip at all
+        self._index(captions, val_fraction)
+
+    def __len__(self) -> int:
+        return self.num_files * self.clips_per_video
+
+    def __getitem__(self, index: int) -> VideoSample:
+        if index < 0:
+            raise IndexError(f"clip {index} of {len(self)}")
+        first = index % len(self) // self.clips_per_video
+        generator = np.random.default_rng([self.seed, _SPLIT_SEEDS[self.split], index])
+        where, *crop = generator.random(3)
+        for file in self._candidates(first, index):
+            if file in self._unusable:
+                continue
+            try:
+                return self._read(file, where, (crop[0], crop[1]), index)
+            except VideoError as error:
+                used = "" if file in self._unusable else "; clips elsewhere in it are used"
+                reason = f"{error.reason}; {error.next_step}{used}"
+                self._problems.setdefault(self._paths[file], reason)
+        raise ValueError(
+            f"none of the {self.num_files} files in {self.root} can give a clip: "
+            + _listed([f"{path}: {why}" for path, why in self._problems.items()], "; ")
+        )
+
+    def _candidates(self, first: int, index: int) -> Iterator[int]:
+        """The file asked for, then all in an order of this index, to take its place.
+
+        What takes it depends on the files alone, not on what this process has met before, so that
+        a resumed run sees the same clips.
+        """
+        yield first
+        order = Permutation(self.num_files, self.seed, index)
+        for place in range(self.num_files):
+            yield int(order(np.array([place]))[0])
+
+    def problems(self) -> dict[str, str]:
+        return dict(self._problems)
+
+    def _read(self, file: int, where: float, crop: tuple[float, float], index: int) -> VideoSample:
+        path = self._paths[file]
+        try:
+            video = VideoReader(self.root / path)
+        except VideoError:
+            self._unusable.add(file)
+            raise
+        with video:
+            try:
+                rate = self.fps or video.fps
+                num_frames, begin = self._place(video, rate, where)
+            except VideoError:
+                self._unusable.add(file)
+                raise
+            pixels = video.clip(
+                num_frames=num_frames,
+                start=begin,
+                fps=rate,
+                size=self.size,
+                crop=crop if self.crop == "random" else (0.5, 0.5),
+            )
+        frames = np.arange(self.num_frames)
+        frames = frames % num_frames if self.short == "loop" else frames.clip(max=num_frames - 1)
+        if num_frames < self.num_frames:
+            pixels = pixels[:, frames]
+        return VideoSample(pixels, self._caption(file), f"{path}#{index}")
+
+    def _place(self, video: VideoReader, rate: float, where: float) -> tuple[int, float]:
+        """How many frames to read, and from which second on."""
+        begin = 0.0 if isinstance(self.start, str) else float(self.start)
+        # A clip ends when its last frame begins to be shown; half a frame for rounded headers.
+        room = video.duration - begin - (self.num_frames - 0.5) / rate
+        if room < 0:
+            num_frames = int((video.duration - begin) * rate + 0.5)
+            if self.short == "skip" or num_frames < 1:
+                raise VideoError(
+                    video.path,
+                    f"too short: {self.num_frames} frames at {rate:g} per second from second "
+                    f"{begin:g} on need {begin + self.num_frames / rate:.2f} s, "
+                    f"it has {video.duration:.2f} s",
+                    "lower num_frames, raise fps, or set short to loop or hold",
+                )
+            return num_frames, begin
+        share = {"random": where, "center": 0.5}.get(str(self.start), 0.0)
+        # At a frame of the file, so that its own rate gives exactly its own frames.
+        latest = max(0.0, video.duration - self.num_frames / rate - begin)
+        num_starts = int(latest * video.fps + 1e-3) + 1
+        return self.num_frames, begin + int(share * num_starts) / video.fps
+
+    def _caption(self, file: int) -> str:
+        if self._has_text[file]:
+            return read_text((self.root / self._paths[file]).with_suffix(".txt"))
+        return self._captions[file] if len(self._captions) else ""
+
+    def _index(self, captions: str, val_fraction: float) -> None:
+        if not self.root.is_dir():
+            raise ValueError(f"video_folder: {self.root} is not a folder; set root")
+        everything = sorted(self._scan())
+        table = read_table(self.root) if captions == "auto" else {}
+        if absent := sorted(table.keys() - {path for path, _ in everything}):
+            log.warning(
+                "%s: captions name %d files that are not there: %s",
+                self.root,
+                len(absent),
+                _listed(absent),
+            )
+        held_out = [_unit_hash(path) < val_fraction for path, _ in everything]
+        wants = self.split != "train" and val_fraction > 0
+        files = [file for file, held in zip(everything, held_out, strict=True) if held == wants]
+        self.num_files = len(files)
+        if not files:
+            raise ValueError(self._nothing(len(everything), val_fraction))
+        self._paths = PackedStrings(path for path, _ in files)
+        self._captions = PackedStrings(table.get(path, "") for path, _ in files if table)
+        self._has_text = np.array(
+            [captions == "auto" and text and not table.get(path) for path, text in files]
+        )
+        self._report(len(everything), val_fraction)
+        if captions == "auto":
+            self._report_bare(sum(not (text or table.get(path)) for path, text in files))
+
+    def _scan(self) -> Iterator[tuple[str, bool]]:
+        """Each video file's path relative to the root, and whether a .txt is beside it."""
+        inside = self.root.resolve()
+        for folder, subfolders, names in os.walk(self.root):
+            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+            texts = {name[:-4] for name in names if name.endswith(".txt")}
+            for name in names:
+                stem, extension = os.path.splitext(name)
+                if extension.lower() not in EXTENSIONS or name.startswith("."):
+                    continue
+                path = Path(folder, name)
+                relative = path.relative_to(self.root).as_posix()
+                if path.is_symlink() and not path.resolve().is_relative_to(inside):
+                    self._problems[relative] = (
+                        "a link that leads out of root; put the file itself there, or set root to "
+                        "a folder that holds both"
+                    )
+                    continue
+                yield relative, stem in texts
+
+    def _nothing(self, total: int, val_fraction: float) -> str:
+        if total:
+            return (
+                f"val_fraction={val_fraction} leaves none of the {total} files in {self.root} for "
+                f"{self.split}: {'lower' if self.split == 'train' else 'raise'} it, add files, or "
+                "set it to 0 (val and test then use the training files)"
+            )
+        links = f"; left out: {_listed([*self._problems])}" if self._problems else ""
+        endings = " ".join(EXTENSIONS)
+        return f"video_folder: no video file under {self.root} (searched: {endings}){links}"
+
+    def _report(self, total: int, val_fraction: float) -> None:
+        shared = ", the training files" if self.split != "train" and not val_fraction else ""
+        log.info(
+            "%s: %d of %d files for %s (val_fraction %g%s)",
+            self.root,
+            self.num_files,
+            total,
+            self.split,
+            val_fraction,
+            shared,
+        )
+
+    def _report_bare(self, bare: int) -> None:
+        if bare:
+            log.warning(
+                '%s: %d of %d files for %s have no caption and get ""',
+                self.root,
+                bare,
+                self.num_files,
+                self.split,
+            )
+
+
+def _unit_hash(path: str) -> float:
+    """A number in [0, 1) that only depends on the path."""
+    digest = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _listed(items: list[str], separator: str = ", ") -> str:
+    more = [f"and {len(items) - _SHOWN} more"] if len(items) > _SHOWN else []
+    return separator.join([*items[:_SHOWN], *more])

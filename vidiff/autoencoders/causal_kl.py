@@ -59,22 +59,16 @@ class CausalKL(Autoencoder):
         self.latent_channels = latent_channels
         frames, height, span = (math.prod(axis) for axis in zip(*folds, strict=True))
         self.compression = (frames, height, span)
-        down: list[nn.Module] = []
-        up: list[nn.Module] = []
-        channels = 3
-        for fold, w in zip(folds, width, strict=True):
-            volume = fold[0] * fold[1] * fold[2]
-            down += [Fold(fold), nn.Conv3d(channels * volume, w, 1)]
-            down += [Residual(w) for _ in range(depth)]
-            up = [
-                *(Residual(w) for _ in range(depth)),
-                nn.Conv3d(w, channels * volume, 1),
-                Unfold(fold),
-                *up,
-            ]
-            channels = w
-        self.encoder = nn.Sequential(*down, CausalConv(channels, 2 * latent_channels))
-        self.decoder = nn.Sequential(CausalConv(latent_channels, channels), *up)
+        channels = [3, *width]
+        stages = list(zip(channels[:-1], channels[1:], folds, strict=True))
+        self.encoder = nn.Sequential(
+            *(Down(inner, outer, fold, depth) for inner, outer, fold in stages),
+            CausalConv(width[-1], 2 * latent_channels),
+        )
+        self.decoder = nn.Sequential(
+            CausalConv(latent_channels, width[-1]),
+            *(Up(outer, inner, fold, depth) for inner, outer, fold in reversed(stages)),
+        )
         self.register_buffer("latent_mean", torch.zeros(latent_channels))
         self.register_buffer("latent_square", torch.ones(latent_channels))
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
@@ -112,6 +106,39 @@ class CausalKL(Autoencoder):
         variance = (self.latent_square - self.latent_mean.square()).clamp(min=1e-8)
         shape = (1, -1, 1, 1, 1)
         return self.latent_mean.view(shape), variance.sqrt().view(shape)
+
+
+class Down(nn.Module):
+    """One stage of the encoder: fold, then residual blocks."""
+
+    def __init__(self, inputs: int, outputs: int, fold: Grid, depth: int) -> None:
+        super().__init__()
+        self.fold = Fold(fold)
+        self.mix = nn.Conv3d(inputs * math.prod(fold), outputs, kernel_size=1)
+        self.blocks = nn.ModuleList(Residual(outputs) for _ in range(depth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, inputs, 1 + k pf, h, w) to (b, outputs, 1 + k, h / ph, w / pw)."""
+        x = self.mix(self.fold(x))
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class Up(nn.Module):
+    """One stage of the decoder: residual blocks, then unfold."""
+
+    def __init__(self, inputs: int, outputs: int, fold: Grid, depth: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Residual(inputs) for _ in range(depth))
+        self.mix = nn.Conv3d(inputs, outputs * math.prod(fold), kernel_size=1)
+        self.unfold = Unfold(fold)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, inputs, 1 + k, h, w) to (b, outputs, 1 + k pf, h ph, w pw)."""
+        for block in self.blocks:
+            x = block(x)
+        return self.unfold(self.mix(x))
 
 
 class Fold(nn.Module):

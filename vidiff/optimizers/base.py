@@ -1,0 +1,58 @@
+"""What an optimizer recipe promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Protocol
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from vidiff.registry import kind
+
+
+@kind("optimizer")
+class OptimizerRecipe(ABC):
+    """Which rule updates which parameter, with which learning rate.
+
+    The learning rates are peaks: the task's schedule multiplies all of them by one factor.
+    """
+
+    @abstractmethod
+    def build(self, modules: Sequence[nn.Module]) -> Optimizer:
+        """One ``torch.optim.Optimizer`` over all parameters of ``modules`` that need a gradient.
+
+        Raises:
+            ValueError: if there is no such parameter.
+        """
+
+
+class MakeOptimizer(Protocol):
+    """An optimizer recipe with everything set."""
+
+    def __call__(self) -> OptimizerRecipe: ...
+
+
+def trainable(modules: Sequence[nn.Module]) -> list[nn.Parameter]:
+    """Parameters that need a gradient.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    if not parameters:
+        names = ", ".join(type(module).__name__ for module in modules)
+        raise ValueError(f"nothing to train: {names} have no parameter that needs a gradient")
+    return parameters
+
+
+def decayed_groups(parameters: Sequence[Tensor], weight_decay: float) -> list[dict]:
+    """Parameter groups in which biases, gains and other vectors are not decayed."""
+    matrices = [p for p in parameters if p.ndim > 1]
+    vectors = [p for p in parameters if p.ndim <= 1]
+    groups: list[dict] = [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]

@@ -1,0 +1,119 @@
+"""Muon (Jordan et al. 2024), for matrices and for convolution kernels."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic iteration (Jordan et al. 2024)."""
+
+
+class Muon(Optimizer):
+    """Momentum whose update is replaced by the nearest matrix with equal singular values.
+
+    ``torch.optim.Muon`` takes matrices only and one after the other. This one also takes kernels
+    of convolutions, as matrices of outputs x everything else, and orthogonalises all matrices of
+    one shape together, which on a CPU takes about a third of the time.
+
+    Args:
+        params: parameters of at least two dimensions, or groups of them.
+        lr: learning rate; updates have a root mean square of about ``1 / sqrt(inputs)``.
+        momentum: of the moving average of gradients (Nesterov's).
+        weight_decay: pull towards zero, times the learning rate (decoupled).
+        num_iterations: Newton-Schulz iterations.
+
+    Raises:
+        ValueError: if a parameter has fewer than two dimensions.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        num_iterations: int = 5,
+    ) -> None:
+        defaults = {
+            "lr": lr, "momentum": momentum, "weight_decay": weight_decay,
+            "num_iterations": num_iterations,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.ndim < 2:
+                    raise ValueError(
+                        "Muon orthogonalises matrices, got a parameter of shape "
+                        f"{list(parameter.shape)}: give it to AdamW"
+                    )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            alike: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    matrix = whole(self._momentum(parameter, group["momentum"])).flatten(1)
+                    alike[tuple(matrix.shape)].append((parameter, matrix))
+            for (rows, columns), members in alike.items():
+                stacked = torch.stack([matrix for _, matrix in members])
+                updates = orthogonalise(stacked, group["num_iterations"])
+                # So that an update has the same effect whatever the shape (Jordan et al. 2024).
+                step = group["lr"] * max(1.0, rows / columns) ** 0.5
+                for (parameter, _), update in zip(members, updates, strict=True):
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    parameter.sub_(
+                        sharded_like(update.view(parameter.shape), parameter), alpha=step
+                    )
+        return loss
+
+    def _momentum(self, parameter: Tensor, momentum: float) -> Tensor:
+        """The moving average of gradients, looked ahead by one step."""
+        assert parameter.grad is not None
+        state = self.state[parameter]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(parameter.grad)
+        average = state["momentum_buffer"].lerp_(parameter.grad, 1 - momentum)
+        return parameter.grad.lerp(average, momentum)
+
+
+def orthogonalise(matrices: Tensor, num_iterations: int = 5) -> Tensor:
+    """Bring all singular values of (k, rows, columns) near to one, in bfloat16.
+
+    Returns:
+        (k, rows, columns) in the type of ``matrices``.
+    """
+    a, b, c = NEWTON_SCHULZ
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = (matrices.mT if tall else matrices).bfloat16()
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)  # singular values of at most one
+    for _ in range(num_iterations):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.mT if tall else x).to(matrices.dtype)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A sharded tensor gathered from all processes; any other one as it is."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def sharded_like(tensor: Tensor, like: Tensor) -> Tensor:
+    """A tensor that every process has whole, sharded as ``like`` is."""
+    if hasattr(like, "placements"):
+        from torch.distributed.tensor import distribute_tensor  # takes a second: not at the head
+
+        # Every process has computed the same values: none needs to be sent.
+        return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)
+    return tensor

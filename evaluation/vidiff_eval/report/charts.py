@@ -1,0 +1,126 @@
+"""Line charts as the numbers that an SVG template needs."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from vidiff_eval.report.runs import Curve
+
+WIDTH, HEIGHT = 340, 200
+LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 24
+MAX_POINTS = 160
+MAX_CHARTS = 12
+STAGES = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line: its label, its SVG path and its last value."""
+
+    label: str
+    path: str
+    last: float
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart in a box of ``WIDTH`` x ``HEIGHT``; ticks are (place, label)."""
+
+    title: str
+    series: list[Series]
+    x_ticks: list[tuple[float, str]] = field(default_factory=list)
+    y_ticks: list[tuple[float, str]] = field(default_factory=list)
+
+
+def make_charts(curves: dict[str, Curve]) -> list[Chart]:
+    """Charts of what a run logged as ``train/…``, ``val/…`` or ``test/…``, losses first.
+
+    The stages of one quantity share a chart, and so do its parts (``loss_t0-25``, ``loss_t25-50``).
+    """
+    groups: dict[str, dict[str, Curve]] = {}
+    for tag in sorted(curves, key=_tag_order):
+        stage, _, name = tag.partition("/")
+        finite = [(step, value) for step, value in curves[tag] if math.isfinite(value)]
+        if stage in STAGES and len(finite) > 1:
+            whole = re.sub(r"_[a-z]?\d[\d.-]*$", "", name)
+            title = name if whole == name else f"{whole}, by part"
+            groups.setdefault(title, {})[tag] = finite
+    titles = sorted(groups, key=lambda title: "loss" not in title)
+    return [make_chart(title, groups[title]) for title in titles[:MAX_CHARTS]]
+
+
+def make_chart(title: str, curves: dict[str, Curve]) -> Chart:
+    """One chart; its vertical axis is logarithmic where values are positive and span a decade."""
+    thinned = {tag: _thin(curve) for tag, curve in curves.items()}
+    steps = [step for curve in thinned.values() for step, _ in curve]
+    values = [value for curve in thinned.values() for _, value in curve]
+    logarithmic = min(values) > 0 and max(values) / min(values) > 10
+    x_low, x_high = _widen(min(steps), max(steps))
+    y_of = math.log10 if logarithmic else float
+    y_low, y_high = _widen(y_of(min(values)), y_of(max(values)))
+
+    def place(step: float, height: float) -> tuple[float, float]:
+        x = LEFT + (step - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
+        y = HEIGHT - BOTTOM - (height - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM)
+        return round(x, 1), round(y, 1)
+
+    def path(curve: Iterable[tuple[float, float]]) -> str:
+        corners = (place(step, y_of(value)) for step, value in curve)
+        return "M" + "L".join(f"{x} {y}" for x, y in corners)
+
+    heights = _log_ticks(y_low, y_high) if logarithmic else _ticks(y_low, y_high)
+    return Chart(
+        title=title,
+        series=[Series(tag, path(curve), curves[tag][-1][1]) for tag, curve in thinned.items()],
+        x_ticks=[(place(step, y_low)[0], _count(step)) for step in _ticks(x_low, x_high)],
+        y_ticks=[
+            (place(x_low, height)[1], f"{10**height if logarithmic else height:.3g}")
+            for height in heights
+        ],
+    )
+
+
+def _tag_order(tag: str) -> tuple[int, str, float]:
+    stage, _, name = tag.partition("/")
+    number = re.search(r"\d+", name)
+    order = STAGES.index(stage) if stage in STAGES else len(STAGES)
+    return order, re.sub(r"\d.*", "", name), float(number[0]) if number else -1.0
+
+
+def _thin(curve: Curve) -> list[tuple[float, float]]:
+    """At most ``MAX_POINTS`` points, each the mean of a stretch of the curve."""
+    size = math.ceil(len(curve) / MAX_POINTS)
+    chunks = [curve[start : start + size] for start in range(0, len(curve), size)]
+    return [(fmean(s for s, _ in chunk), fmean(v for _, v in chunk)) for chunk in chunks]
+
+
+def _widen(low: float, high: float) -> tuple[float, float]:
+    if low < high:
+        return low, high
+    margin = abs(low) / 10 or 1.0
+    return low - margin, high + margin
+
+
+def _ticks(low: float, high: float, count: int = 4) -> list[float]:
+    """About ``count`` round numbers from ``low`` to ``high``."""
+    rough = (high - low) / count
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(power * nice for nice in (1, 2, 2.5, 5, 10) if power * nice >= rough * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Logarithms of 1, 2 and 5 times powers of ten; of the powers alone where those are many."""
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    nice = (1, 2, 5) if high - low < 2.2 else (1,)
+    ticks = [decade + math.log10(k) for decade in decades for k in nice]
+    return [tick for tick in ticks if low <= tick <= high]
+
+
+def _count(number: float) -> str:
+    return f"{number / 1000:g}k" if abs(number) >= 1000 else f"{number:g}"

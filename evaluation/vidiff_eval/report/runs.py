@@ -1,0 +1,81 @@
+"""What a run's folder says of the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vidiff_eval.files import read_json
+
+Curve = list[tuple[int, float]]
+"""(step, value) pairs."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: its name, ``run.json``, its config as text and as data, and its scalars by tag."""
+
+    name: str
+    record: dict[str, Any]
+    config_text: str
+    config: Any
+    curves: dict[str, Curve]
+
+    @property
+    def training_seconds(self) -> float | None:
+        """As the run's record says, if it does."""
+        seconds = self.record.get("training_seconds")
+        return None if seconds is None else float(seconds)
+
+    @property
+    def num_parameters(self) -> int | None:
+        """How many parameters were trained, as the run's record says, if it does."""
+        number = (self.record.get("parameters") or {}).get("trained")
+        return None if number is None else int(number)
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run's folder; a run stopped early lacks parts, and that is fine.
+
+    Raises:
+        ValueError: if the folder is missing, or is no run's.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"--run {folder} is no folder")
+    record_path, config_path = folder / "run.json", folder / "config.yaml"
+    record = read_json(record_path) if record_path.is_file() else {}
+    if not isinstance(record, dict):
+        raise ValueError(f"{record_path} is not a run's record; give a folder that `fit` wrote")
+    config_text = config_path.read_text(encoding="utf-8") if config_path.is_file() else ""
+    curves = read_curves(folder)
+    if not (record or config_text or curves):
+        raise ValueError(f"--run {folder} holds no run: no run.json, config.yaml or event file")
+    config = yaml.safe_load(config_text) if config_text else record.get("config")
+    if config and not config_text:
+        config_text = yaml.safe_dump(config, sort_keys=False)
+    return Run(folder.resolve().name, record, config_text, config, curves)
+
+
+def read_curves(folder: Path) -> dict[str, Curve]:
+    """The scalars of all TensorBoard event files below ``folder``, by tag and in order of steps.
+
+    A run that was resumed has several files; where two have a step, the later one counts.
+    """
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    points: dict[str, dict[int, float]] = {}
+    for directory in _event_folders(folder):
+        events = EventAccumulator(str(directory), size_guidance={"scalars": 0, "images": 1})
+        events.Reload()
+        for tag in events.Tags()["scalars"]:
+            found = points.setdefault(tag, {})
+            found.update((event.step, event.value) for event in events.Scalars(tag))
+    return {tag: sorted(found.items()) for tag, found in points.items()}
+
+
+def _event_folders(folder: Path) -> list[Path]:
+    files = sorted(folder.rglob("events.out.tfevents.*"), key=lambda path: path.stat().st_mtime)
+    return list(dict.fromkeys(path.parent for path in files))

@@ -1,0 +1,346 @@
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from vidiff.__main__ import main
+from vidiff.data.moving_shapes import split_combinations
+from vidiff.data.shapes import COMBINATIONS, Scenes, render
+from vidiff_eval.files import sha256
+from vidiff_eval.report import charts
+from vidiff_eval.report.runs import read_curves
+from vidiff_eval.samples import parse_groups, read_pixels, read_samples
+
+SIZE = (9, 32, 32)
+QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart"
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+MakeScenes = Callable[..., Scenes]
+MakeSamples = Callable[..., Path]
+
+
+@pytest.fixture
+def groups(tmp_path: Path, scenes: MakeScenes, samples: MakeSamples) -> dict[str, Path]:
+    """Two samples folders: all of ``seen`` is right, the second of ``unseen`` is wrong."""
+    folders = {}
+    for name, some in (("seen", COMBINATIONS[:4]), ("unseen", COMBINATIONS[60:63])):
+        prompts = [combination.caption for combination in some]
+        if name == "unseen":
+            prompts[1] = "a red square moves left"
+        videos = render(scenes(some), *SIZE)
+        folders[name] = samples(tmp_path / name, videos, prompts)
+    return folders
+
+
+@pytest.fixture
+def evaluation(tmp_path: Path, groups: dict[str, Path]) -> Path:
+    words = [f"{name}={folder}" for name, folder in groups.items()]
+    assert main(["evaluate", *words, "--output", str(tmp_path / "evaluation.json")]) == 0
+    return tmp_path / "evaluation.json"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = tmp_path / "diffusion"
+    writer = SummaryWriter(str(folder / "logs"))
+    for step in range(0, 1000, 10):
+        writer.add_scalar("train/loss", math.exp(-step / 200) + 0.01, step)
+        writer.add_scalar("lr", 0.1, step)
+    for step in (0, 500, 999):
+        writer.add_scalar("val/loss", math.exp(-step / 200) + 0.02, step)
+    writer.close()
+    (folder / "config.yaml").write_text("model: dit # </pre><script>bad()</script>\n")
+    record = {"training_seconds": 12.5, "parameters": {"trained": 1500000, "total": 2000000}}
+    (folder / "run.json").write_text(json.dumps({**record, "versions": {"torch": "2.15"}}))
+    return folder
+
+
+def failure(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(arguments) != 0
+    return capsys.readouterr().err
+
+
+# --- evaluate ------------------------------------------------------------------------------------
+
+
+def test_evaluate(evaluation: Path, groups: dict[str, Path]) -> None:
+    report = json.loads(evaluation.read_text())
+    seen, unseen = report["groups"]["seen"], report["groups"]["unseen"]
+    assert seen["summary"]["accuracy"] == 1
+    assert unseen["summary"]["accuracy"] == pytest.approx(2 / 3)
+    assert [row["right"] for row in unseen["videos"]] == [True, False, True]
+    assert unseen["videos"][1]["found"] == COMBINATIONS[61].caption
+    assert unseen["videos"][1]["sha256"] == sha256(groups["unseen"] / "0001.mp4")
+    assert report["settings"]["min_psnr"] == 18
+    assert "torch" in report["versions"]
+
+
+def test_options_come_from_the_config_and_from_flags(
+    tmp_path: Path, groups: dict[str, Path]
+) -> None:
+    config, output = tmp_path / "config.yaml", tmp_path / "out.json"
+    config.write_text(
+        "data: {dataset: {class_path: moving_shapes, "
+        "init_args: {radius: [4.5, 8.5], speed: [0.9, 1.9], height: 32}}}"
+    )
+    arguments = ["evaluate", str(groups["seen"]), "--output", str(output), "-c", str(config)]
+    assert main([*arguments, "--metric.speed", "[1, 1.75]", "--metric.min_psnr", "20"]) == 0
+    settings = json.loads(output.read_text())["settings"]
+    assert settings == {
+        "radius": [4.5, 8.5],
+        "speed": [1.0, 1.75],
+        "background": [0.0, 0.3],
+        "min_psnr": 20.0,
+    }
+
+
+def test_evaluate_errors_name_the_fault(
+    tmp_path: Path, groups: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen, out = groups["seen"], ["--output", str(tmp_path / "out.json")]
+    assert "is no folder" in failure(["evaluate", str(tmp_path / "none"), *out], capsys)
+    (tmp_path / "empty").mkdir()
+    assert "samples.jsonl" in failure(["evaluate", str(tmp_path / "empty"), *out], capsys)
+    (tmp_path / "empty" / "samples.jsonl").touch()
+    assert "lists no sample" in failure(["evaluate", str(tmp_path / "empty"), *out], capsys)
+    assert "a name of its own" in failure(["evaluate", f"a={seen}", f"a={seen}", *out], capsys)
+    wrong = failure(["evaluate", str(seen), "--metric", "promt_accuracy", *out], capsys)
+    assert "did you mean 'prompt_accuracy'" in wrong
+    wrong = failure(["evaluate", str(seen), "--metric.speed", "fast", *out], capsys)
+    assert "speed" in wrong
+
+    index = seen / "samples.jsonl"
+    lines = index.read_text().splitlines()
+    index.write_text(
+        "\n".join([*lines[:3], lines[3].replace("square", "dog").replace("circle", "dog")])
+    )
+    assert "prompt 4 of 4" in failure(["evaluate", str(seen), *out], capsys)
+    index.write_text(lines[0].replace('"0000.mp4"', '"../unseen/0000.mp4"'))
+    assert "outside the folder" in failure(["evaluate", str(seen), *out], capsys)
+    index.write_text("[1]")
+    assert "line 1 is no sample" in failure(["evaluate", str(seen), *out], capsys)
+    index.write_text(lines[1])
+    (seen / "0001.mp4").write_bytes(b"not a video")
+    assert "0001.mp4" in failure(["evaluate", str(seen), *out], capsys)
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_nothing_is_overwritten(
+    evaluation: Path, groups: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = evaluation.read_text()
+    arguments = ["evaluate", str(groups["seen"]), "--output", str(evaluation)]
+    assert "--overwrite" in failure(arguments, capsys)
+    assert evaluation.read_text() == before
+    assert main([*arguments, "--overwrite"]) == 0
+    assert re.search(r"accuracy +1\.0000\n", capsys.readouterr().out)
+    assert evaluation.read_text() != before
+
+
+def test_enlarged_videos_are_read_at_their_own_size(
+    tmp_path: Path, scenes: MakeScenes, samples: MakeSamples
+) -> None:
+    videos = render(scenes(COMBINATIONS[:2]), *SIZE)
+    for scale in (1, 8):
+        folder = samples(tmp_path / str(scale), videos, ["a", "b"], scale=scale)
+        pixels = torch.stack([read_pixels(sample) for sample in read_samples(folder)])
+        assert pixels.shape == videos.shape
+        if scale == 8:  # compression takes little from blocks of 8 x 8
+            assert (pixels - videos).square().mean() < 1e-3
+
+
+def test_groups_are_named() -> None:
+    assert parse_groups(["a=x/y", "out/b"]) == {"a": Path("x/y"), "b": Path("out/b")}
+
+
+def test_importing_the_package_is_light() -> None:
+    code = (
+        "import sys, vidiff_eval; "
+        "print([m for m in ('lightning', 'torchmetrics', 'torch', 'av') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# --- report --------------------------------------------------------------------------------------
+
+
+def report(output: Path, *arguments: str | Path) -> str:
+    assert main(["report", *map(str, arguments), "--output", str(output)]) == 0
+    return (output / "index.html").read_text(encoding="utf-8")
+
+
+def whole_report(output: Path, evaluation: Path, groups: dict[str, Path], run: Path) -> str:
+    samples = [f"--samples={name}={folder}" for name, folder in groups.items()]
+    return report(output, "--run", run, "--evaluation", evaluation, *samples)
+
+
+def test_report_figures(
+    tmp_path: Path, evaluation: Path, groups: dict[str, Path], run: Path
+) -> None:
+    whole_report(tmp_path / "out", evaluation, groups, run)
+    figures = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert figures["prompt_accuracy"] == {"seen": 1.0, "unseen": pytest.approx(2 / 3)}
+    assert figures["psnr_db"] > 25
+    assert figures["training_seconds"] == 12.5
+    assert figures["parameters"] == 1500000
+    assert figures["config"] == {"diffusion": {"model": "dit"}}
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [
+            v or "" for k, v in attrs if k in ("src", "href", "srcset", "poster", "action")
+        ]
+
+
+def test_page_is_self_contained_and_escapes(
+    tmp_path: Path, evaluation: Path, groups: dict[str, Path], run: Path
+) -> None:
+    page = whole_report(tmp_path / "out", evaluation, groups, run)
+    links = _Links()
+    links.feed(page)
+    assert len(links.found) == 7
+    assert all(link.startswith("data:video/mp4;base64,") for link in links.found)
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "@import" not in page
+    assert "url(" not in page
+    assert "<script>bad()" not in page
+    assert "&lt;script&gt;bad()" in page
+    assert f"looks like: {COMBINATIONS[61].caption}" in page
+
+
+@pytest.mark.parametrize("part", ["run", "samples", "evaluation"])
+def test_report_of_a_part(
+    tmp_path: Path, part: str, evaluation: Path, groups: dict[str, Path], run: Path
+) -> None:
+    value = {"run": run, "samples": groups["seen"], "evaluation": evaluation}[part]
+    page = report(tmp_path / "out", f"--{part}", value)
+    assert ("<video" in page) == (part == "samples")
+    figures = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (figures["prompt_accuracy"] is None) == (part != "evaluation")
+    assert (figures["training_seconds"] is None) == (part != "run")
+
+
+def test_samples_that_nothing_can_judge(
+    tmp_path: Path, scenes: MakeScenes, samples: MakeSamples
+) -> None:
+    folder = samples(
+        tmp_path / "real",
+        render(scenes(COMBINATIONS[:2]), *SIZE),
+        ["<b>A</b> dog", ""],
+        suffix=".gif",
+    )
+    page = report(tmp_path / "out", "--samples", folder)
+    assert "data:image/gif" in page
+    assert "&lt;b&gt;A&lt;/b&gt; dog" in page
+
+
+def test_the_wrong_ones_are_shown_first(
+    tmp_path: Path, evaluation: Path, groups: dict[str, Path]
+) -> None:
+    page = report(
+        tmp_path / "out", "--evaluation", evaluation, f"--samples=unseen={groups['unseen']}",
+        "--num_videos", "1",
+    )  # fmt: skip
+    assert page.count("<video") == 1
+    assert page.index("<video") < page.index(f"looks like: {COMBINATIONS[61].caption}")
+    assert "1 of 3 videos" in page
+
+
+def test_marks_are_not_shown_beside_other_videos(
+    tmp_path: Path, evaluation: Path, groups: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = groups["seen"] / "0000.mp4", groups["seen"] / "0001.mp4"
+    shutil.copy(first, second)
+    arguments = ["report", "--evaluation", str(evaluation), f"--samples=seen={groups['seen']}"]
+    said = failure([*arguments, "--output", str(tmp_path / "out")], capsys)
+    assert "run `vidiff evaluate` again" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_report_errors(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--output", str(tmp_path / "out")]
+    assert "nothing to report" in failure(["report", *out], capsys)
+    (tmp_path / "bare").mkdir()
+    assert "holds no run" in failure(["report", "--run", str(tmp_path / "bare"), *out], capsys)
+    report(tmp_path / "out", "--run", run)
+    assert "--overwrite" in failure(["report", "--run", str(run), *out], capsys)
+
+
+def test_curves_are_read_from_event_files(run: Path) -> None:
+    curves = read_curves(run)
+    assert len(curves["train/loss"]) == 100
+    assert curves["val/loss"][-1] == (999, pytest.approx(math.exp(-999 / 200) + 0.02))
+    (chart,) = charts.make_charts(curves)
+    assert [series.label for series in chart.series] == ["train/loss", "val/loss"]
+    for series in chart.series:
+        numbers = [float(n) for n in re.findall(r"[\d.]+", series.path)]
+        assert all(0 <= x <= charts.WIDTH for x in numbers[::2])
+        assert all(0 <= y <= charts.HEIGHT for y in numbers[1::2])
+        assert numbers[1] < numbers[-1]  # losses fall, and y points downwards
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        [(0, 1.0), (1, 1.0)],
+        [(0, -5.0), (10, 5.0)],
+        [(5, 0.0), (5, 0.0)],
+        [(k, float(k % 7) * 1e-6) for k in range(10_000)],
+    ],
+)
+def test_charts_of_odd_curves(curve: list[tuple[int, float]]) -> None:
+    chart = charts.make_chart("odd", {"odd": curve})
+    assert chart.series[0].path.count("L") <= charts.MAX_POINTS
+    assert chart.y_ticks
+    assert "nan" not in chart.series[0].path
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found to load the page in")
+def test_page_in_a_browser(
+    tmp_path: Path, evaluation: Path, groups: dict[str, Path], run: Path
+) -> None:
+    whole_report(tmp_path / "out", evaluation, groups, run)
+    assert CHROMIUM is not None
+    options = [
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        "--window-size=1400,2400", "--virtual-time-budget=10000", "--dump-dom",
+    ]  # fmt: skip
+    page = (tmp_path / "out" / "index.html").as_uri()
+    command = [CHROMIUM, *options, f"--user-data-dir={tmp_path / 'profile'}", page]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    body = re.search(r"<body[^>]*>", dom)
+    assert body is not None
+    assert 'data-videos="7"' in body[0]
+    assert 'data-decoded="7"' in body[0]
+
+
+# --- the demo's prompts --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("group", "part"), [("seen", 0), ("unseen", 1)])
+def test_prompts_of_the_demo_match_the_split(group: str, part: int) -> None:
+    prompts = (QUICKSTART / f"prompts_{group}.txt").read_text(encoding="utf-8").splitlines()
+    captions = [combination.caption for combination in split_combinations(24)[part]]
+    counts = [prompts.count(caption) for caption in captions]
+    assert len(prompts) == sum(counts) == 200
+    assert max(counts) - min(counts) <= 1

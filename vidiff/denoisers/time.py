@@ -28,7 +28,8 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, t: Tensor) -> Tensor:
         """Times (b,) to (b, d)."""
-        exponent = torch.arange(self.num_frequencies, device=t.device) / self.num_frequencies
+        places = torch.arange(self.num_frequencies, device=t.device, dtype=torch.float32)
+        exponent = places / self.num_frequencies
         angle = t.float()[:, None] * torch.exp(-math.log(self.max_period) * exponent)
         waves = torch.cat([angle.cos(), angle.sin()], dim=-1)
         return self.last(nn.functional.silu(self.first(waves.to(self.first.weight.dtype))))

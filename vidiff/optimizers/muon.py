@@ -112,8 +112,9 @@ def whole(tensor: Tensor) -> Tensor:
 def sharded_like(tensor: Tensor, like: Tensor) -> Tensor:
     """A tensor that every process has whole, sharded as ``like`` is."""
     if hasattr(like, "placements"):
-        from torch.distributed.tensor import distribute_tensor  # takes a second: not at the head
+        from torch.distributed.tensor import DTensor, distribute_tensor  # a second: not at the head
 
+        assert isinstance(like, DTensor)
         # Every process has computed the same values: none needs to be sent.
         return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)
     return tensor

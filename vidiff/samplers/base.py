@@ -43,7 +43,8 @@ class Sampler(ABC):
 
     def times(self, device: torch.device) -> Tensor:
         """From 1 to 0: (num_steps + 1,)."""
-        return shifted(torch.linspace(1, 0, self.num_steps + 1, device=device), self.shift)
+        even = torch.linspace(1, 0, self.num_steps + 1, device=device, dtype=torch.float32)
+        return shifted(even, self.shift)
 
     @torch.no_grad()
     def __call__(

@@ -36,7 +36,7 @@ class TimeSampler(ABC):
 
     def __call__(self, batch_size: int, device: torch.device) -> Tensor:
         """Draw times: (b,), float32."""
-        u = torch.rand(batch_size, device=device)
+        u = torch.rand(batch_size, device=device, dtype=torch.float32)
         if self.stratified:
             u = (torch.arange(batch_size, device=device) + u) / batch_size
         return shifted(self.quantile(u), self.shift)

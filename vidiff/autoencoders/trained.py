@@ -1,0 +1,52 @@
+"""An autoencoder that an earlier run trained."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from vidiff.autoencoders.base import Autoencoder, Posterior
+from vidiff.building import Node, build
+from vidiff.checkpoints import part_weights, read_checkpoint, task_node
+from vidiff.registry import register
+
+
+@register("trained")
+class Trained(Autoencoder):
+    """Reads the autoencoder of an ``AutoencoderTask``'s checkpoint, and leaves it as it is.
+
+    Args:
+        checkpoint: path of the checkpoint; its averaged weights are taken where it has any.
+
+    Attributes:
+        inner: the autoencoder itself.
+        node: how ``inner`` was built, for a checkpoint that must stand alone.
+
+    Raises:
+        ValueError: if the checkpoint does not exist or holds no autoencoder.
+    """
+
+    def __init__(self, *, checkpoint: str) -> None:
+        super().__init__()
+        saved = read_checkpoint(checkpoint)
+        arguments = task_node(saved)["init_args"]
+        weights = part_weights(saved, "autoencoder")
+        if "autoencoder" not in arguments or not weights:
+            raise ValueError(f"{checkpoint} holds no autoencoder: it is not an AutoencoderTask's")
+        self.node: Node = arguments["autoencoder"]
+        self.inner = build(self.node, Autoencoder)  # type: ignore[type-abstract]
+        self.inner.load_state_dict(weights)
+        self.latent_channels = self.inner.latent_channels
+        self.compression = self.inner.compression
+        self.requires_grad_(False).eval()
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        return self.inner.encode(pixels)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.inner.decode(latents)
+
+    def posterior(self, pixels: Tensor) -> Posterior:
+        return self.inner.posterior(pixels)
+
+    def reconstruct(self, latents: Tensor) -> Tensor:
+        return self.inner.reconstruct(latents)

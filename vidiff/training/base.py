@@ -1,0 +1,226 @@
+"""What all tasks share: parts, their moving average, the learning rate, and reproducible steps."""
+
+from __future__ import annotations
+
+import copy
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.flop_counter import FlopCounterMode
+
+from vidiff.building import describe
+from vidiff.generation import mix
+from vidiff.optimizers import MakeOptimizer, MuonAdamW
+from vidiff.training.guard import FiniteGuard
+from vidiff.training.sharding import shard
+from vidiff.types import VideoBatch
+
+
+class Task(LightningModule, ABC):
+    """A model in training.
+
+    Parts are built late, in ``configure_model``, so that a config is checked before anything is
+    built and a strategy can shard what is built. What a step draws depends on the seed (that of
+    ``seed_everything``), the epoch, the batch and the process alone, so a resumed run repeats what
+    an uninterrupted one would do.
+
+    Args:
+        optimizer: which rule updates which parameter.
+        warmup_steps: steps over which the learning rate rises linearly from zero.
+        decay_fraction: last share of all steps, over which it falls linearly.
+        final_lr_fraction: where it falls to, over its peak.
+        ema_decay: of the moving average of the weights; 0 keeps none. Early on the average is
+            shorter: its decay is at most (1 + step) / (10 + step).
+
+    Raises:
+        ValueError: if a number is out of its range.
+    """
+
+    ema: nn.ModuleDict | None
+    parts_built = False
+
+    def __init__(
+        self,
+        *,
+        optimizer: MakeOptimizer = MuonAdamW,
+        warmup_steps: int = 50,
+        decay_fraction: float = 0.4,
+        final_lr_fraction: float = 0.02,
+        ema_decay: float = 0.998,
+    ) -> None:
+        super().__init__()
+        for name, fraction in {
+            "decay_fraction": decay_fraction,
+            "final_lr_fraction": final_lr_fraction,
+        }.items():
+            if not 0 <= fraction <= 1:
+                raise ValueError(f"{name} must be within [0, 1], got {fraction}")
+        if warmup_steps < 0:
+            raise ValueError(f"warmup_steps must not be negative, got {warmup_steps}")
+        if not 0 <= ema_decay < 1:
+            raise ValueError(f"ema_decay must be at least 0 and below 1, got {ema_decay}")
+        self.make_optimizer = optimizer
+        self.warmup_steps, self.decay_fraction = warmup_steps, decay_fraction
+        self.final_lr_fraction, self.ema_decay = final_lr_fraction, ema_decay
+        self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        self.guard = FiniteGuard()
+        self.ema = None
+
+    @abstractmethod
+    def build_parts(self) -> None:
+        """Build every part and assign it to the task."""
+
+    @abstractmethod
+    def trained_parts(self) -> dict[str, nn.Module]:
+        """The parts that are trained, by attribute name, once they are built."""
+
+    @abstractmethod
+    def count_flops(self, batch: VideoBatch) -> int:
+        """Floating-point operations of one training step, a multiply-add counted as two.
+
+        The backward pass of what is trained counts twice its forward pass.
+        """
+
+    def tokens_per_clip(self, batch: VideoBatch) -> int:
+        """Tokens of one clip of the batch; 0 where there are none."""
+        return 0
+
+    # -- Parts ----------------------------------------------------------------------------------
+
+    def configure_model(self) -> None:
+        if self.parts_built:
+            return
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.build_parts()
+        if self.ema_decay:
+            self.ema = nn.ModuleDict(copy.deepcopy(self.trained_parts())).requires_grad_(False)
+        if self.device_mesh is not None:
+            for part in (*self.trained_parts().values(), *(self.ema or {}).values()):
+                shard(part, self.device_mesh)
+        self.parts_built = True
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Task:
+        """Switch the trained parts; frozen ones and the moving average stay in evaluation mode."""
+        super().train(False)
+        self.training = mode
+        for part in self.trained_parts().values() if self.parts_built else ():
+            part.train(mode)
+        return self
+
+    @contextmanager
+    def averaged(self) -> Iterator[dict[str, Any]]:
+        """The trained parts with averaged weights if there are any, in evaluation mode."""
+        if self.ema is not None:
+            yield dict(self.ema.items())
+            return
+        parts, was_training = self.trained_parts(), self.training
+        self.train(False)
+        try:
+            yield parts
+        finally:
+            self.train(was_training)
+
+    @torch.no_grad()
+    def update_average(self, step: int) -> None:
+        """Move the average towards the weights; buffers are copied."""
+        assert self.ema is not None
+        decay = min(self.ema_decay, (1 + step) / (10 + step))
+        parts = self.trained_parts()
+        for name, average in self.ema.items():
+            torch._foreach_lerp_(
+                list(average.parameters()), list(parts[name].parameters()), 1 - decay
+            )
+            for old, new in zip(average.buffers(), parts[name].buffers(), strict=True):
+                old.copy_(new)
+
+    # -- Steps ----------------------------------------------------------------------------------
+
+    def on_train_batch_start(self, batch: VideoBatch, batch_idx: int) -> None:
+        torch.manual_seed(mix(self.seed, self.current_epoch, batch_idx, self.global_rank))
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        step = self.global_step
+        super().optimizer_step(*args, **kwargs)
+        if self.ema is not None:
+            self.update_average(step)
+
+    def finish_step(self, terms: dict[str, Tensor], batch_size: int) -> None:
+        """Log the terms of this step's loss, and stop soon after one that is not finite."""
+        for name, term in terms.items():
+            self.log(f"train/{name}", term.detach(), batch_size=batch_size, prog_bar=name == "loss")
+        self.guard.watch(self.global_step, terms)
+        if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self.guard.check(self.trainer.strategy.reduce)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.guard.check(self.trainer.strategy.reduce)
+
+    # -- Optimizer --------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.make_optimizer().build(list(self.trained_parts().values()))
+        schedule = LambdaLR(optimizer, self.lr_schedule())
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def lr_schedule(self) -> Callable[[int], float]:
+        """The learning rate over its peak, by step: a trapezoid.
+
+        Raises:
+            ValueError: if it is to decay at the end of a run that has none.
+        """
+        num_steps = self.trainer.estimated_stepping_batches if self.decay_fraction else 0
+        if num_steps == float("inf"):
+            raise ValueError(
+                f"decay_fraction={self.decay_fraction} needs to know where training ends: set "
+                "trainer.max_steps or trainer.max_epochs, or decay_fraction to 0"
+            )
+        return lambda step: trapezoid(
+            step, int(num_steps), self.warmup_steps, self.decay_fraction, self.final_lr_fraction
+        )
+
+    def remember(self, arguments: dict[str, Any]) -> None:
+        """Keep the constructor's arguments as nodes, so that a checkpoint rebuilds the task.
+
+        A subclass with arguments of its own calls this with them, after ``super().__init__``.
+        """
+        nodes: dict[str, Any] = {}
+        for name, value in arguments.items():
+            try:
+                nodes[name] = describe(value)
+            except TypeError:
+                nodes[name] = {"class_path": None, "described": repr(value)}
+        cls = type(self)
+        nodes["_class_path"] = f"{cls.__module__}.{cls.__qualname__}"
+        nodes["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
+        self.save_hyperparameters(nodes)
+
+
+@contextmanager
+def counting() -> Iterator[FlopCounterMode]:
+    """Count floating-point operations, with fused and compiled paths switched off."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
+            yield counter
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def trapezoid(step: int, num_steps: int, warmup: int, decay: float, final: float) -> float:
+    """Rise over ``warmup`` steps, stay at 1, fall to ``final`` over the last share ``decay``."""
+    rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
+    if not decay:
+        return rise
+    left = (num_steps - step) / (num_steps * decay)
+    return rise * max(final, min(1.0, left))

@@ -1,0 +1,41 @@
+"""What happens beside training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks.progress.progress_bar import ProgressBar as LightningProgressBar
+
+from vidiff.training.callbacks.checkpoint import SaveCheckpoint
+from vidiff.training.callbacks.progress import RunProgressBar
+from vidiff.training.callbacks.run_record import RunRecord
+from vidiff.training.callbacks.sample_videos import SampleVideos
+from vidiff.training.callbacks.throughput import Throughput
+
+__all__ = [
+    "RunProgressBar",
+    "RunRecord",
+    "SampleVideos",
+    "SaveCheckpoint",
+    "Throughput",
+    "add_defaults",
+]
+
+
+def add_defaults(trainer_arguments: dict[str, Any]) -> None:
+    """Add the callbacks that every run has, unless one of their kind is given or switched off."""
+    given = trainer_arguments.get("callbacks") or []
+    callbacks = list(given) if isinstance(given, (list, tuple)) else [given]
+
+    def lacks(kind: type, switch: str | None = None) -> bool:
+        wanted = switch is None or trainer_arguments.get(switch) is not False
+        return wanted and not any(isinstance(callback, kind) for callback in callbacks)
+
+    if lacks(LightningProgressBar, "enable_progress_bar"):
+        callbacks.append(RunProgressBar())
+    if lacks(RunRecord):
+        callbacks.append(RunRecord())
+    if lacks(ModelCheckpoint, "enable_checkpointing"):
+        callbacks.append(SaveCheckpoint())
+    trainer_arguments["callbacks"] = callbacks

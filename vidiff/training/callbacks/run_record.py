@@ -1,0 +1,133 @@
+"""``run.json``: what a run was, so that its figures can be told apart from others'."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+import vidiff
+from vidiff.training.samples import replace_text
+
+PACKAGES = ("vidiff", "torchvision", "lightning", "jsonargparse", "numpy", "av")
+
+
+class RunRecord(Callback):
+    """Writes ``run.json`` into the run folder when training starts, stops and fails.
+
+    It holds versions, a hash of the config, the state of the source, hardware, counts of
+    parameters, steps, and seconds of training; these go on counting when the run is resumed.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._since: float | None = None
+        self._fixed: dict[str, Any] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._since = time.monotonic()
+        self._fixed = describe_run(pl_module)
+        self._write(trainer, "running")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._write(trainer, "finished")
+        self._since = None
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        if self._since is not None:
+            self._write(trainer, f"failed: {type(exception).__name__}")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self._seconds_so_far()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds = state_dict["seconds"]
+
+    def _seconds_so_far(self) -> float:
+        return self.seconds + (time.monotonic() - self._since if self._since is not None else 0.0)
+
+    def _write(self, trainer: Trainer, status: str) -> None:
+        if not trainer.is_global_zero:
+            return
+        folder = Path(trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {
+            "status": status,
+            "step": trainer.global_step,
+            "training_seconds": round(self._seconds_so_far(), 3),
+            **self._fixed,
+            "devices": {
+                "num_processes": trainer.world_size,
+                "strategy": type(trainer.strategy).__name__,
+                "precision": str(trainer.precision),
+                **hardware(),
+            },
+        }
+        replace_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
+
+
+def describe_run(task: LightningModule) -> dict[str, Any]:
+    """What stays the same while a run goes on."""
+    averages = [p for name, p in task.named_parameters() if name.startswith("ema.")]
+    total = sum(p.numel() for p in task.parameters()) - sum(p.numel() for p in averages)
+    config = json.dumps(dict(task.hparams), sort_keys=True, default=repr)
+    return {
+        "task": type(task).__name__,
+        "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
+        "parameters": {
+            "trained": sum(p.numel() for p in task.parameters() if p.requires_grad),
+            "total": total,
+        },
+        "versions": {"python": platform.python_version(), **_versions()},
+        "source": source_state(),
+    }
+
+
+def hardware() -> dict[str, Any]:
+    """Processors of this machine."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "cpu": platform.processor() or platform.machine(),
+        "num_cpus": os.cpu_count(),
+        "num_threads": torch.get_num_threads(),
+        "gpus": gpus,
+    }
+
+
+def source_state() -> dict[str, Any]:
+    """The commit of vidiff's source, where it is a git checkout, and whether it was changed."""
+    folder = Path(vidiff.__file__).parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # not a package inside another checkout
+        commit, changed = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", str(folder))
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"commit": commit, "changed": bool(changed)}
+
+
+def _versions() -> dict[str, str]:
+    found = {"torch": str(torch.__version__)}  # names the build, unlike the package's metadata
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

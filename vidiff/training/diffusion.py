@@ -1,0 +1,336 @@
+"""Training a denoiser on latents under text."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+import zlib
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vidiff.autoencoders import Autoencoder, Identity, MakeAutoencoder, Trained
+from vidiff.building import Node, build
+from vidiff.checkpoints import Checkpoint
+from vidiff.denoisers import Denoiser, DiT, MakeDenoiser
+from vidiff.diffusion import Objective
+from vidiff.diffusion.loss_weights import Constant, MakeLossWeight
+from vidiff.diffusion.predictions import Flow, MakePrediction
+from vidiff.diffusion.schedules import MakeSchedule, Rectified
+from vidiff.diffusion.time_samplers import LogitNormal, MakeTimeSampler
+from vidiff.generation import clip_seed, conditioned, generate
+from vidiff.optimizers import MakeOptimizer, MuonAdamW
+from vidiff.samplers import ClassifierFree, Euler, Guidance, MakeGuidance, MakeSampler, Sampler
+from vidiff.text import MakeTextEncoder, TextEncoder, Words
+from vidiff.training.base import Task, counting
+from vidiff.types import Grid, TextFeatures, VideoBatch
+
+NUM_BINS = 4
+"""Held-out loss is logged for this many equal ranges of diffusion time."""
+
+
+@dataclass
+class PromptBatch:
+    """Prompts to sample together.
+
+    Attributes:
+        prompts: b strings.
+        indices: their places in the whole list.
+        settings: further arguments of ``DiffusionTask.sample``.
+        exact: leave mixed precision off, see ``VidiffTrainer.sample``.
+    """
+
+    prompts: list[str]
+    indices: list[int]
+    settings: dict[str, Any]
+    exact: bool = True
+
+
+class DiffusionTask(Task):
+    """Learns to turn noise into latents of captioned clips, and makes videos from prompts.
+
+    Args:
+        denoiser: the network.
+        autoencoder: pixels to latents and back; stays as it is.
+        text_encoder: prompts to features, trained along unless it is frozen; none for a model
+            without text.
+        schedule: how noise is added.
+        prediction: what the network predicts.
+        time_sampler: which diffusion times are trained on.
+        loss_weight: how much each time's error counts.
+        sampler: walks from noise to latents.
+        guidance: how strongly prompts are followed.
+        optimizer: which rule updates which parameter.
+        warmup_steps: steps over which the learning rate rises linearly from zero.
+        decay_fraction: last share of all steps, over which it falls linearly.
+        final_lr_fraction: where it falls to, over its peak.
+        ema_decay: of the moving average of the weights, which sampling and validation use.
+        caption_dropout: share of captions that are left empty, which guidance needs.
+        compile_denoiser: let ``torch.compile`` speed the denoiser up.
+
+    Raises:
+        ValueError: if a number is out of its range.
+    """
+
+    denoiser: Denoiser
+    autoencoder: Autoencoder
+    text_encoder: TextEncoder | None
+    objective: Objective
+    sampler: Sampler
+    guidance: Guidance
+
+    def __init__(
+        self,
+        *,
+        denoiser: MakeDenoiser = DiT,
+        autoencoder: MakeAutoencoder = Identity,
+        text_encoder: MakeTextEncoder | None = Words,
+        schedule: MakeSchedule = Rectified,
+        prediction: MakePrediction = Flow,
+        time_sampler: MakeTimeSampler = LogitNormal,
+        loss_weight: MakeLossWeight = Constant,
+        sampler: MakeSampler = Euler,
+        guidance: MakeGuidance = ClassifierFree,
+        optimizer: MakeOptimizer = MuonAdamW,
+        warmup_steps: int = 50,
+        decay_fraction: float = 0.4,
+        final_lr_fraction: float = 0.02,
+        ema_decay: float = 0.998,
+        caption_dropout: float = 0.1,
+        compile_denoiser: bool = False,
+    ) -> None:
+        super().__init__(
+            optimizer=optimizer, warmup_steps=warmup_steps, decay_fraction=decay_fraction,
+            final_lr_fraction=final_lr_fraction, ema_decay=ema_decay,
+        )  # fmt: skip
+        if not 0 <= caption_dropout <= 1:
+            raise ValueError(f"caption_dropout must be within [0, 1], got {caption_dropout}")
+        self.remember({k: v for k, v in locals().items() if k not in ("self", "__class__")})
+        self.make_denoiser, self.make_autoencoder = denoiser, autoencoder
+        self.make_text_encoder = text_encoder
+        self.make_schedule, self.make_prediction = schedule, prediction
+        self.make_time_sampler, self.make_loss_weight = time_sampler, loss_weight
+        self.make_sampler, self.make_guidance = sampler, guidance
+        self.caption_dropout, self.compile_denoiser = caption_dropout, compile_denoiser
+        self.clip_size: Grid | None = None
+        self.autoencoder_node: Node = self.hparams["autoencoder"]
+
+    def build_parts(self) -> None:
+        autoencoder = self.make_autoencoder()
+        if isinstance(autoencoder, Trained):  # its weights become this task's own
+            self.autoencoder_node, autoencoder = autoencoder.node, autoencoder.inner
+        self.autoencoder = autoencoder.requires_grad_(False)
+        self.text_encoder = self.make_text_encoder() if self.make_text_encoder else None
+        if self.text_encoder is not None and self.text_encoder.frozen:
+            self.text_encoder.requires_grad_(False)
+        channels = self.autoencoder.latent_channels
+        self.denoiser = self.make_denoiser(
+            in_channels=channels,
+            out_channels=channels,
+            text_dim=self.text_encoder.text_dim if self.text_encoder else 1,
+        )
+        self.objective = Objective(
+            self.make_schedule(), self.make_prediction(),
+            self.make_time_sampler(), self.make_loss_weight(),
+        )  # fmt: skip
+        self.sampler, self.guidance = self.make_sampler(), self.make_guidance()
+
+    def trained_parts(self) -> dict[str, nn.Module]:
+        parts: dict[str, nn.Module] = {"denoiser": self.denoiser}
+        if self.text_encoder is not None and not self.text_encoder.frozen:
+            parts["text_encoder"] = self.text_encoder
+        return parts
+
+    def configure_model(self) -> None:
+        fresh = not self.parts_built
+        super().configure_model()
+        if fresh and self.compile_denoiser:
+            self.denoiser.compile()  # in place, so that the names of weights stay
+
+    def training_step(self, batch: VideoBatch, batch_idx: int) -> Tensor:
+        self.clip_size = clip_size(batch)
+        with torch.no_grad():
+            latents = self.autoencoder.encode(batch.pixels)
+        text = self.read(self.text_encoder, self.drop(batch.captions))
+        loss = self.objective.loss(conditioned(self.denoiser, text), latents)
+        weighted = loss.weighted.mean()
+        self.finish_step({"loss": weighted, "mse": loss.unweighted.mean()}, len(batch))
+        return weighted
+
+    def count_flops(self, batch: VideoBatch) -> int:
+        with counting() as counter, self.averaged() as parts, torch.no_grad():
+            latents = self.autoencoder.encode(batch.pixels)
+            frozen = counter.get_total_flops()
+            text = self.read(parts.get("text_encoder", self.text_encoder), batch.captions)
+            if "text_encoder" not in parts:
+                frozen = counter.get_total_flops()
+            conditioned(parts["denoiser"], text)(latents, latents.new_zeros(len(batch)))
+        return frozen + 3 * (counter.get_total_flops() - frozen)
+
+    def tokens_per_clip(self, batch: VideoBatch) -> int:
+        patchifier = getattr(self.denoiser, "patchifier", None)
+        if patchifier is None:
+            return 0
+        return math.prod(patchifier.grid(*self.autoencoder.latent_size(*clip_size(batch))))
+
+    def unknown_words(self, prompts: Sequence[str]) -> list[str]:
+        """Words of prompts that training never met, if the text encoder can tell."""
+        with self.averaged() as parts:
+            tell = getattr(parts.get("text_encoder", self.text_encoder), "unknown_words", None)
+            return tell(prompts) if tell else []
+
+    def predict_step(self, batch: PromptBatch, batch_idx: int) -> Tensor:
+        """Sample the prompts of a batch."""
+        mixed = (
+            nullcontext() if not batch.exact else torch.autocast(self.device.type, enabled=False)
+        )
+        with mixed:
+            return self.sample(batch.prompts, indices=batch.indices, **batch.settings)
+
+    def drop(self, captions: Sequence[str]) -> list[str]:
+        """Captions, some of them left empty."""
+        draws = torch.rand(len(captions)).tolist()
+        return ["" if u < self.caption_dropout else c for c, u in zip(captions, draws, strict=True)]
+
+    def read(self, text_encoder: nn.Module | None, prompts: Sequence[str]) -> TextFeatures | None:
+        """Features of prompts; without a gradient if the encoder is frozen."""
+        if text_encoder is None:
+            return None
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not text_encoder.frozen):
+            return text_encoder(prompts)
+
+    def validation_step(self, batch: VideoBatch, batch_idx: int) -> None:
+        """Squared error of the averaged weights by range of time, on noise that stays the same."""
+        latents = self.autoencoder.encode(batch.pixels)
+        noise, u = held_out_draws(batch.ids, latents)
+        with self.averaged() as parts:
+            text = self.read(parts.get("text_encoder", self.text_encoder), batch.captions)
+            network = conditioned(parts["denoiser"], text)
+            losses = [
+                self.objective.loss(network, latents, (k + u) / NUM_BINS, noise).unweighted.mean()
+                for k in range(NUM_BINS)
+            ]
+        percent = 100 // NUM_BINS
+        logged = {f"val/loss_t{k * percent}-{(k + 1) * percent}": x for k, x in enumerate(losses)}
+        logged["val/loss"] = torch.stack(losses).mean()
+        self.log_dict(logged, batch_size=len(batch), sync_dist=True, on_epoch=True)
+
+    test_step = validation_step
+
+    @torch.no_grad()
+    def sample(
+        self,
+        prompts: Sequence[str],
+        *,
+        seed: int = 0,
+        indices: Sequence[int] | None = None,
+        num_frames: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        batch_size: int | None = None,
+        num_steps: int | None = None,
+        guidance_scale: float | None = None,
+    ) -> Tensor:
+        """Make one video per prompt, with the averaged weights.
+
+        Args:
+            prompts: b prompts.
+            seed: with the place of a prompt in the list, decides its video's noise.
+            indices: places of the prompts in a longer list that they are part of.
+            num_frames: frames; those of the training clips, by default.
+            height: in pixels; that of the training clips, by default.
+            width: in pixels; that of the training clips, by default.
+            batch_size: prompts at a time; all at once, by default.
+            num_steps: steps of the sampler, instead of the task's own.
+            guidance_scale: scale of the guidance, instead of the task's own.
+
+        Returns:
+            Pixels (b, 3, f, h, w) within [-1, 1].
+
+        Raises:
+            ValueError: if there is no prompt, or no size is known or it does not fit.
+        """
+        if isinstance(prompts, str) or not prompts:
+            raise ValueError(f"prompts must be a list of at least one prompt, got {prompts!r}")
+        self.configure_model()
+        size = self.video_size(num_frames, height, width)
+        sampler = replaced(self.sampler, "num_steps", num_steps)
+        guidance = replaced(self.guidance, "scale", guidance_scale)
+        indices = range(len(prompts)) if indices is None else indices
+        seeds = [clip_seed(seed, index) for index in indices]
+        step = batch_size or max(1, len(prompts))
+        with self.averaged() as parts:
+            videos = [
+                generate(
+                    denoiser=parts["denoiser"],
+                    text_encoder=parts.get("text_encoder", self.text_encoder),
+                    autoencoder=self.autoencoder, objective=self.objective,
+                    sampler=sampler, guidance=guidance, size=size,
+                    prompts=prompts[i : i + step], seeds=seeds[i : i + step],
+                )
+                for i in range(0, len(prompts), step)
+            ]  # fmt: skip
+        return torch.cat(videos)
+
+    def video_size(self, num_frames: int | None, height: int | None, width: int | None) -> Grid:
+        """Frames, height and width to sample at: those asked for, else the training clips'."""
+        f, h, w = self.clip_size or (0, 0, 0)
+        size = (num_frames or f, height or h, width or w)
+        if min(size) < 1:
+            raise ValueError(
+                f"size (num_frames, height, width) must be known, got {size}: this task has seen "
+                "no clip, so give all three"
+            )
+        return size
+
+    def adopt(self, checkpoint: Checkpoint) -> None:
+        """Before parts are built: take the autoencoder from a checkpoint instead of its own file.
+
+        Raises:
+            ValueError: if parts are built already.
+        """
+        if self.parts_built:
+            raise ValueError("adopt a checkpoint before configure_model() builds the parts")
+        if node := checkpoint.get("autoencoder"):
+            self.autoencoder_node = node
+            rebuild = functools.partial(build, node, Autoencoder)  # type: ignore[type-abstract]
+            self.make_autoencoder = rebuild
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["autoencoder"] = self.autoencoder_node
+        checkpoint["clip_size"] = list(self.clip_size) if self.clip_size else None
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        size = checkpoint.get("clip_size")
+        self.clip_size = (size[0], size[1], size[2]) if size else None
+
+
+def clip_size(batch: VideoBatch) -> Grid:
+    """Frames, height and width of a batch's clips."""
+    f, h, w = batch.pixels.shape[2:]
+    return f, h, w
+
+
+def held_out_draws(ids: Sequence[str], latents: Tensor) -> tuple[Tensor, Tensor]:
+    """Noise like ``latents`` and u (b,) in [0, 1): the same for a clip whenever it is met."""
+    generators = [torch.Generator().manual_seed(zlib.crc32(clip.encode())) for clip in ids]
+    u = torch.cat([torch.rand(1, generator=g) for g in generators])
+    noise = torch.stack([torch.randn(latents.shape[1:], generator=g) for g in generators])
+    return noise.to(latents), u.to(latents.device)
+
+
+def replaced(part: Any, name: str, value: Any) -> Any:
+    """``part``, or a copy in which one setting differs."""
+    if value is None:
+        return part
+    if not hasattr(part, name):
+        raise ValueError(f"{type(part).__name__} has no {name} to set to {value}")
+    part = copy.copy(part)
+    setattr(part, name, value)
+    return part

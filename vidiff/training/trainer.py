@@ -1,0 +1,124 @@
+"""Lightning's trainer, with vidiff's default callbacks and a command that samples."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+
+from vidiff.checkpoints import read_checkpoint
+from vidiff.training.callbacks import add_defaults
+from vidiff.training.diffusion import DiffusionTask
+from vidiff.training.samples import (
+    PromptData,
+    SampleFolder,
+    WriteSamples,
+    fingerprint,
+    read_prompts,
+)
+
+# Averages and frozen parts are meant to be in evaluation mode; the second is between libraries.
+warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
+warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+
+
+class VidiffTrainer(Trainer):
+    """Trains, validates and samples tasks.
+
+    Everything that Lightning's ``Trainer`` takes; a progress bar that knows when training ends,
+    checkpoints and ``run.json`` come without being asked for.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        add_defaults(kwargs)
+        super().__init__(*args, **kwargs)
+
+    def sample(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule | None = None,
+        prompts: str = "",
+        output: str = "samples",
+        seed: int = 0,
+        ckpt_path: str | None = None,
+        weights_only: bool = True,
+        batch_size: int = 16,
+        num_frames: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        num_steps: int | None = None,
+        guidance_scale: float | None = None,
+        fps: float = 8,
+        scale: int | None = None,
+        exact: bool = True,
+    ) -> None:
+        """Make a video for each prompt and write them into a folder.
+
+        The folder gets an mp4 and a gif for each prompt, ``contact_sheet.png`` and
+        ``samples.jsonl``. A call that was cut off goes on where it stopped.
+
+        Args:
+            model: the task to sample from.
+            datamodule: not used.
+            prompts: a .txt file with a prompt a line, a .jsonl file, or 'text;text'.
+            output: folder to write into; new, or of the same call.
+            seed: with a prompt's place in the list, decides its video.
+            ckpt_path: the weights to sample with.
+            weights_only: read nothing from the checkpoint but tensors and plain values.
+            batch_size: videos made at once.
+            num_frames: frames of a video; those of the training clips, by default.
+            height: in pixels; that of the training clips, by default.
+            width: in pixels; that of the training clips, by default.
+            num_steps: steps of the sampler, instead of the config's.
+            guidance_scale: scale of the guidance, instead of the config's.
+            fps: frames per second of the files.
+            scale: factor by which the files are enlarged, each pixel repeated; by default such
+                that the shorter side has about 256 pixels.
+            exact: leave mixed precision off, so that the same seed gives the same video whatever
+                the batch size; without it sampling may be faster, and differ by a few grey levels.
+
+        Raises:
+            ValueError: if there is no checkpoint or prompt, a number is out of its range, the
+                size does not fit the model, or the folder holds something else.
+        """
+        if not isinstance(model, DiffusionTask):
+            raise ValueError(f"only a DiffusionTask makes videos, not a {type(model).__name__}")
+        if ckpt_path is None:
+            raise ValueError("sampling needs trained weights: give --ckpt_path")
+        for name, value in {"batch_size": batch_size, "scale": scale, "fps": fps}.items():
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} must be positive, got {value}")
+        texts = read_prompts(prompts)
+        checkpoint = read_checkpoint(ckpt_path)
+        model.on_load_checkpoint(checkpoint)
+        model.adopt(checkpoint)
+        f, h, w = model.video_size(num_frames, height, width)
+        asked: dict[str, Any] = {
+            "num_frames": f, "height": h, "width": w,
+            "num_steps": num_steps, "guidance_scale": guidance_scale,
+        }  # fmt: skip
+        folder = SampleFolder(
+            output, texts, seed=seed, fps=fps, size=(h, w), scale=scale,
+            settings={
+                **asked,
+                "sampler": model.hparams["sampler"],
+                "guidance": model.hparams["guidance"],
+                "checkpoint": Path(ckpt_path).name,
+                "checkpoint_sha256": fingerprint(ckpt_path),
+                "step": checkpoint["global_step"],
+                "exact": exact,
+            },
+        )  # fmt: skip
+        data = PromptData(folder, batch_size, asked | {"seed": seed}, exact)
+        writer = WriteSamples(folder)
+        self.callbacks: list[Callback]
+        self.callbacks.append(writer)
+        try:
+            self.predict(
+                model, datamodule=data, return_predictions=False,
+                ckpt_path=ckpt_path, weights_only=weights_only,
+            )  # fmt: skip
+        finally:
+            self.callbacks.remove(writer)

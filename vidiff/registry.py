@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 __all__ = [
     "Component",
     "Kind",
+    "all_or_nothing",
     "get_component",
     "get_kind",
     "kind",
@@ -122,6 +124,22 @@ def register(name: str) -> Callable[[T], T]:
         return cls
 
     return add
+
+
+@contextmanager
+def all_or_nothing() -> Iterator[None]:
+    """Take back what was declared and registered inside, if it raises."""
+    before = {name: dict(known.components) for name, known in _KINDS.items()}
+    try:
+        yield
+    except BaseException:
+        for name in list(_KINDS):
+            components = _KINDS[name].components
+            components.clear()
+            components.update(before.get(name, {}))
+            if name not in before:
+                del _KINDS[name]
+        raise
 
 
 def get_kind(name: str) -> Kind:

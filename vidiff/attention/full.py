@@ -50,7 +50,11 @@ class Full(Attention):
         q, k = self.norm_q(q), self.norm_k(k)
         if layout.rotary is not None:
             q, k = _rotate_video(q, layout.rotary), _rotate_video(k, layout.rotary)
-        return self.out(rearrange(attend(q, k, v, mask), "b heads n d -> b n (heads d)"))
+        return self.out(rearrange(self.mix(q, k, v, mask), "b heads n d -> b n (heads d)"))
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """Queries, keys and values (b, heads, n, head_dim), turned already, to the same shape."""
+        return attend(q, k, v, mask)
 
 
 def _rotate_video(x: Tensor, rotary: Rotary) -> Tensor:

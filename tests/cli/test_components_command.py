@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from vidiff import __version__
+from vidiff.__main__ import main
+from vidiff.plugins import load_all
+from vidiff.registry import list_components, list_kinds
+
+load_all()
+
+
+def test_every_component_has_one_line_with_its_kind_package_and_summary(capsys: Any) -> None:
+    assert main(["components"]) == 0
+    rows = [line.split(maxsplit=3) for line in capsys.readouterr().out.splitlines()]
+    listed = {(row[0], row[1]) for row in rows}
+    assert listed == {(k.name, name) for k in list_kinds() for name in list_components(k.name)}
+    assert len(rows) == len(listed)
+    assert all(len(row) == 4 for row in rows)
+    assert ["denoiser", "dit", "vidiff"] in [row[:3] for row in rows]
+
+
+def test_one_kind_and_json(capsys: Any) -> None:
+    assert main(["components", "schedule", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == list_components("schedule")
+    assert {row["kind"] for row in rows} == {"schedule"}
+
+
+def test_show_prints_arguments_types_defaults_docs_and_what_can_be_put_in(capsys: Any) -> None:
+    assert main(["components", "show", "dit"]) == 0
+    page = capsys.readouterr().out
+    assert "denoiser dit: vidiff.denoisers.dit.DiT (vidiff)" in page
+    assert "  depth: int = 12\n      number of blocks." in page
+    assert "  patchifier: MakePatchifier = tubelet" in page
+    assert "one of: frame, tubelet" in page
+    assert "Decided by neighbouring parts: in_channels, out_channels, text_dim" in page
+    assert "Raises:" in page
+    main(["components", "show", "denoiser.dit"])
+    assert capsys.readouterr().out == page
+    main(["components", "show", "causal_kl", "--json"])
+    folds = json.loads(capsys.readouterr().out)["arguments"][1]
+    assert (folds["name"], folds["default"]) == ("folds", "None")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["components", "show", "dti"], "unknown component 'dti', did you mean 'dit'?"),
+        (["components", "show", "denoiser.dti"], "unknown denoiser 'dti', did you mean 'dit'?"),
+        (["components", "schedul"], "unknown kind 'schedul', did you mean 'schedule'?"),
+        (["components", "--jsn"], "unknown option 'jsn', did you mean 'json'?"),
+        (["component"], "unknown command 'component', did you mean 'components'?; known: fit,"),
+        (["fitt"], "unknown command 'fitt', did you mean 'fit'?"),
+        (["-c", "x.yaml", "fit"], "the command comes first"),
+        (["components", "--plugins", "none.py"], "plugin 'none.py' is not a file"),
+    ],
+)
+def test_mistakes_are_one_line_with_the_nearest(words: list[str], said: str, capsys: Any) -> None:
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("vidiff: error: ")
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_a_name_of_several_kinds_asks_which(capsys: Any, monkeypatch: Any) -> None:
+    from vidiff.registry import get_component, get_kind
+
+    dit = get_component("denoiser", "dit")
+    monkeypatch.setitem(get_kind("schedule").components, "dit", dit)
+    assert main(["components", "show", "dit"]) == 2
+    assert "several kinds have a component 'dit'" in capsys.readouterr().err
+
+
+def test_help_lists_all_commands_with_one_line_each(capsys: Any) -> None:
+    assert main(["--help"]) == 0
+    page = capsys.readouterr().out
+    for name in ["fit", "validate", "test", "sample", *list_components("command")]:
+        assert any(
+            line.split()[:1] == [name] and len(line.split()) > 3 for line in page.splitlines()
+        )
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"vidiff {__version__}\n"
+
+
+def test_light_commands_import_neither_lightning_nor_jsonargparse() -> None:
+    code = (
+        "import sys; from vidiff.__main__ import main; code = main(sys.argv[1:]);"
+        "print(code, [m for m in ('lightning', 'jsonargparse', 'torchmetrics', 'timm')"
+        " if m in sys.modules], file=sys.stderr)"
+    )
+    for words in (["components"], ["--help"], ["--version"], ["components", "show", "dit"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=120
+        )
+        assert done.stderr.splitlines()[-1] == "0 []", (words, done.stderr)
+
+
+def test_listing_components_takes_at_most_one_and_a_half_times_what_importing_torch_does() -> None:
+    """The one bar on time: medians of fresh processes, taken in turn, in processor seconds."""
+    commands = (["-c", "import torch"], ["-m", "vidiff", "components"])
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(5):
+        for command, taken in zip(commands, seconds, strict=True):
+            before = os.times()
+            subprocess.run([sys.executable, *command], check=True, capture_output=True)
+            after = os.times()
+            taken.append(
+                after.children_user + after.children_system
+                - before.children_user - before.children_system
+            )  # fmt: skip
+    torch_alone, listing = map(statistics.median, seconds)
+    assert listing <= 1.5 * torch_alone

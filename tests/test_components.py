@@ -1,0 +1,44 @@
+"""Registering a component enrols it here: each one must keep the promises of its kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from vidiff.plugins import load_all
+from vidiff.registry import list_components, list_kinds
+from vidiff.testing import check_component
+
+load_all()
+COMPONENTS = [(kind.name, name) for kind in list_kinds() for name in list_components(kind.name)]
+SMALL: dict[tuple[str, str], dict[str, Any]] = {
+    ("denoiser", "dit"): {"width": 24, "depth": 2, "num_heads": 4},
+    ("autoencoder", "causal_kl"): {"width": [16], "depth": 1, "latent_channels": 4},
+}
+"""Settings for components whose defaults would be slow."""
+ELSEWHERE = {("autoencoder", "trained"): "tests/training"}
+"""Components that need a file which takes a run to make, and where they are tested."""
+
+
+@pytest.fixture
+def settings(kind: str, name: str, tmp_path: Path) -> dict[str, Any]:
+    if (kind, name) == ("dataset", "video_folder"):
+        for clip in range(3):
+            frames = [Image.new("RGB", (32, 32), (40 * clip, 9 * f, 90)) for f in range(8)]
+            frames[0].save(
+                tmp_path / f"{clip}.gif", save_all=True, append_images=frames[1:], duration=100
+            )
+        return {"root": str(tmp_path), "num_frames": 4, "height": 16, "width": 16}
+    return SMALL.get((kind, name), {})
+
+
+@pytest.mark.parametrize(("kind", "name"), COMPONENTS)
+def test_component_keeps_the_promises_of_its_kind(
+    kind: str, name: str, settings: dict[str, Any]
+) -> None:
+    if (kind, name) in ELSEWHERE:
+        pytest.skip(f"tested in {ELSEWHERE[kind, name]}")
+    check_component(kind, name, **settings)

@@ -1,0 +1,117 @@
+"""Every config that is shipped parses, says what it asks, and refuses every misspelt key."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from vidiff.cli.errors import UsageError
+from vidiff.plugins import load_all
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted([*ROOT.glob("experiments/**/*.yaml"), *ROOT.glob("plugins/*/*.yaml")])
+shipped = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+@pytest.fixture(scope="module")
+def parser() -> Any:
+    load_all([str(folder.parent) for folder in ROOT.glob("plugins/*/vidiff_*/__init__.py")])
+    from vidiff.cli.model import make_parser
+
+    return make_parser()
+
+
+def keys(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every key, also inside lists."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield (*path, key)
+            yield from keys(value, (*path, key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from keys(value, (*path, index))
+
+
+def renamed(config: dict[str, Any], path: tuple[Any, ...]) -> dict[str, Any]:
+    """A copy in which the key at the end of ``path`` has another name."""
+    config = copy.deepcopy(config)
+    node: Any = config
+    for step in path[:-1]:
+        node = node[step]
+    node[f"{path[-1]}_x"] = node.pop(path[-1])
+    return config
+
+
+def refusal(parser: Any, path: Path) -> str | None:
+    """Why a config is refused; None if it is not."""
+    try:
+        parser.parse_args(["fit", "-c", str(path)])
+    except UsageError as error:
+        return str(error)
+    return None
+
+
+def test_there_are_configs() -> None:
+    assert CONFIGS
+
+
+@shipped
+def test_a_config_begins_with_its_question_and_the_command(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    head = lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))]
+    assert any("?" in line for line in head), "the first comment asks what the experiment asks"
+    command = [line for line in head if "vidiff " in line]
+    assert any(str(path.relative_to(ROOT)) in line for line in command), "and says how to run it"
+
+
+@shipped
+def test_a_config_parses_and_prints_what_it_was_made_from(
+    parser: Any, path: Path, tmp_path: Path
+) -> None:
+    fit = parser._subcommands_action.choices["fit"]
+    once = fit.dump(parser.parse_args(["fit", "-c", str(path)]).fit)
+    (tmp_path / "printed.yaml").write_text(once)
+    again = parser.parse_args(["fit", "-c", str(tmp_path / "printed.yaml")]).fit
+    assert fit.dump(again) == once
+
+
+@shipped
+def test_each_key_of_a_config_is_refused_if_it_is_misspelt(
+    parser: Any, path: Path, tmp_path: Path
+) -> None:
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    misspelt = tmp_path / "misspelt.yaml"
+    for key in keys(config):
+        misspelt.write_text(yaml.safe_dump(renamed(config, key)))
+        error = refusal(parser, misspelt)
+        assert error is not None, f"accepted without {key}"
+        assert "\n" not in error
+        assert str(key[-1]) in error, key
+
+
+@pytest.mark.slow
+@shipped
+def test_a_config_runs_for_two_steps(path: Path, tmp_path: Path) -> None:
+    from vidiff.__main__ import main
+
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    short = ["--trainer.max_steps=2", "--trainer.limit_val_batches=1", "--data.batch_size=2"]
+    words = ["fit", "-c", str(path), *short, f"--trainer.default_root_dir={tmp_path}"]
+    if "class_path: trained" in path.read_text():
+        first, folder = path.with_name("autoencoder.yaml"), tmp_path / "autoencoder"
+        assert main(["fit", "-c", str(first), *short, f"--trainer.default_root_dir={folder}"]) == 0
+        words += [f"--model.autoencoder.checkpoint={folder}/checkpoints/last.ckpt"]
+    if "plugins" in path.relative_to(ROOT).parts:
+        words += ["--plugins", str(next(path.parent.glob("vidiff_*")))]
+    if config["data"]["dataset"].get("class_path") == "video_folder":
+        videos = ROOT.parent / "shared" / "videos" / "clips"
+        if not videos.is_dir():
+            pytest.skip("no video files at hand")
+        words += [f"--data.dataset.root={videos}"]
+    assert main(words) == 0
+    assert (tmp_path / "config.yaml").exists()

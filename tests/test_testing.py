@@ -1,0 +1,131 @@
+"""The conformance checks find what they are for: each of these components breaks one promise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vidiff.attention import Full
+from vidiff.data import MovingShapes
+from vidiff.diffusion.predictions import Flow
+from vidiff.diffusion.schedules import Rectified
+from vidiff.patchifiers import Tubelet
+from vidiff.registry import get_kind, register
+from vidiff.samplers import Euler
+from vidiff.testing import check_component
+from vidiff.types import VideoSample
+
+
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    yield
+    for kind in ("attention", "schedule", "prediction", "sampler", "dataset", "patchifier"):
+        get_kind(kind).components.pop("broken", None)
+
+
+def broken(kind: str, cls: type, said: str) -> None:
+    register("broken")(cls)
+    with pytest.raises(AssertionError, match=said):
+        check_component(kind, "broken")
+
+
+def test_attention_that_sees_padding() -> None:
+    class Broken(Full):
+        """Ignores the mask."""
+
+        def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+            return super().mix(q, k, v, None)
+
+    broken("attention", Broken, "attend to what the mask leaves out")
+
+
+def test_a_parameter_that_no_gradient_reaches() -> None:
+    class Broken(Full):
+        """Has a weight that it never uses."""
+
+        def __init__(self, *, width: int, num_heads: int, block: int, num_blocks: int) -> None:
+            super().__init__(width=width, num_heads=num_heads, block=block, num_blocks=num_blocks)
+            self.unused = nn.Parameter(torch.ones(3))
+
+    broken("attention", Broken, "no gradient reaches unused")
+
+
+def test_a_state_that_is_not_saved() -> None:
+    class Broken(Full):
+        """Draws something that is no part of its state."""
+
+        def __init__(self, *, width: int, num_heads: int, block: int, num_blocks: int) -> None:
+            super().__init__(width=width, num_heads=num_heads, block=block, num_blocks=num_blocks)
+            self.gain = float(torch.rand(()))
+
+        def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+            return self.gain * super().mix(q, k, v, mask)
+
+    broken("attention", Broken, "a loaded state gives other outputs")
+
+
+def test_a_wrong_shape() -> None:
+    class Broken(Tubelet):
+        """Loses a channel."""
+
+        def unembed(self, tokens: Tensor, grid: tuple[int, int, int]) -> Tensor:
+            return super().unembed(tokens, grid)[:, 1:]
+
+    broken("patchifier", Broken, r"latents must be \(2, 6, 4, 8, 8\), got \(2, 5,")
+
+
+def test_a_wrong_derivative() -> None:
+    class Broken(Rectified):
+        """Its sigma does not grow as it says."""
+
+        def sigma_derivative(self, t: Tensor) -> Tensor:
+            return 2 * torch.ones_like(t)
+
+    broken("schedule", Broken, "sigma_derivative is off by")
+
+
+def test_a_target_that_is_not_what_is_read() -> None:
+    class Broken(Flow):
+        """Trains towards one thing and reads another."""
+
+        def target(self, sample: Tensor, noise: Tensor, schedule: Rectified, t: Tensor) -> Tensor:  # type: ignore[override]
+            return sample
+
+    broken("prediction", Broken, "a right answer gives other latents")
+
+
+def test_a_sampler_that_misses() -> None:
+    class Broken(Euler):
+        """Walks half of each step."""
+
+        def step(self, denoised, latents, t, t_next, schedule, noise):  # type: ignore[no-untyped-def]
+            return super().step(denoised, latents, t, (t + t_next) / 2, schedule, noise)
+
+    broken("sampler", Broken, "with a denoiser that knows the answer, it ends")
+
+
+def test_a_dataset_that_draws_anew_each_time() -> None:
+    class Broken(MovingShapes):
+        """Never gives the same clip twice."""
+
+        def __getitem__(self, index: int) -> VideoSample:
+            sample = super().__getitem__(index)
+            return VideoSample(sample.pixels * float(torch.rand(())), sample.caption, sample.id)
+
+    globals()["Broken"], Broken.__qualname__ = Broken, "Broken"  # so that it can be pickled
+    broken("dataset", Broken, "the same index must give the same clip")
+
+
+def test_an_argument_without_docs() -> None:
+    class Broken(Full):
+        """Says nothing about ``gain``."""
+
+        def __init__(
+            self, *, width: int, num_heads: int, block: int, num_blocks: int, gain: float = 1.0
+        ) -> None:
+            super().__init__(width=width, num_heads=num_heads, block=block, num_blocks=num_blocks)
+
+    broken("attention", Broken, "no line under Args: for gain")

@@ -1,0 +1,1 @@
+"""The command line. Nothing here imports Lightning but ``vidiff.cli.model`` and what it needs."""

@@ -1,0 +1,127 @@
+"""The program: finds the command, and turns errors that a user can mend into one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from typing import NoReturn
+
+from vidiff import __version__
+from vidiff.cli.errors import UsageError, unknown
+from vidiff.plugins import PluginError, left_out, load_all, requested_plugins, without_plugins
+from vidiff.registry import get_component, get_kind, list_components, nearest
+
+MODEL_COMMANDS = {
+    "fit": "Train a model as a config says, or go on from a checkpoint.",
+    "validate": "Measure a checkpoint on the validation split.",
+    "test": "Measure a checkpoint on the test split.",
+    "sample": "Make videos from prompts with a checkpoint.",
+}
+"""Commands that a model and a trainer take part in: methods of the trainer."""
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``vidiff`` with the arguments of this process, or with ``argv``.
+
+    Returns:
+        0 if all went well, 2 after an error that the user can mend, 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words or os.environ.get("VIDIFF_DEBUG", "0") not in ("", "0")
+    words = [word for word in words if word != "--debug"]
+    try:
+        return _dispatch(words)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except SystemExit as stop:
+        # Lightning ends an interrupted run by exit(1).
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            return INTERRUPTED
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except Exception as error:
+        if debug or not _can_be_mended(error):
+            raise
+        hint = "" if isinstance(error, (UsageError, PluginError)) else " (--debug shows where)"
+        print(f"vidiff: error: {_one_line(error)}{hint}", file=sys.stderr)
+        return 2
+
+
+def _dispatch(words: list[str]) -> int:
+    plugins = requested_plugins(words)
+    words = without_plugins(words)
+    if words[:1] == ["--version"]:
+        print(f"vidiff {__version__}")
+        return 0
+    if words and words[0] in MODEL_COMMANDS:
+        from vidiff.cli.model import run
+
+        return run(words, plugins)
+    load_all(plugins)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0
+    return _run_light(words[0], words[1:])
+
+
+def _run_light(name: str, words: Sequence[str]) -> int:
+    commands = list_components("command")
+    if name not in commands:
+        known = [*MODEL_COMMANDS, *commands]
+        hint = "; the command comes first, as in `vidiff fit -c …`" if name.startswith("-") else ""
+        raise UsageError(
+            f"unknown command {name!r}{nearest(name, known)}; known: {', '.join(known)}{hint}"
+            f"{left_out()}"
+        )
+    command = get_component("command", name).cls()
+    parser = _LightParser(prog=f"vidiff {name}", description=command.__doc__, allow_abbrev=False)
+    parser.add_argument("--plugins", metavar="FILE_OR_MODULE", help="load these first")
+    command.add_arguments(parser)
+    return int(command.run(parser.parse_args(words)))
+
+
+class _LightParser(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        option = next((w for w in message.split() if w.startswith("--")), None)
+        if message.startswith("unrecognized arguments") and option:
+            known = [o[2:] for a in self._actions for o in a.option_strings if o[:2] == "--"]
+            name = option[2:].partition("=")[0]
+            message = unknown(name, name, known)
+        raise UsageError(f"{self.prog.removeprefix('vidiff ')}: {message}")
+
+
+def _help() -> str:
+    light = {c.name: c.summary for c in get_kind("command").components.values()}
+    width = max(map(len, [*MODEL_COMMANDS, *light]))
+    rows = [f"  {name:<{width}}  {line}" for name, line in MODEL_COMMANDS.items()]
+    rows += [""] + [f"  {name:<{width}}  {line}" for name, line in sorted(light.items())]
+    return "\n".join(
+        [
+            "vidiff: change one line of YAML, and learn whether it helped.",
+            "",
+            "usage: vidiff COMMAND [-c CONFIG] [--KEY VALUE …]",
+            "",
+            *rows,
+            "",
+            "  --version         print the version",
+            "  --plugins X       load a file or module that registers components of its own",
+            "  --debug           show the traceback of an error (as VIDIFF_DEBUG=1 does)",
+            "",
+            "`vidiff COMMAND --help` shows the options of a command.",
+        ]
+    )
+
+
+def _can_be_mended(error: Exception) -> bool:
+    """Whether an error says what was asked for wrongly, as opposed to a mistake in the code."""
+    from_lightning = type(error).__name__ == "MisconfigurationException"
+    return from_lightning or isinstance(error, (UsageError, ValueError, OSError))
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.strerror}: {error.filename}"
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,229 @@
+"""Commands in which a model and a trainer take part; importing this imports Lightning."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+
+import torch
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from vidiff.cli import names
+from vidiff.cli.allocator import keep_buffers
+from vidiff.cli.checkpoint import differences, read_hyperparameters
+from vidiff.cli.errors import Refusal, UsageError, explain
+from vidiff.cli.help import HelpFormatter, short_page
+from vidiff.cli.main import MODEL_COMMANDS
+from vidiff.cli.run_folder import SaveConfig, find_checkpoint, refuse_second_run
+from vidiff.plugins import load_all
+from vidiff.training import Task
+from vidiff.training.data import VideoDataModule
+from vidiff.training.trainer import VidiffTrainer
+
+
+def run(words: Sequence[str], plugins: Sequence[str] = ()) -> int:
+    """Parse, check, build and run a model command.
+
+    Args:
+        words: the command and its options, without ``--plugins``.
+        plugins: files and modules to load first.
+
+    Raises:
+        UsageError: if anything that was asked is not possible.
+        PluginError: if a plugin fails.
+    """
+    load_all(plugins)
+    names.install()
+    logging.getLogger(rank_zero.__name__).addFilter(lambda r: "Tip: " not in r.getMessage())
+    VidiffParser.full_help = "--help-all" in words
+    words = ["--help" if word == "--help-all" else word for word in words]
+    # Last, so that a saved config holds the plugins of the flag beside those of the configs.
+    VidiffCLI(args=[*words, *_plugins_option(plugins)])
+    return 0
+
+
+def make_parser() -> LightningArgumentParser:
+    """The parser of all model commands, for tests and tools; it parses and builds nothing."""
+    names.install()
+    try:
+        _ParserAlone([])
+    except _ParserIsMade as made:
+        return made.args[0]
+    raise AssertionError("LightningCLI no longer parses when it is built")
+
+
+class VidiffParser(LightningArgumentParser):
+    """Says in one line what is wrong, and never abbreviates an option."""
+
+    refusals: ClassVar[list[Refusal]] = []  # shared: nested parsers are made by jsonargparse
+    full_help: ClassVar[bool] = False
+    subcommand: str
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("allow_abbrev", False)
+        kwargs.setdefault("formatter_class", HelpFormatter)
+        super().__init__(*args, **kwargs)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        message = re.sub(rf"(required: |, |key \"){self.command_asked()}\.", r"\1", message)
+        self.refusals.append(Refusal(message, self.option_names()))
+        if not self.exit_on_error:
+            super().error(message, ex)
+        refusals = list(self.refusals)
+        self.refusals.clear()
+        raise UsageError(explain(message, refusals)) from ex
+
+    def format_help(self, *args: Any, **kwargs: Any) -> str:
+        """The short page for a command, unless ``--help-all`` asks for everything."""
+        command = getattr(self, "subcommand", None)
+        if command is None or self.full_help:
+            return super().format_help(*args, **kwargs)
+        return short_page(self, command, MODEL_COMMANDS[command])
+
+    def command_asked(self) -> str | None:
+        """The command that is being parsed, if this is the parser of all of them."""
+        commands = self._subcommands_action.choices if self._subcommands_action else {}
+        return next((word for word in getattr(self, "args", []) if word in commands), None)
+
+    def option_names(self) -> tuple[str, ...]:
+        """The dotted options, of the command that is being parsed where this parser has any."""
+        asked, commands = self.command_asked(), self._subcommands_action
+        actions = commands.choices[asked]._actions if asked and commands else self._actions
+        names = [o[2:] for a in actions for o in a.option_strings if o.startswith("--")]
+        return tuple(n for n in names if not re.search(r"help$|\+$|^print_", n))
+
+
+class VidiffCLI(LightningCLI):
+    """LightningCLI with registered names, and without its traps.
+
+    A checkpoint's hyperparameters never override what the config says: where they differ, the
+    command stops. A run never writes into the folder of another.
+    """
+
+    def __init__(self, args: Sequence[str]) -> None:
+        super().__init__(
+            model_class=Task,
+            datamodule_class=VideoDataModule,
+            trainer_class=VidiffTrainer,
+            save_config_callback=SaveConfig,
+            trainer_defaults={"default_root_dir": "runs/unnamed"},
+            seed_everything_default=0,
+            subclass_mode_model=True,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,  # tasks remember their arguments themselves
+            parser_class=VidiffParser,
+            args=list(args),
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The model commands, and the arguments of their methods that are no options."""
+        skip = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
+        return {name: skip & _arguments(name) for name in MODEL_COMMANDS}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add ``plugins``, so that a saved config loads them again."""
+        parser.add_argument(
+            "--plugins",
+            type=list[str] | str | None,
+            default=None,
+            help="Files and modules that register components of their own.",
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse; unlike the original, say nothing about ``sys.argv``, which holds the same."""
+        VidiffParser.refusals.clear()
+        self.config = parser.parse_args(args)
+        for key, value in self.config.items(branches=True):
+            if key.endswith(".dict_kwargs") and value:
+                key = key.partition(".")[2].replace(".init_args", "")
+                raise UsageError(f"unknown option {key!r}; settings of a class go under init_args")
+
+    def _parse_ckpt_path(self) -> None:
+        """Find the checkpoint that is asked for, and compare it with the config."""
+        command = self.config.subcommand
+        config = self.config[command]
+        folder = Path(config.trainer.default_root_dir or ".")
+        if config.ckpt_path:
+            config.ckpt_path = find_checkpoint(str(config.ckpt_path), folder)
+            self._compare(command, config.ckpt_path)
+        elif command != "fit":
+            raise UsageError(
+                f"{command} needs a trained model: give --ckpt_path, or `last` for the newest "
+                f"checkpoint of {folder}"
+            )
+        if command == "fit" and getattr(rank_zero_only, "rank", 0) == 0:
+            refuse_second_run(folder, config.ckpt_path)
+
+    def _compare(self, command: str, ckpt_path: str) -> None:
+        parser = self._subcommand_parsers[command]
+        held = read_hyperparameters(ckpt_path)
+        if held["class_path"] is None:
+            raise UsageError(f"--ckpt_path {ckpt_path} does not say which task it was made by")
+        try:
+            parsed = parser.parse_object({"model": held}, _skip_required=True)
+        except UsageError as error:
+            raise UsageError(f"--ckpt_path {ckpt_path} cannot be rebuilt: {error}") from error
+        asked = _dumped(parser, Namespace(model=self.config[command].model))
+        differing = differences(asked, _dumped(parser, Namespace(model=parsed.model)))
+        if differing:
+            raise UsageError(
+                f"--ckpt_path {ckpt_path} holds another model than the config asks for: "
+                f"{'; '.join(differing)}. Use the config of that run (config.yaml in its folder), "
+                "or leave --ckpt_path out to train a new model"
+            )
+
+    def before_instantiate_classes(self) -> None:
+        """Everything is checked by now."""
+        asked = self.config[self.config.subcommand].trainer.accelerator
+        if asked == "cpu" or (asked == "auto" and not torch.accelerator.is_available()):
+            keep_buffers()
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Unless a logger is asked for, let ``fit`` log into the run folder and others nowhere."""
+        config = self._get(self.config_init, "trainer")
+        if config.logger is None:
+            kwargs["logger"] = self.subcommand == "fit" and TensorBoardLogger(
+                config.default_root_dir, name="", version="", default_hp_metric=False
+            )
+        return super().instantiate_trainer(**kwargs)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        given = super()._prepare_subcommand_kwargs(subcommand)
+        return {name: value for name, value in given.items() if name in _arguments(subcommand)}
+
+
+class _ParserAlone(VidiffCLI):
+    """Stops where LightningCLI's constructor, having made the parser, would go on and run."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        raise _ParserIsMade(parser)
+
+
+class _ParserIsMade(Exception):
+    """Carries the parser out of the constructor."""
+
+
+def _arguments(command: str) -> set[str]:
+    return set(inspect.signature(getattr(VidiffTrainer, command)).parameters)
+
+
+def _dumped(parser: LightningArgumentParser, config: Namespace) -> dict[str, Any]:
+    dumped = yaml.safe_load(parser.dump(config, skip_unset=False, skip_validation=True))
+    model = dumped["model"]
+    return {"class_path": model["class_path"], **model.get("init_args", {})}
+
+
+def _plugins_option(plugins: Sequence[str]) -> list[str]:
+    return [f"--plugins={json.dumps(list(plugins))}"] if plugins else []

@@ -1,0 +1,29 @@
+"""What a command promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from argparse import ArgumentParser, Namespace
+
+from vidiff.registry import kind
+
+
+@kind("command")
+class Command(ABC):
+    """A command of the ``vidiff`` program that trains nothing.
+
+    It is started without Lightning, so its module must not import Lightning, torchmetrics or timm
+    at its head. The first line of a command's docstring is its line in ``vidiff --help``.
+    """
+
+    @abstractmethod
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the command's options; ``--plugins`` is declared and done already."""
+
+    @abstractmethod
+    def run(self, args: Namespace) -> int:
+        """Do the work and return the exit status.
+
+        Raises:
+            ValueError: for what the user can mend; the program shows it in one line.
+        """

@@ -1,0 +1,250 @@
+"""Plugins: packages, modules and single files that register components of their own.
+
+Three ways in, all of them a plain import after which the registry knows more names:
+
+- an installed package that declares the entry-point group ``vidiff.plugins``::
+
+      [project.entry-points."vidiff.plugins"]
+      my_blocks = "my_blocks"
+
+- the key ``plugins:`` of a config, a list of files and modules;
+- the flag ``--plugins FILE_OR_MODULE``, before or after any command.
+
+An installed plugin that fails is left out and reported, since nobody asked for it by name; a plugin
+that was asked for and fails is an error. This module imports no Lightning and no torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+
+from vidiff.registry import all_or_nothing
+
+__all__ = ["FailedPlugin", "PluginError", "failed_plugins", "load_all", "load_builtin"]
+__all__ += ["left_out", "load_installed", "load_plugins", "requested_plugins", "without_plugins"]
+
+GROUP = "vidiff.plugins"
+BUILTIN = (
+    "attention",
+    "autoencoders",
+    "commands",
+    "conditioning",
+    "data",
+    "denoisers",
+    "diffusion.loss_weights",
+    "diffusion.predictions",
+    "diffusion.schedules",
+    "diffusion.time_samplers",
+    "optimizers",
+    "patchifiers",
+    "positions",
+    "samplers",
+    "text",
+)
+"""The packages of vidiff that register components; each imports all of its own."""
+
+_log = logging.getLogger(__name__)
+_failed: dict[str, FailedPlugin] = {}
+
+
+class PluginError(ValueError):
+    """A plugin that was asked for by name cannot be loaded; the message is one line."""
+
+
+@dataclass(frozen=True)
+class FailedPlugin:
+    """An installed plugin that was left out.
+
+    Attributes:
+        name: of its entry point.
+        package: the distribution that declares it.
+        reason: the error, in one line.
+    """
+
+    name: str
+    package: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (from {self.package}): {self.reason}"
+
+
+def load_all(names: Sequence[str] = ()) -> None:
+    """Load vidiff's own components, installed plugins, and those named.
+
+    Raises:
+        PluginError: if one of ``names`` cannot be loaded.
+    """
+    load_builtin()
+    load_installed()
+    load_plugins(names)
+
+
+def load_builtin() -> None:
+    """Import every component family of vidiff."""
+    for family in BUILTIN:
+        importlib.import_module(f"vidiff.{family}")
+
+
+@functools.cache
+def load_installed() -> None:
+    """Import the installed plugins, once a process; failures are logged and kept, not raised."""
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        try:
+            with all_or_nothing():
+                entry.load()
+        except (Exception, SystemExit) as error:
+            failure = FailedPlugin(entry.name, _package(entry), _one_line(error))
+            _failed[entry.name] = failure
+            if os.environ.get("LOCAL_RANK", "0") == "0":
+                _log.warning("vidiff: warning: plugin left out: %s", failure)
+
+
+def load_plugins(names: Sequence[str]) -> list[ModuleType]:
+    """Import plugins by name: a file ``path/block.py``, a folder with ``__init__.py``, or a module.
+
+    A file becomes the module of its own name, here ``block``, so that checkpoints which name its
+    classes can be read again wherever the file is loaded, and its folder is put last on the import
+    path. Loading one twice does nothing. Relative paths start at the working directory.
+
+    Raises:
+        PluginError: if one is not found, fails, or would hide another module.
+    """
+    return [_load(name) for name in names]
+
+
+def failed_plugins() -> list[FailedPlugin]:
+    """The installed plugins that were left out so far, by name."""
+    return [_failed[name] for name in sorted(_failed)]
+
+
+def left_out() -> str:
+    """What an error about an unknown name adds: the installed plugins that might have known it."""
+    return "".join(f"; plugin left out: {failure}" for failure in failed_plugins())
+
+
+def requested_plugins(argv: Sequence[str]) -> list[str]:
+    """Plugins that a command line asks for, by ``--plugins`` and by the configs that it names.
+
+    The parser can only be built once they are loaded, so both are looked for beforehand. A config
+    that cannot be read is left to the parser, which says what is wrong with it.
+    """
+    names: list[str] = []
+    for option, value in _options(argv):
+        if option == "--plugins":
+            names += _split(value)
+        elif option in ("-c", "--config"):
+            names += _plugins_of_config(Path(value))
+    return list(dict.fromkeys(names))
+
+
+def without_plugins(argv: Sequence[str]) -> list[str]:
+    """The command line without its ``--plugins``."""
+    rest: list[str] = []
+    skip = False
+    for word in argv:
+        if skip:
+            skip = False
+        elif word == "--plugins":
+            skip = True
+        elif not word.startswith("--plugins="):
+            rest.append(word)
+    return rest
+
+
+def _options(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The options that matter here, with their values."""
+    wanted = ("--plugins", "--config", "-c")
+    words = iter(argv)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option in wanted:
+            yield option, value if equals else next(words, "")
+
+
+def _plugins_of_config(path: Path) -> list[str]:
+    import yaml
+
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return []
+    plugins = config.get("plugins") if isinstance(config, dict) else None
+    if isinstance(plugins, str):
+        return _split(plugins)
+    return [str(name) for name in plugins] if isinstance(plugins, list) else []
+
+
+def _split(value: str) -> list[str]:
+    """``a.py,b.py`` and ``[a.py, b.py]`` to a list."""
+    names = value.strip().removeprefix("[").removesuffix("]").split(",")
+    return [stripped for name in names if (stripped := name.strip().strip("'\""))]
+
+
+def _load(name: str) -> ModuleType:
+    try:
+        with all_or_nothing():
+            if name.endswith(".py") or "/" in name or os.sep in name:
+                return _load_file(Path(name).expanduser())
+            return importlib.import_module(name)
+    except PluginError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"plugin {name!r} failed to load: {_one_line(error)}") from error
+
+
+def _load_file(path: Path) -> ModuleType:
+    file = (path / "__init__.py" if path.is_dir() else path).resolve()
+    if not file.is_file():
+        raise PluginError(f"plugin {str(path)!r} is not a file (looked for {file})")
+    top = file.parent if file.name == "__init__.py" else file
+    module = top.stem
+    if not module.isidentifier():
+        raise PluginError(f"plugin {str(path)!r} needs a name that Python can import, not {module}")
+    loaded = sys.modules.get(module)
+    if loaded is not None and _file_of(loaded) == file:
+        return loaded
+    if loaded is not None or _found_elsewhere(module, file):
+        raise PluginError(f"plugin {str(path)!r} would hide the module {module!r}; rename the file")
+    if str(top.parent) not in sys.path:
+        sys.path.append(str(top.parent))
+    importlib.invalidate_caches()
+    return importlib.import_module(module)
+
+
+def _found_elsewhere(module: str, file: Path) -> bool:
+    found = importlib.util.find_spec(module)
+    return found is not None and (found.origin is None or Path(found.origin).resolve() != file)
+
+
+def _file_of(module: ModuleType) -> Path | None:
+    name = getattr(module, "__file__", None)
+    return Path(name).resolve() if name else None
+
+
+def _package(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+
+
+def _one_line(error: BaseException) -> str:
+    """What went wrong and, where it is known, in which line of the plugin."""
+    where = ""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError):
+        where = f" ({error.filename}, line {error.lineno})"
+        return f"SyntaxError: {error.msg}{where}"
+    if trace is not None and "importlib" not in trace.tb_frame.f_code.co_filename:
+        where = f" ({trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno})"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"

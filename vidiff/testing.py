@@ -1,0 +1,436 @@
+"""Conformance checks: does a component keep the promises of its kind?
+
+A plugin's test is one line::
+
+    from vidiff.testing import check_component
+
+    def test_my_block() -> None:
+        check_component("attention", "my_block")
+
+Every check builds the component small, and compares what it does with what the base class's
+docstring promises; a broken promise is an ``AssertionError`` that says which. vidiff's own tests
+run the same checks over everything that is registered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import functools
+import inspect
+import pickle
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import docstring_parser
+import torch
+from torch import Tensor, nn
+
+from vidiff.attention import Attention, Full
+from vidiff.autoencoders import Autoencoder
+from vidiff.building import describe
+from vidiff.commands import Command
+from vidiff.conditioning import Conditioning
+from vidiff.data import VideoDataset, collate
+from vidiff.denoisers import Denoiser
+from vidiff.diffusion.loss_weights import LossWeight
+from vidiff.diffusion.predictions import Denoised, Flow, Prediction
+from vidiff.diffusion.schedules import Rectified, Schedule
+from vidiff.diffusion.time_samplers import TimeSampler
+from vidiff.optimizers import OptimizerRecipe
+from vidiff.patchifiers import Patchifier
+from vidiff.plugins import load_builtin
+from vidiff.positions import Layout, Positions
+from vidiff.registry import Component, get_component, get_kind
+from vidiff.samplers import Guidance, Sampler
+from vidiff.text import TextEncoder
+from vidiff.types import TextFeatures, VideoBatch, VideoSample
+
+__all__ = ["check_component"]
+
+WIDTH, HEADS, TEXT_DIM, CHANNELS = 24, 4, 16, 4
+GRID = (2, 3, 4)
+NUM_TOKENS = 24
+PROMPTS = ["", "a red square moves left"]
+
+
+def check_component(kind: str, name: str, **settings: Any) -> None:
+    """Build a component with small dimensions and check what its kind promises.
+
+    Args:
+        kind: for example ``"attention"``.
+        name: under which it is registered.
+        settings: constructor arguments, where the defaults would be slow or some are required.
+
+    Raises:
+        AssertionError: if a promise is broken.
+        ValueError: if there is no such component.
+    """
+    load_builtin()
+    component = get_component(kind, name)
+    _check_documented(component)
+    _check_described(component, settings)
+    check = _CHECKS.get(kind)
+    if check is not None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            check(functools.partial(component.cls, **settings))
+
+
+# -- What every component promises --------------------------------------------------------------
+
+
+def _check_documented(component: Component) -> None:
+    """A line for lists, and a line for each argument that a config can set."""
+    assert component.summary, f"{component.class_path} needs a docstring"
+    documented: set[str] = set()
+    for base in component.cls.__mro__:
+        parsed = docstring_parser.parse(base.__dict__.get("__doc__") or "")
+        documented |= {parameter.arg_name for parameter in parsed.params}
+    given = get_kind(component.kind).given
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(component.cls).parameters.values()
+    arguments = {p.name for p in parameters if p.kind not in variadic}
+    missing = sorted(arguments - documented - set(given))
+    assert not missing, f"{component.class_path} has no line under Args: for {', '.join(missing)}"
+
+
+def _check_described(component: Component, settings: dict[str, Any]) -> None:
+    """Its arguments are plain values or parts, so that a checkpoint can say how it was built."""
+    node = describe(functools.partial(component.cls, **settings))
+    assert node["class_path"] == component.class_path
+
+
+def _check_module(make: Callable[[], nn.Module], run: Callable[[Any], Iterable[Tensor]]) -> None:
+    """Gradients reach every parameter, and a saved state gives the same outputs.
+
+    All weights are random here: many components start at zero, where gradients are zero too.
+    """
+    module = make()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(std=0.2)
+    trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    if trained:
+        torch.stack([x.square().mean() for x in run(module)]).sum().backward()
+    cut = [name for name, p in trained.items() if p.grad is None or not p.grad.any()]
+    assert not cut, f"no gradient reaches {', '.join(cut)}"
+    loaded = make()
+    loaded.load_state_dict(copy.deepcopy(module.state_dict()), strict=True)
+    module.eval(), loaded.eval()
+    with torch.no_grad():
+        for before, after in zip(run(module), run(loaded), strict=True):
+            assert torch.equal(before, after), "a loaded state gives other outputs"
+
+
+def _finite(x: Tensor, shape: tuple[int, ...], what: str) -> Tensor:
+    assert tuple(x.shape) == shape, f"{what} must be {shape}, got {tuple(x.shape)}"
+    assert x.isfinite().all(), f"{what} must be finite"
+    return x
+
+
+# -- What each kind promises --------------------------------------------------------------------
+
+
+def _check_patchifier(make: Callable[..., Patchifier]) -> None:
+    latents = torch.randn(2, CHANNELS, 4, 8, 8)
+
+    def run(patchifier: Patchifier) -> list[Tensor]:
+        grid = patchifier.grid(4, 8, 8)
+        tokens = patchifier.embed(latents)
+        _finite(tokens, (2, grid[0] * grid[1] * grid[2], WIDTH), "tokens")
+        return [_finite(patchifier.unembed(tokens, grid), (2, 6, 4, 8, 8), "latents")]
+
+    _check_module(lambda: make(in_channels=CHANNELS, out_channels=6, width=WIDTH), run)
+
+
+def _check_positions(make: Callable[..., Positions]) -> None:
+    tokens = torch.randn(2, NUM_TOKENS, WIDTH)
+
+    def run(positions: Positions) -> list[Tensor]:
+        rotary = positions.rotary(GRID, torch.device("cpu")) or ()
+        for table in rotary:
+            _finite(table, (NUM_TOKENS, WIDTH // HEADS // 2), "cosines and sines")
+        return [_finite(positions.add(tokens, GRID), tuple(tokens.shape), "tokens"), *rotary]
+
+    _check_module(lambda: make(width=WIDTH, num_heads=HEADS), run)
+    placed = run(make(width=WIDTH, num_heads=HEADS))
+    told = [not torch.equal(x[..., :1, :], x[..., 1:2, :]) for x in placed[1:]]
+    told.append(not torch.equal(placed[0], tokens))
+    assert any(told), "positions say nothing: tokens are as they were, and nothing is rotated"
+
+
+def _check_attention(make: Callable[..., Attention]) -> None:
+    angles = torch.randn(NUM_TOKENS, WIDTH // HEADS // 2)
+    layouts = [Layout(GRID), Layout(GRID, (angles.cos(), angles.sin()))]
+    context = 5
+    tokens = torch.randn(2, context + NUM_TOKENS, WIDTH)
+    mask = torch.ones(2, context + NUM_TOKENS, dtype=torch.bool)
+    mask[:, 3:context] = False
+
+    def run(attention: Attention) -> list[Tensor]:
+        outputs = [attention(tokens[:, context:], layout) for layout in layouts]
+        outputs += [attention(tokens, layout, mask) for layout in layouts]
+        for output, given in zip(
+            outputs, [NUM_TOKENS] * 2 + [NUM_TOKENS + context] * 2, strict=True
+        ):
+            _finite(output, (2, given, WIDTH), "tokens")
+        return outputs
+
+    for block in range(2):
+        one = functools.partial(make, width=WIDTH, num_heads=HEADS, block=block, num_blocks=2)
+        _check_module(one, run)
+        attention = one().eval()
+        other = tokens.clone()
+        other[:, 3:context] += 1  # what is masked must not be seen
+        with torch.no_grad():
+            seen, unseen = (attention(x, layouts[0], mask)[mask] for x in (tokens, other))
+        assert torch.allclose(seen, unseen, atol=1e-5), "tokens attend to what the mask leaves out"
+
+
+def _check_conditioning(make: Callable[..., Conditioning]) -> None:
+    time, tokens, layout = torch.randn(2, WIDTH), torch.randn(2, NUM_TOKENS, WIDTH), Layout(GRID)
+    text = _text()
+
+    class Whole(nn.Module):
+        """One block and the last norm around a conditioning."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conditioning = make(width=WIDTH, num_heads=HEADS, text_dim=TEXT_DIM)
+            attention = Full(width=WIDTH, num_heads=HEADS, block=0, num_blocks=1)
+            self.block = self.conditioning.make_block(attention, nn.Linear(WIDTH, WIDTH))
+            self.norm = self.conditioning.make_last_norm()
+
+    def run(whole: Whole, text: TextFeatures | None = text) -> list[Tensor]:
+        condition = whole.conditioning.prepare(time, text)
+        entered = whole.conditioning.enter(tokens, condition)
+        left = whole.conditioning.leave(entered, condition)
+        assert torch.equal(left, tokens), "leave must undo enter"
+        mixed = whole.conditioning.leave(whole.block(entered, condition, layout), condition)
+        return [_finite(whole.norm(mixed, condition), (2, NUM_TOKENS, WIDTH), "tokens")]
+
+    _check_module(Whole, run)
+    with torch.no_grad():
+        whole = Whole()
+        for parameter in whole.parameters():
+            parameter.normal_(std=0.2)
+        assert not torch.equal(run(whole)[0], run(whole, None)[0]), "text makes no difference"
+        padded = TextFeatures(text.pooled, text.tokens.clone(), text.mask)
+        padded.tokens[~text.mask] += 1
+        assert torch.allclose(run(whole)[0], run(whole, padded)[0], atol=1e-5), "padding is seen"
+
+
+def _check_denoiser(make: Callable[..., Denoiser]) -> None:
+    latents, t = torch.randn(2, CHANNELS, 4, 8, 8), torch.tensor([10.0, 900.0])
+
+    def run(denoiser: Denoiser) -> list[Tensor]:
+        return [_finite(denoiser(latents, t, _text()), (2, 6, 4, 8, 8), "prediction")]
+
+    one = functools.partial(make, in_channels=CHANNELS, out_channels=6, text_dim=TEXT_DIM)
+    _check_module(one, run)
+    _finite(one()(latents, t), (2, 6, 4, 8, 8), "prediction without text")
+
+
+def _check_autoencoder(make: Callable[..., Autoencoder]) -> None:
+    autoencoder = make().eval()
+    ct, ch, cw = autoencoder.compression
+    channels = autoencoder.latent_channels
+    for frames in (1, 1 + 2 * ct):
+        size = (frames, 2 * ch, 3 * cw)
+        pixels = torch.rand(2, 3, *size) * 2 - 1
+        latent_size = autoencoder.latent_size(*size)
+        with torch.no_grad():
+            latents = autoencoder.encode(pixels)
+            _finite(latents, (2, channels, *latent_size), "latents")
+            _finite(autoencoder.decode(latents), (2, 3, *size), "pixels")
+    if any(p.requires_grad for p in autoencoder.parameters()):
+        _check_module(make, lambda a: [a.reconstruct(a.eval().posterior(pixels).mean)])
+    for axis, factor in enumerate((ct, ch, cw)):
+        if factor > 1:
+            wrong = [1 + 2 * ct, 2 * ch, 2 * cw]
+            wrong[axis] += 1
+            pixels = torch.zeros(1, 3, *wrong)
+            assert _refuses(functools.partial(autoencoder.encode, pixels)), (
+                f"frames, height and width {wrong} do not fit, so encode must raise ValueError"
+            )
+
+
+def _check_text_encoder(make: Callable[..., TextEncoder]) -> None:
+    def run(encoder: TextEncoder) -> list[Tensor]:
+        features = encoder(PROMPTS)
+        length = features.mask.shape[1]
+        _finite(features.pooled, (2, encoder.text_dim), "pooled")
+        _finite(
+            features.tokens[features.mask], (int(features.mask.sum()), encoder.text_dim), "tokens"
+        )
+        assert features.mask.dtype == torch.bool
+        assert features.mask.shape == (2, length)
+        assert features.mask.any(1).all(), "each prompt needs a token, the empty one too"
+        return [features.pooled, features.tokens[features.mask]]
+
+    encoder = make().eval()
+    _check_module(make, run) if not encoder.frozen else run(encoder)
+    with torch.no_grad():
+        alone, beside = encoder(PROMPTS[:1]).pooled[0], encoder(PROMPTS).pooled[0]
+    assert torch.allclose(alone, beside, atol=1e-4), "a prompt's features depend on its neighbours"
+
+
+def _check_schedule(make: Callable[..., Schedule]) -> None:
+    schedule, t = make(), torch.linspace(0.05, 0.95, 19)
+    zero = torch.zeros(1)
+    assert torch.allclose(schedule.alpha(zero), torch.ones(1), atol=1e-3), "alpha(0) must be 1"
+    assert torch.allclose(schedule.sigma(zero), zero, atol=1e-2), "sigma(0) must be 0"
+    assert (schedule.alpha(t).diff() <= 0).all(), "alpha must fall"
+    assert (schedule.sigma(t).diff() >= 0).all(), "sigma must rise"
+    for value, derivative in (
+        (schedule.alpha, schedule.alpha_derivative),
+        (schedule.sigma, schedule.sigma_derivative),
+    ):
+        slope = (value(t.double() + 1e-3) - value(t.double() - 1e-3)) / 2e-3
+        _finite(derivative(t), (19,), "derivative")
+        error = (slope - derivative(t)).abs() / (1 + slope.abs())
+        assert error.max() < 0.05, f"{derivative.__name__} is off by {error.max():.3f}"
+    _finite(schedule.network_time(t), (19,), "network_time")
+
+
+def _check_prediction(make: Callable[..., Prediction]) -> None:
+    prediction, schedule = make(), Rectified()
+    sample, noise = torch.randn(2, 2, CHANNELS, 2, 4, 4).unbind(0)
+    t = torch.tensor([0.3, 0.7])
+    x_t = (1 - t).view(-1, 1, 1, 1, 1) * sample + t.view(-1, 1, 1, 1, 1) * noise
+    target = _finite(prediction.target(sample, noise, schedule, t), tuple(sample.shape), "target")
+    denoised = prediction.denoised(target, x_t, schedule, t)
+    assert torch.allclose(denoised.sample, sample, atol=1e-4), "a right answer gives other latents"
+    assert torch.allclose(denoised.noise, noise, atol=1e-4), "a right answer gives other noise"
+
+
+def _check_time_sampler(make: Callable[..., TimeSampler]) -> None:
+    sampler = make()
+    times = _finite(sampler(512, torch.device("cpu")), (512,), "times")
+    assert times.dtype == torch.float32
+    assert ((times >= 0) & (times <= 1)).all(), "times lie in [0, 1]"
+    assert (sampler.quantile(torch.linspace(0.01, 0.99, 99)).diff() >= 0).all(), (
+        "quantile must rise"
+    )
+
+
+def _check_loss_weight(make: Callable[..., LossWeight]) -> None:
+    weight = make()(Rectified(), Flow(), torch.linspace(0.01, 0.99, 99))
+    assert (_finite(weight, (99,), "weights") >= 0).all(), "weights must not be negative"
+
+
+def _check_sampler(make: Callable[..., Sampler]) -> None:
+    schedule, sample = Rectified(), torch.randn(2, CHANNELS, 2, 4, 4)
+
+    def denoise(x_t: Tensor, t: Tensor) -> Denoised:
+        t = t.clamp(min=1e-3).view(-1, 1, 1, 1, 1)
+        return Denoised(sample, (x_t - (1 - t) * sample) / t)
+
+    latents = torch.randn_like(sample)
+    found = make()(denoise, latents, schedule, lambda: torch.randn_like(sample))
+    _finite(found, tuple(sample.shape), "latents")
+    error = (found - sample).abs().max()
+    assert error < 0.02, f"with a denoiser that knows the answer, it ends {error:.3f} beside it"
+
+
+def _check_guidance(make: Callable[..., Guidance]) -> None:
+    x_t = torch.randn(2, CHANNELS, 2, 4, 4)
+
+    def denoise(x: Tensor, t: Tensor) -> Denoised:
+        return Denoised(2 * x, 3 * x)
+
+    guided = make()(denoise, denoise, x_t, torch.full((2,), 0.5))
+    assert torch.allclose(guided.sample, 2 * x_t, atol=1e-5), "a prompt that says nothing guides"
+    _finite(guided.noise, tuple(x_t.shape), "noise")
+
+
+def _check_dataset(make: Callable[..., VideoDataset]) -> None:
+    dataset = make(split="train")
+    assert len(dataset) > 0
+    indices = [0, len(dataset) - 1]
+    samples = dataset.__getitems__(indices)
+    for sample in samples:
+        assert isinstance(sample, VideoSample)
+        assert sample.pixels.dtype == torch.float32
+        assert sample.pixels.shape[0] == 3
+        assert sample.pixels.abs().max() <= 1, "pixels lie in [-1, 1]"
+        assert isinstance(sample.caption, str)
+    again = pickle.loads(pickle.dumps(dataset))[0]  # as a worker process gets it
+    assert torch.equal(again.pixels, samples[0].pixels), "the same index must give the same clip"
+    assert again.id == samples[0].id
+    assert isinstance(collate(samples), VideoBatch)
+    assert isinstance(dataset.problems(), dict)
+    make(split="val"), make(split="test")
+
+
+class _Net(nn.Module):
+    """A network with blocks in a list, as transformers have them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 8), nn.Linear(8, 1)
+        self.blocks = nn.ModuleList([nn.Linear(8, 8)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        for block in self.blocks:
+            x = x + block(x).tanh()
+        return self.last(x)
+
+
+def _check_optimizer(make: Callable[..., OptimizerRecipe]) -> None:
+    model = _Net()
+    optimizer = make().build([model])
+    held = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(held) == sorted(map(id, model.parameters())), "each parameter once, none twice"
+    x = torch.randn(64, 4)
+    losses = []
+    for _ in range(20):
+        loss = (model(x) - x.sum(1, keepdim=True)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0], f"the loss went from {losses[0]:.3f} to {losses[-1]:.3f}"
+    frozen = nn.Linear(2, 2).requires_grad_(False)
+    assert _refuses(lambda: make().build([frozen])), "nothing to train must raise ValueError"
+
+
+def _check_command(make: Callable[..., Command]) -> None:
+    make().add_arguments(argparse.ArgumentParser())
+
+
+def _text() -> TextFeatures:
+    mask = torch.tensor([[True, False, False], [True, True, True]])
+    generator = torch.Generator().manual_seed(0)
+    pooled = torch.randn(2, TEXT_DIM, generator=generator)
+    return TextFeatures(pooled, torch.randn(2, 3, TEXT_DIM, generator=generator), mask)
+
+
+def _refuses(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except ValueError:
+        return True
+    return False
+
+
+_CHECKS: dict[str, Callable[..., None]] = {
+    "attention": _check_attention,
+    "autoencoder": _check_autoencoder,
+    "command": _check_command,
+    "conditioning": _check_conditioning,
+    "dataset": _check_dataset,
+    "denoiser": _check_denoiser,
+    "guidance": _check_guidance,
+    "loss_weight": _check_loss_weight,
+    "optimizer": _check_optimizer,
+    "patchifier": _check_patchifier,
+    "positions": _check_positions,
+    "prediction": _check_prediction,
+    "sampler": _check_sampler,
+    "schedule": _check_schedule,
+    "text_encoder": _check_text_encoder,
+    "time_sampler": _check_time_sampler,
+}

@@ -27,6 +27,5 @@ if __name__ == "__main__":
                 parameter.grad = torch.randn_like(parameter)
             steps[name] = make(parameters, lr=0.02, weight_decay=0.0).step
         seconds = in_turns(steps)
-        print(
-            f"width {width}, {depth} blocks: ours / torch = {seconds['ours'] / seconds['torch']:.2f}"
-        )
+        ratio = seconds["ours"] / seconds["torch"]
+        print(f"width {width}, {depth} blocks: ours / torch = {ratio:.2f}")

@@ -37,5 +37,5 @@ done
 echo; echo "== Measuring how many prompts the videos follow"
 vidiff evaluate "${samples[@]}" --metric prompt_accuracy -c "$out/diffusion/config.yaml" --output "$out/evaluation.json"
 vidiff report "${runs[@]}" --evaluation "$out/evaluation.json" \
-  "${samples[@]/#/--samples=}" --output "$out"
+  "${samples[@]/#/--samples=}" --title "Prompt to video: the $way demo" --output "$out"
 echo; echo "Open $out/index.html in a browser."

@@ -84,7 +84,7 @@ class SampleFolder:
         for path in (self._mp4(index), self._gif(index)):
             write_video(path, large, self.fps)
 
-    def finish(self, num_shown: int = 32) -> None:
+    def finish(self, num_shown: int = 12) -> None:
         """Write the contact sheet of the first videos, and the list of all."""
         shown = range(min(num_shown, len(self.prompts)))
         frames = self.settings["num_frames"]

@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from video_files import read_numbers
 
-from vidiff import video
 from vidiff.video import (
     VideoError,
     VideoReader,
@@ -23,6 +22,7 @@ from vidiff.video import (
     read_clip,
     write_frames,
     write_video,
+    writing,
 )
 
 
@@ -393,7 +393,7 @@ def test_a_failed_write_leaves_nothing_and_spares_what_was_there(tmp_path, block
         path.write_text("half")
         raise OSError("disk full")
 
-    monkeypatch.setitem(video._WRITERS, ".gif", fail)
+    monkeypatch.setitem(writing._WRITERS, ".gif", fail)
     with pytest.raises(OSError, match="disk full"):
         write_video(path, blocks, fps=8)
     assert path.read_text() == "precious"

@@ -193,7 +193,7 @@ def test_scenes_can_be_sliced():
         ({"background": (0.0, 1.5)}, r"grey level in \[0, 1\]"),
         ({"num_frames": 40}, "lower radius, speed or num_frames"),
         ({"held_out": 119}, "leaves no colour"),
-        ({"held_out": -1}, "held_out=-1"),
+        ({"held_out": -1}, "held_out must not be negative, got -1"),
     ],
 )
 def test_wrong_settings(settings, message):

@@ -133,12 +133,14 @@ def split_combinations(held_out: int) -> tuple[tuple[Combination, ...], tuple[Co
     Raises:
         ValueError: if so many are held out that a colour, shape or motion would never be seen.
     """
+    if held_out < 0:
+        raise ValueError(f"held_out must not be negative, got {held_out}")
     order = list(COMBINATIONS)
     random.Random("vidiff MovingShapes").shuffle(order)
     unseen, seen = order[:held_out], order[held_out:]
     for part in ("colour", "shape", "motion"):
         missing = {getattr(c, part) for c in COMBINATIONS} - {getattr(c, part) for c in seen}
-        if held_out < 0 or missing:
+        if missing:
             raise ValueError(f"held_out={held_out} leaves no {part} {sorted(missing)}; lower it")
     return tuple(sorted(seen)), tuple(sorted(unseen))
 

@@ -57,6 +57,17 @@ def coordinates(grid: Grid, device: torch.device) -> Tensor:
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
 
 
+def pairs_of_channels(num_pairs: int, shares: tuple[float, float, float]) -> list[int]:
+    """How many pairs of channels frames, height and width get; some may be left over.
+
+    Raises:
+        ValueError: if a share is negative or all are zero.
+    """
+    if min(shares) < 0 or sum(shares) == 0:
+        raise ValueError(f"shares must not be negative nor all zero, got {list(shares)}")
+    return [int(num_pairs * share / sum(shares)) for share in shares]
+
+
 def rotate(x: Tensor, rotary: Rotary) -> Tensor:
     """Turn each pair of channels of (b, heads, n, head_dim) by its angle (RoFormer, eq. 34)."""
     cos, sin = (table.to(x.dtype) for table in rotary)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vidiff.positions.base import Positions, Rotary, coordinates
+from vidiff.positions.base import Positions, Rotary, coordinates, pairs_of_channels
 from vidiff.registry import register
 from vidiff.types import Grid
 
@@ -36,12 +36,10 @@ class Rope(Positions):
         max_period: float = 100.0,
     ) -> None:
         super().__init__()
-        if min(shares) < 0 or sum(shares) == 0:
-            raise ValueError(f"shares must not be negative nor all zero, got {list(shares)}")
         if width % (2 * num_heads):
             raise ValueError(f"rope needs heads of even width, got {width} / {num_heads} heads")
         self.total = width // num_heads // 2
-        self.pairs = [int(self.total * share / sum(shares)) for share in shares]
+        self.pairs = pairs_of_channels(self.total, shares)
         self.max_period = max_period
 
     def rotary(self, grid: Grid, device: torch.device) -> Rotary:

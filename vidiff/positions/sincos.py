@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vidiff.positions.base import Positions, coordinates
+from vidiff.positions.base import Positions, coordinates, pairs_of_channels
 from vidiff.registry import register
 from vidiff.types import Grid
 
@@ -36,10 +36,8 @@ class SinCos(Positions):
         max_period: float = 10_000.0,
     ) -> None:
         super().__init__()
-        if min(shares) < 0 or sum(shares) == 0:
-            raise ValueError(f"shares must not be negative nor all zero, got {list(shares)}")
         self.width, self.max_period = width, max_period
-        self.pairs = [int(width / 2 * share / sum(shares)) for share in shares]
+        self.pairs = pairs_of_channels(width // 2, shares)
 
     def add(self, tokens: Tensor, grid: Grid) -> Tensor:
         return tokens + self.table(grid, tokens.device).to(tokens.dtype)

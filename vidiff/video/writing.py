@@ -1,0 +1,222 @@
+"""Tensors to video files, folders of frames, and contact sheets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import textwrap
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import cast
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation
+from av.video.stream import VideoStream
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from vidiff.video.colour import BT709, EXACT, FULL_RANGE
+
+
+def write_video(path: str | os.PathLike[str], pixels: Tensor, fps: float) -> None:
+    """Write (3, f, h, w) in [-1, 1] as .mp4 (H.264), .webm (VP9) or .gif, by the name's ending.
+
+    Browsers play all three. The first two need even sizes: a last row or column is repeated.
+    A gif holds equal frames in a row as one long frame.
+
+    Args:
+        path: the file to write; the folder must exist. It appears when it is complete.
+        pixels: (3, f, h, w); what lies outside [-1, 1] is clipped.
+        fps: frames per second.
+
+    Raises:
+        ValueError: if the ending, the shape or the rate is none of these.
+    """
+    path = Path(path)
+    write = _WRITERS.get(path.suffix.lower())
+    if write is None:
+        raise ValueError(f"cannot write {path.name}: end its name in {', '.join(_WRITERS)}")
+    if fps <= 0:
+        raise ValueError(f"fps must be positive, got {fps}")
+    frames = to_uint8(pixels)
+    with _replacing(path) as temporary:
+        write(temporary.path, frames, fps)
+
+
+def write_frames(folder: str | os.PathLike[str], pixels: Tensor) -> None:
+    """Write (3, f, h, w) in [-1, 1] as ``00000.png`` and so on into a new folder.
+
+    Raises:
+        ValueError: if the folder is there already, or the shape is another.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise ValueError(f"{folder} exists; name a new folder or remove it")
+    frames = to_uint8(pixels)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        for index, frame in enumerate(frames):
+            Image.fromarray(frame).save(temporary / f"{index:05d}.png")
+        temporary.chmod(0o777 & ~_umask())
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def contact_sheet(
+    path: str | os.PathLike[str],
+    videos: Sequence[Tensor],
+    captions: Sequence[str],
+    *,
+    num_frames: int = 8,
+    frame_height: int = 96,
+) -> None:
+    """Write one PNG of several videos: a row a video, with its caption above.
+
+    Args:
+        path: the file to write.
+        videos: each (3, f, h, w) in [-1, 1].
+        captions: one for each video.
+        num_frames: frames shown of each video, evenly spaced, its first and last among them.
+        frame_height: height in pixels at which each frame is drawn.
+
+    Raises:
+        ValueError: if there is no video, or not one caption for each.
+    """
+    if not videos or len(videos) != len(captions):
+        raise ValueError(f"got {len(videos)} videos and {len(captions)} captions")
+    rows = [
+        _sheet_row(v, c, num_frames, frame_height) for v, c in zip(videos, captions, strict=True)
+    ]
+    sheet = Image.new("RGB", (max(row.width for row in rows), sum(r.height for r in rows)), "white")
+    top = 0
+    for row in rows:
+        sheet.paste(row, (0, top))
+        top += row.height
+    with _replacing(Path(path)) as temporary:
+        sheet.save(temporary.path, format="PNG")
+
+
+def to_uint8(pixels: Tensor) -> np.ndarray:
+    """(3, f, h, w) in [-1, 1] to (f, h, w, 3), uint8.
+
+    Raises:
+        ValueError: if the shape is another.
+    """
+    if pixels.ndim != 4 or pixels.shape[0] != 3 or not pixels.numel():
+        raise ValueError(f"a video is (3, f, h, w), got {tuple(pixels.shape)}")
+    levels = pixels.detach().float().nan_to_num().clamp(-1, 1).add(1).mul(127.5).round()
+    return levels.byte().permute(1, 2, 3, 0).contiguous().cpu().numpy()
+
+
+def _write_mp4(path: Path, frames: np.ndarray, fps: float) -> None:
+    # faststart puts the index first, so that a browser can play while it loads.
+    options = {"crf": "14", "movflags": "+faststart"}
+    _encode(path, frames, fps, "mp4", "libx264", options)
+
+
+def _write_webm(path: Path, frames: np.ndarray, fps: float) -> None:
+    options = {"crf": "20", "b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "4"}
+    _encode(path, frames, fps, "webm", "libvpx-vp9", options)
+
+
+def _encode(
+    path: Path, frames: np.ndarray, fps: float, container: str, codec: str, options: dict[str, str]
+) -> None:
+    height, width = frames.shape[1:3]
+    frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    movflags = {k: v for k, v in options.items() if k == "movflags"}
+    with av.open(path, "w", format=container, options=movflags) as file:
+        rate = Fraction(fps).limit_denominator(1001)
+        stream = cast(VideoStream, file.add_stream(codec, rate=rate))
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        stream.options = {k: v for k, v in options.items() if k != "movflags"}
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.color_range = 1  # limited, as players expect
+        for array in frames:
+            picture = av.VideoFrame.from_ndarray(array, format="rgb24").reformat(
+                format="yuv420p",
+                dst_colorspace=BT709,
+                src_color_range=FULL_RANGE,
+                dst_color_range=1,
+                interpolation=EXACT | Interpolation.BICUBIC,
+            )
+            file.mux(stream.encode(picture))
+        file.mux(stream.encode())
+
+
+def _write_gif(path: Path, frames: np.ndarray, fps: float) -> None:
+    # One palette for all frames, or a still background would flicker.
+    strip = Image.fromarray(frames.reshape(-1, *frames.shape[2:]))
+    palette = strip.quantize(256, method=Image.Quantize.MEDIANCUT)
+    images = [
+        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+        for frame in frames
+    ]
+    # A gif counts hundredths of a second. Round when frames end, not how long they last, so that
+    # errors do not add up, and down, so that each is there when its time comes.
+    ends = [int(100 * (k + 1) / fps) for k in range(len(frames))]
+    lengths = [10 * max(1, end - begin) for begin, end in zip([0, *ends], ends, strict=False)]
+    images[0].save(
+        path, format="GIF", save_all=True, append_images=images[1:], duration=lengths, loop=0
+    )
+
+
+_WRITERS: dict[str, Callable[[Path, np.ndarray, float], None]] = {
+    ".mp4": _write_mp4,
+    ".webm": _write_webm,
+    ".gif": _write_gif,
+}
+
+
+class _replacing:
+    """A temporary file beside ``path`` that takes its name on success and goes on failure."""
+
+    def __init__(self, path: Path) -> None:
+        self.target = path
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        self.path = Path(name)
+
+    def __enter__(self) -> _replacing:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.path.chmod(0o666 & ~_umask())
+            self.path.replace(self.target)
+        else:
+            self.path.unlink(missing_ok=True)
+
+
+def _sheet_row(video: Tensor, caption: str, num_frames: int, height: int) -> Image.Image:
+    frames = to_uint8(video)
+    shown = np.linspace(0, len(frames) - 1, min(num_frames, len(frames))).round().astype(int)
+    width = max(1, round(height * frames.shape[2] / frames.shape[1]))
+    font = ImageFont.load_default(size=14)
+    lines = textwrap.wrap(caption, max(20, (width + 2) * len(shown) // 8)) or [""]
+    row = Image.new("RGB", ((width + 2) * len(shown), height + 18 * len(lines) + 8), "white")
+    ImageDraw.Draw(row).multiline_text((2, 2), "\n".join(lines), fill="black", font=font)
+    # Toy videos are enlarged without smoothing, so that each of their pixels can be seen.
+    enlarge = height > frames.shape[1]
+    how = Image.Resampling.NEAREST if enlarge else Image.Resampling.LANCZOS
+    for column, index in enumerate(shown):
+        tile = Image.fromarray(frames[index]).resize((width, height), how)
+        row.paste(tile, (column * (width + 2), row.height - height - 2))
+    return row
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

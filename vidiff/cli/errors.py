@@ -107,9 +107,9 @@ def _telling(key: str, words: str) -> str | None:
     if found := re.search(r"following arguments are required: (.*)", words):
         missing = [f"{key}.{name.strip()}".strip(".") for name in found[1].split(",")]
         return f"missing: {', '.join(missing)}; give it in a config (-c) or as an option"
+    words = words.partition(". Got value")[0]
     if found := re.search(r"unknown [\w ]+ '.*", words):
         return f"{key}: {found[0]}"
-    words = words.partition(". Got value")[0]
     if re.search(r"No module named|has no attribute", words):
         return (
             f"{key}: {words}; a class of a plugin is only found once the plugin is loaded: name "

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-SHORT = 256
+SHORT = 128
 """Up to this many queries and keys the CPU's plain kernel trains faster than its flash kernel."""
 
 
@@ -21,8 +21,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
     """
     key_mask = None if mask is None else mask[:, None, None, :]
     if q.device.type == "cpu" and max(q.shape[-2], k.shape[-2]) <= SHORT:
-        # The backward pass of the CPU's flash kernel is slow for short rows: with 48 tokens a
-        # whole training step takes 1.4 times as long (experiments/benchmarks/attention.py).
+        # The backward pass of the CPU's flash kernel is slow for short rows: with 48 tokens the
+        # plain kernel takes a third of its time, with 256 it takes 1.7 times as long
+        # (experiments/benchmarks/attention.py).
         with sdpa_kernel(SDPBackend.MATH):
             return F.scaled_dot_product_attention(q, k, v, attn_mask=key_mask)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=key_mask)

@@ -19,8 +19,8 @@ class Muon(Optimizer):
 
     ``torch.optim.Muon`` takes matrices only and one after the other. This one also takes kernels
     of convolutions, as matrices of outputs x everything else, and orthogonalises all matrices of
-    one shape together, which on two CPU cores
-    takes 0.6 to 0.8 of the time (experiments/benchmarks/muon.py).
+    one shape together, which on two CPU cores takes 0.6 to 0.8 of the time
+    (experiments/benchmarks/muon.py).
 
     Args:
         params: parameters of at least two dimensions, or groups of them.

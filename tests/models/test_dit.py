@@ -61,6 +61,14 @@ def test_every_combination_of_parts_learns_from_time_and_text(names):
 
 
 @pytest.mark.parametrize("conditioning", list_components("conditioning"))
+def test_a_model_without_text_has_no_parameter_that_is_never_used(conditioning):
+    """Or training it in several processes would wait for a gradient that never comes."""
+    model = awake(build((conditioning, "sincos", "full", "tubelet"), text_dim=0))
+    model(torch.randn(2, 3, 2, 4, 4), torch.tensor([10.0, 900.0])).square().mean().backward()
+    assert not [n for n, p in model.named_parameters() if p.grad is None]
+
+
+@pytest.mark.parametrize("conditioning", list_components("conditioning"))
 def test_padding_of_prompts_does_not_matter(conditioning):
     torch.manual_seed(0)
     model = awake(build((conditioning, "rope", "full", "tubelet")))

@@ -20,16 +20,19 @@ class AdaLNZero(Conditioning):
     Args:
         width: width of a token.
         num_heads: not used.
-        text_dim: width of the text features.
+        text_dim: width of the text features; 0 for a model without text.
     """
 
     def __init__(self, *, width: int, num_heads: int, text_dim: int) -> None:
         super().__init__()
         self.width = width
-        self.text = nn.Linear(text_dim, width)
+        self.text = nn.Linear(text_dim, width) if text_dim else None
 
     def prepare(self, time: Tensor, text: TextFeatures | None) -> Condition:
-        return Condition(time if text is None else time + self.text(text.pooled))
+        if text is None:
+            return Condition(time)
+        assert self.text is not None
+        return Condition(time + self.text(text.pooled))
 
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
         return AdaLNZeroBlock(self.width, attention, mlp)

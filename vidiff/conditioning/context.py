@@ -14,18 +14,19 @@ class ContextTokens(nn.Module):
 
     Args:
         width: width of a token.
-        text_dim: width of the text features.
+        text_dim: width of the text features; 0 for a model without text.
     """
 
     def __init__(self, width: int, text_dim: int) -> None:
         super().__init__()
-        self.text = nn.Linear(text_dim, width)
+        self.text = nn.Linear(text_dim, width) if text_dim else None
 
     def forward(self, time: Tensor, text: TextFeatures | None) -> Condition:
         """Time (b, d) and text features to 1 + l tokens."""
         tokens = time.unsqueeze(1)
         mask = torch.ones_like(tokens[..., 0], dtype=torch.bool)
         if text is not None:
+            assert self.text is not None
             tokens = torch.cat([tokens, self.text(text.tokens)], dim=1)
             mask = torch.cat([mask, text.mask], dim=1)
         return Condition(time, tokens, mask)

@@ -21,7 +21,7 @@ class CrossAttention(Conditioning):
     Args:
         width: width of a token.
         num_heads: heads that share the width.
-        text_dim: width of the text features.
+        text_dim: width of the text features; 0 for a model without text.
     """
 
     def __init__(self, *, width: int, num_heads: int, text_dim: int) -> None:

@@ -26,7 +26,7 @@ class DiT(Denoiser):
     Args:
         in_channels: channels of the latents.
         out_channels: channels to predict.
-        text_dim: width of the text features.
+        text_dim: width of the text features; 0 for a model without text.
         width: width of a token.
         depth: number of blocks.
         num_heads: attention heads of each block.

@@ -132,7 +132,7 @@ class DiffusionTask(Task):
         self.denoiser = self.make_denoiser(
             in_channels=channels,
             out_channels=channels,
-            text_dim=self.text_encoder.text_dim if self.text_encoder else 1,
+            text_dim=self.text_encoder.text_dim if self.text_encoder else 0,
         )
         self.objective = Objective(
             self.make_schedule(), self.make_prediction(),

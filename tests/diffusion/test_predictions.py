@@ -113,6 +113,8 @@ def test_constant_measured_on_flow_is_the_error_of_the_flow():
     weight = Constant(measured_on=Flow, largest=1e9)(schedule, Sample(), t)
     torch.testing.assert_close(weight, 1 / t.square())
     assert Constant(measured_on=Flow, largest=9.0)(schedule, Sample(), t).max() == 9
+    with pytest.raises(ValueError, match="largest must be positive, got 0"):
+        Constant(measured_on=Flow, largest=0)
 
 
 def test_loss_of_a_network_that_knows_is_zero_and_per_clip():

@@ -20,9 +20,14 @@ class Constant(LossWeight):
             ``flow`` with a network that predicts ``sample`` is the loss of JiT (Li & He 2025).
         largest: bound on the weight, which else grows without limit where the two predictions
             differ most.
+
+    Raises:
+        ValueError: if ``largest`` is not positive.
     """
 
     def __init__(self, measured_on: MakePrediction | None = None, largest: float = 25.0) -> None:
+        if largest <= 0:
+            raise ValueError(f"largest must be positive, got {largest}")
         self.measured_on = measured_on() if measured_on else None
         self.largest = largest
 

@@ -59,6 +59,12 @@ class VideoBatch:
     def __len__(self) -> int:
         return len(self.captions)
 
+    @property
+    def size(self) -> Grid:
+        """Frames, height and width of the clips."""
+        f, h, w = self.pixels.shape[2:]
+        return f, h, w
+
     def pin_memory(self) -> VideoBatch:
         """Called by ``DataLoader(pin_memory=True)``."""
         return VideoBatch(self.pixels.pin_memory(), self.captions, self.ids)

@@ -206,3 +206,26 @@ def test_an_index_beyond_the_epoch_is_an_error():
     for index in (-1, 5):
         with pytest.raises(IndexError, match="of 5"):
             dataset[index]
+
+
+SIZES = [(5, 32, 32), (9, 32, 48), (3, 24, 24)]
+
+
+def test_an_index_names_the_clip_and_its_size():
+    dataset = MovingShapes(split="train", sizes=SIZES, radius=(4.0, 5.0))
+    samples = dataset.__getitems__([6, 7, 8, 9])
+    assert [tuple(s.pixels.shape[1:]) for s in samples] == [SIZES[i] for i in (0, 1, 2, 0)]
+    assert len({s.caption for s in samples[:3]}) == 1, "one clip in three sizes"
+    assert len({s.id for s in samples}) == 4
+    for sample, index in zip(samples, [6, 7, 8, 9], strict=True):
+        assert torch.equal(sample.pixels, dataset[index].pixels)
+    alone = MovingShapes(split="train", num_frames=9, height=32, width=48, radius=(4.0, 5.0))
+    assert torch.equal(samples[1].pixels, alone[2].pixels), "as if it were the only size"
+    assert {tuple(s.pixels.shape[1:]) for s in MovingShapes(split="val", sizes=SIZES)} == {*SIZES}
+
+
+def test_every_size_must_hold_the_scene():
+    with pytest.raises(ValueError, match="needs 26 pixels for 9 frames, more than the 24"):
+        MovingShapes(split="train", sizes=[(3, 32, 32), (9, 24, 32)], radius=(4.0, 5.0))
+    with pytest.raises(ValueError, match="sizes must hold at least one"):
+        MovingShapes(split="train", sizes=[])

@@ -339,3 +339,27 @@ def test_wrong_settings(settings):
         VideoDataModule(**settings)
     with pytest.raises(ValueError, match="Numbers has no clip for val"):
         module(val_length=0).val_dataloader()
+
+
+def test_each_step_has_one_size_the_same_in_all_processes():
+    whole = ClipStream(22, 8, seed=3, num_sizes=3)
+    parts = [ClipStream(22, 4, rank, 2, seed=3, num_sizes=3) for rank in (0, 1)]
+    plain = ClipStream(22, 8, seed=3)
+    sizes = []
+    for batch, left, right, clips in itertools.islice(zip(whole, *parts, plain, strict=False), 12):
+        assert left + right == batch
+        assert [index // 3 for index in batch] == clips, "sizes change no clip"
+        assert len({index % 3 for index in batch}) == 1
+        sizes.append(batch[0] % 3)
+    assert all(sorted(sizes[i : i + 3]) == [0, 1, 2] for i in range(0, 12, 3))
+    assert sizes[:6] != sizes[6:], "in an order that changes"
+    later = ClipStream(22, 8, seed=3, num_sizes=3)
+    later.position = 5 * 8
+    assert next(iter(later)) == list(itertools.islice(whole, 6))[5], "resumed, it goes on as it was"
+
+
+def test_validation_has_sizes_in_turn_and_every_clip_once():
+    batches = [b for rank in (0, 1) for b in EvalBatches(22, 4, rank, 2, num_sizes=3)]
+    assert sorted(index // 3 for batch in batches for index in batch) == list(range(22))
+    assert all(len({index % 3 for index in batch}) == 1 for batch in batches)
+    assert {batch[0] % 3 for batch in batches} == {0, 1, 2}

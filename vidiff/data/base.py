@@ -28,10 +28,14 @@ class VideoDataset(Dataset[VideoSample], ABC):
             by ``e * len(self) + i``: ``index % len(self)`` names the clip, and the whole index
             seeds what is drawn of it, a new start or crop in each epoch. If not, each epoch asks
             for the same indices again.
+        num_sizes: how many sizes (frames, height, width) clips may have. With several, an index
+            names the size too: clip ``index // num_sizes`` in size ``index % num_sizes``. All
+            clips of a batch are asked for in one size, which changes from step to step.
         num_files: how many files are behind the clips; 0 if there are none.
     """
 
     draws_anew: ClassVar[bool] = False
+    num_sizes: int = 1
     num_files: int = 0
 
     @abstractmethod
@@ -47,8 +51,8 @@ class VideoDataset(Dataset[VideoSample], ABC):
         return [self[index] for index in indices]
 
     def __iter__(self) -> Iterator[VideoSample]:
-        """One epoch, in order."""
-        return (self[index] for index in range(len(self)))
+        """One epoch, in order; of several sizes, each clip has the next one."""
+        return (self[clip * self.num_sizes + clip % self.num_sizes] for clip in range(len(self)))
 
     def problems(self) -> dict[str, str]:
         """Files that this process has left out so far, with the reason for each.

@@ -11,7 +11,7 @@ import torch
 from vidiff.data.base import Split, VideoDataset
 from vidiff.data.shapes import COLOURS, COMBINATIONS, MOTIONS, SHAPES, Combination, Scenes, render
 from vidiff.registry import register
-from vidiff.types import VideoSample
+from vidiff.types import Grid, VideoSample
 
 _SPLIT_SEEDS = {"train": 0, "val": 1, "test": 2}
 
@@ -32,6 +32,7 @@ class MovingShapes(VideoDataset):
         num_frames: frames of a clip.
         height: of a frame, in pixels.
         width: of a frame, in pixels.
+        sizes: several (frames, height, width) instead of one: a model then learns them all.
         radius: smallest and largest half extent of the shape, in pixels.
         speed: smallest and largest speed, in pixels per frame.
         background: darkest and lightest background, grey levels in [0, 1].
@@ -51,6 +52,7 @@ class MovingShapes(VideoDataset):
         num_frames: int = 9,
         height: int = 32,
         width: int = 32,
+        sizes: list[tuple[int, int, int]] | None = None,
         radius: tuple[float, float] = (5.0, 8.0),
         speed: tuple[float, float] = (1.0, 2.0),
         background: tuple[float, float] = (0.0, 0.3),
@@ -66,16 +68,20 @@ class MovingShapes(VideoDataset):
                 raise ValueError(f"{name} must be 0 <= smallest <= largest, got {[low, high]}")
         if background[1] > 1:
             raise ValueError(f"background is a grey level in [0, 1], got {list(background)}")
-        needed = 2 * radius[1] + speed[1] * (num_frames - 1)
-        if needed > min(height, width):
-            raise ValueError(
-                f"a shape of radius {radius[1]} at {speed[1]} pixels per frame needs {needed:g} "
-                f"pixels for {num_frames} frames, more than the {min(height, width)} of a frame: "
-                "lower radius, speed or num_frames, or enlarge height and width"
-            )
+        self.sizes = [(num_frames, height, width)] if sizes is None else sizes
+        if not self.sizes:
+            raise ValueError("sizes must hold at least one (frames, height, width), got none")
+        for frames, *frame in self.sizes:
+            needed = 2 * radius[1] + speed[1] * (frames - 1)
+            if needed > min(frame):
+                raise ValueError(
+                    f"a shape of radius {radius[1]} at {speed[1]} pixels per frame needs "
+                    f"{needed:g} pixels for {frames} frames, more than the {min(frame)} of a "
+                    "frame: lower radius, speed or num_frames, or enlarge height and width"
+                )
         seen, unseen = split_combinations(held_out)
         self.combinations = unseen if split == "test" else seen
-        self.num_frames, self.height, self.width = num_frames, height, width
+        self.num_sizes = len(self.sizes)
         self.radius, self.speed, self.background = radius, speed, background
         self.split, self.seed = split, seed
         self.length = num_videos if split == "train" else num_val_videos
@@ -88,17 +94,22 @@ class MovingShapes(VideoDataset):
 
     def __getitems__(self, indices: Sequence[int]) -> list[VideoSample]:
         """Draw all scenes of a batch in one go, about ten times faster than one by one."""
-        drawn = [self._draw(index) for index in indices]
-        scenes = self._scenes(drawn)
-        pixels = render(scenes, self.num_frames, self.height, self.width)
-        return [
-            VideoSample(clip, combination.caption, f"{self.split}/{index}")
-            for clip, (combination, _), index in zip(pixels, drawn, indices, strict=True)
-        ]
+        samples: dict[int, VideoSample] = {}
+        for number, size in enumerate(self.sizes):
+            here = [index for index in indices if index % self.num_sizes == number]
+            if here:
+                pixels = render(self._scenes(drawn := self._draw_all(here), size), *size)
+                for clip, (combination, _), index in zip(pixels, drawn, here, strict=True):
+                    name = f"{self.split}/{index}"
+                    samples[index] = VideoSample(clip, combination.caption, name)
+        return [samples[index] for index in indices]
 
     def scenes(self, indices: Sequence[int]) -> Scenes:
-        """The scenes behind the clips at ``indices``."""
-        return self._scenes([self._draw(index) for index in indices])
+        """The scenes behind the clips at ``indices``, which are of one size."""
+        return self._scenes(self._draw_all(indices), self.sizes[indices[0] % self.num_sizes])
+
+    def _draw_all(self, indices: Sequence[int]) -> list[tuple[Combination, np.ndarray]]:
+        return [self._draw(index // self.num_sizes) for index in indices]
 
     def _draw(self, index: int) -> tuple[Combination, np.ndarray]:
         if not 0 <= index < self.length:
@@ -107,22 +118,23 @@ class MovingShapes(VideoDataset):
         combination = self.combinations[generator.integers(len(self.combinations))]
         return combination, generator.random(5)
 
-    def _scenes(self, drawn: list[tuple[Combination, np.ndarray]]) -> Scenes:
+    def _scenes(self, drawn: list[tuple[Combination, np.ndarray]], size: Grid) -> Scenes:
+        num_frames, height, width = size
         uniform = torch.from_numpy(np.stack([u for _, u in drawn])).float()
         radius = _between(self.radius, uniform[:, 0])
         speed = _between(self.speed, uniform[:, 1])
         background = _between(self.background, uniform[:, 2])
         motions, directions = list(MOTIONS), torch.tensor(list(MOTIONS.values()))
         motion = torch.tensor([motions.index(c.motion) for c, _ in drawn])
-        path = directions[motion] * (speed * (self.num_frames - 1))[:, None]  # b 2, in pixels
+        path = directions[motion] * (speed * (num_frames - 1))[:, None]  # b 2, in pixels
         return Scenes(
             colour=torch.tensor([list(COLOURS).index(c.colour) for c, _ in drawn]),
             shape=torch.tensor([SHAPES.index(c.shape) for c, _ in drawn]),
             motion=motion,
             radius=radius,
             speed=speed,
-            x=_start(uniform[:, 3], radius, path[:, 0], self.width),
-            y=_start(uniform[:, 4], radius, path[:, 1], self.height),
+            x=_start(uniform[:, 3], radius, path[:, 0], width),
+            y=_start(uniform[:, 4], radius, path[:, 1], height),
             background=background,
         )
 

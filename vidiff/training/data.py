@@ -96,8 +96,9 @@ class VideoDataModule(LightningDataModule):
         dataset = self.dataset("train")
         rank, world_size = self._place()
         stream = ClipStream(
-            len(dataset), self.batch_size, rank, world_size, self.seed, dataset.draws_anew
-        )
+            len(dataset), self.batch_size, rank, world_size, self.seed, dataset.draws_anew,
+            dataset.num_sizes,
+        )  # fmt: skip
         in_flight = None
         if self.trainer is not None:
             if self.trainer.reload_dataloaders_every_n_epochs:  # type: ignore[attr-defined]
@@ -132,7 +133,9 @@ class VideoDataModule(LightningDataModule):
 
     def _eval_loader(self, split: Split) -> EvalLoader:
         dataset = self.dataset(split)
-        batches = EvalBatches(len(dataset), self.val_batch_size, *self._place())
+        batches = EvalBatches(
+            len(dataset), self.val_batch_size, *self._place(), num_sizes=dataset.num_sizes
+        )
         return EvalLoader(dataset, batches, **self._settings(split))
 
     def _settings(self, split: Split) -> dict[str, Any]:
@@ -162,6 +165,8 @@ class ClipStream(Sampler[list[int]]):
         world_size: how many there are.
         seed: decides the order.
         draws_anew: whether an index says the epoch too, see ``VideoDataset``.
+        num_sizes: sizes that clips may have; each step has one, the same in all processes, and
+            every ``num_sizes`` steps have each once.
     """
 
     def __init__(
@@ -172,10 +177,11 @@ class ClipStream(Sampler[list[int]]):
         world_size: int = 1,
         seed: int = 0,
         draws_anew: bool = False,
+        num_sizes: int = 1,
     ) -> None:
         self.num_clips, self.batch_size = num_clips, batch_size
         self.rank, self.world_size = rank, world_size
-        self.seed, self.draws_anew = seed, draws_anew
+        self.seed, self.draws_anew, self.num_sizes = seed, draws_anew, num_sizes
         self.position = 0
         """Clips that all processes together have used."""
 
@@ -192,11 +198,18 @@ class ClipStream(Sampler[list[int]]):
         position = self.position
         while True:
             begin = position + self.rank * self.batch_size
-            yield self.indices(np.arange(begin, begin + self.batch_size)).tolist()
+            clips = self.indices(np.arange(begin, begin + self.batch_size))
+            size = self.size_of(position // self.clips_per_step)
+            yield (clips * self.num_sizes + size).tolist()
             position += self.clips_per_step
 
+    def size_of(self, step: int) -> int:
+        """Which size the clips of a step have."""
+        turn, place = divmod(step, self.num_sizes)
+        return int(Permutation(self.num_sizes, self.seed, turn)(np.array([place]))[0])
+
     def indices(self, positions: np.ndarray) -> np.ndarray:
-        """The dataset's indices of the clips at ``positions`` of the stream."""
+        """The clips at ``positions`` of the stream: the dataset's indices where it has one size."""
         epochs, places = np.divmod(positions, self.num_clips)
         indices = np.empty_like(places)
         for epoch in np.unique(epochs):
@@ -208,24 +221,37 @@ class ClipStream(Sampler[list[int]]):
     def first(self, num_steps: int) -> ClipStream:
         """The stream over the clips of the first steps, the same draws again in each epoch."""
         num_clips = min(self.num_clips, max(1, num_steps) * self.clips_per_step)
-        return ClipStream(num_clips, self.batch_size, self.rank, self.world_size, self.seed)
+        return ClipStream(
+            num_clips, self.batch_size, self.rank, self.world_size, self.seed,
+            num_sizes=self.num_sizes,
+        )  # fmt: skip
 
 
 class EvalBatches(Sampler[list[int]]):
     """The validation batches of one process: all clips once, in order, in batches of one size.
 
     Processes have equally many batches, or one that shards the model would wait for the others.
-    The clips are dealt evenly, so that batch sizes differ by one at most.
+    The clips are dealt evenly, so that batch sizes differ by one at most. Where clips may have
+    several sizes, batches have them in turn.
 
     Args:
         num_clips: in the split.
         batch_size: most clips in a batch.
         rank: which process.
         world_size: how many there are.
+        num_sizes: sizes that clips may have.
     """
 
-    def __init__(self, num_clips: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        num_clips: int,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        num_sizes: int = 1,
+    ) -> None:
         self.num_clips, self.rank, self.world_size = num_clips, rank, world_size
+        self.num_sizes = num_sizes
         self.num_steps = -(-num_clips // (batch_size * world_size))
 
     def __len__(self) -> int:
@@ -237,7 +263,8 @@ class EvalBatches(Sampler[list[int]]):
             begin = batch * self.num_clips // num_batches
             end = (batch + 1) * self.num_clips // num_batches
             # Fewer clips than processes: some take one that another has, as none may be idle.
-            yield list(range(begin, end)) or [begin]
+            size = batch // self.world_size % self.num_sizes
+            yield [clip * self.num_sizes + size for clip in range(begin, max(end, begin + 1))]
 
 
 class _Loaded(NamedTuple):

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from vidiff.training.base import Task
-from vidiff.types import VideoBatch
+from vidiff.types import Grid, VideoBatch
 
 
 class Throughput(Callback):
@@ -22,21 +22,22 @@ class Throughput(Callback):
     """
 
     def __init__(self) -> None:
-        self.flops_per_clip = 0.0
-        self.tokens_per_clip = 0
+        self.costs: dict[Grid, tuple[float, int]] = {}
+        """Operations and tokens of a clip of each size."""
         self._reset()
 
     def _reset(self) -> None:
-        self._since, self._clips = time.monotonic(), 0
+        self._since = time.monotonic()
+        self._clips, self._flops, self._tokens = 0, 0.0, 0
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: VideoBatch, batch_idx: int
     ) -> None:
-        if not self.flops_per_clip and isinstance(pl_module, Task):
+        if isinstance(pl_module, Task) and batch.size not in self.costs:
             # Before the task seeds this step, so that counting changes no draw of it.
             with trainer.precision_plugin.forward_context():
-                self.flops_per_clip = pl_module.count_flops(batch) / len(batch)
-            self.tokens_per_clip = pl_module.tokens_per_clip(batch)
+                flops = pl_module.count_flops(batch) / len(batch)
+            self.costs[batch.size] = flops, pl_module.tokens_per_clip(batch)
             self._reset()
 
     def on_train_batch_end(
@@ -47,18 +48,20 @@ class Throughput(Callback):
         batch: VideoBatch,
         batch_idx: int,
     ) -> None:
+        flops, tokens = self.costs.get(batch.size, (0.0, 0))
         self._clips += len(batch)
+        self._flops += flops * len(batch)
+        self._tokens += tokens * len(batch)
         if trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
             return
-        seconds = time.monotonic() - self._since
-        rate = self._clips * trainer.world_size / max(seconds, 1e-9)
-        self._reset()
+        per_second = trainer.world_size / max(time.monotonic() - self._since, 1e-9)
         rates = {
-            "throughput/clips_per_second": rate,
-            "throughput/gflop_per_second": rate * self.flops_per_clip / 1e9,
+            "throughput/clips_per_second": self._clips * per_second,
+            "throughput/gflop_per_second": self._flops * per_second / 1e9,
         }
-        if self.tokens_per_clip:
-            rates["throughput/tokens_per_second"] = rate * self.tokens_per_clip
+        if self._tokens:
+            rates["throughput/tokens_per_second"] = self._tokens * per_second
+        self._reset()
         if torch.cuda.is_available() and pl_module.device.type == "cuda":
             rates["throughput/peak_memory_gib"] = torch.cuda.max_memory_allocated() / 2**30
         pl_module.log_dict(rates)

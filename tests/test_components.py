@@ -22,7 +22,13 @@ load_all()
 COMPONENTS = [(kind.name, name) for kind in list_kinds() for name in list_components(kind.name)]
 SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("denoiser", "dit"): {"width": 24, "depth": 2, "num_heads": 4},
+    ("denoiser", "unet"): {"width": 16, "multipliers": [1, 2], "depth": 1, "fold": 2},
+    ("attention", "windowed"): {"window": (1, 2, 2)},
+    ("guidance", "autoguidance"): {"checkpoint": "weaker.ckpt"},
+    ("sampler", "euler_maruyama"): {"num_steps": 1000, "last_step": 0.001},
+    ("text_encoder", "labels"): {"num_classes": 1, "names": ["a red square moves left"]},
     ("autoencoder", "causal_kl"): {"width": [16], "depth": 1, "latent_channels": 4},
+    ("autoencoder", "framewise_kl"): {"width": [16, 24], "depth": 1, "num_groups": 8},
 }
 """Settings for components whose defaults would be slow."""
 

@@ -5,7 +5,7 @@ import torch
 
 from vidiff.autoencoders import CausalKL, Identity
 from vidiff.denoisers import DiT
-from vidiff.diffusion import Objective
+from vidiff.diffusion import Denoised, Objective
 from vidiff.generation import clip_seed, generate, mix
 from vidiff.patchifiers import Tubelet
 from vidiff.samplers import DDIM, ClassifierFree, Euler
@@ -94,3 +94,33 @@ def test_seeds_do_not_collide():
     seeds = {clip_seed(seed, index) for seed in range(50) for index in range(50)}
     assert len(seeds) == 2500
     assert mix(1, 2) != mix(2, 1)
+
+
+class Asked(ClassifierFree):
+    """Guidance with a contrast of its own."""
+
+    def contrast(self, prompts, latents, schedule):
+        assert prompts == ["x", "y"]
+        assert latents.shape == (2, 4, 2, 4, 4)
+        return lambda x_t, t: Denoised(torch.zeros_like(x_t), torch.zeros_like(x_t))
+
+
+@pytest.mark.parametrize(
+    ("guidance", "read"),
+    [
+        (ClassifierFree(1.0), [["x", "y"]]),
+        (ClassifierFree(2.0), [["x", "y"], ["", ""]]),
+        (ClassifierFree(2.0, interval=(0.0, 0.1)), [["x", "y"]]),
+        (Asked(2.0), [["x", "y"]]),
+    ],
+)
+def test_the_empty_prompt_is_read_once_and_only_if_guidance_asks(make, guidance, read):
+    found, text_encoder = [], make.keywords["text_encoder"]
+
+    def counted(prompts):
+        found.append(list(prompts))
+        return text_encoder(prompts)
+
+    videos = make(prompts=["x", "y"], seeds=[0, 1], guidance=guidance, text_encoder=counted)
+    assert videos.isfinite().all()
+    assert found == read

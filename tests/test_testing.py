@@ -13,6 +13,7 @@ from vidiff.data import MovingShapes
 from vidiff.diffusion.predictions import Flow
 from vidiff.diffusion.schedules import Rectified
 from vidiff.patchifiers import Tubelet
+from vidiff.positions import Layout
 from vidiff.registry import get_kind, register
 from vidiff.samplers import Euler
 from vidiff.testing import check_component
@@ -36,8 +37,8 @@ def test_attention_that_sees_padding() -> None:
     class Broken(Full):
         """Ignores the mask."""
 
-        def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-            return super().mix(q, k, v, None)
+        def mix(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, mask: Tensor | None):
+            return super().mix(q, k, v, layout, None)
 
     broken("attention", Broken, "attend to what the mask leaves out")
 
@@ -61,8 +62,8 @@ def test_a_state_that_is_not_saved() -> None:
             super().__init__(width=width, num_heads=num_heads, block=block, num_blocks=num_blocks)
             self.gain = float(torch.rand(()))
 
-        def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-            return self.gain * super().mix(q, k, v, mask)
+        def mix(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, mask: Tensor | None):
+            return self.gain * super().mix(q, k, v, layout, mask)
 
     broken("attention", Broken, "a loaded state gives other outputs")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,6 +29,7 @@ def generate(
     prompts: Sequence[str],
     size: Grid,
     seeds: Sequence[int],
+    decode: bool = True,
 ) -> Tensor:
     """Make one video per prompt.
 
@@ -44,12 +46,14 @@ def generate(
         prompts: b prompts; an empty one leaves the video to the model.
         size: frames, height and width of the video, in pixels.
         seeds: b numbers that decide each clip's noise, see ``clip_seed``.
+        decode: False gives latents, as the denoiser made them.
 
     Returns:
-        Pixels (b, 3, f, h, w) within [-1, 1], float32.
+        Pixels (b, 3, f, h, w) within [-1, 1], or latents (b, c, f, h, w); float32.
 
     Raises:
-        ValueError: if the numbers of prompts and seeds differ, or the size does not fit.
+        ValueError: if the numbers of prompts and seeds differ, the size does not fit, or the
+            autoencoder gives no pixels.
     """
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, got {len(seeds)}")
@@ -65,11 +69,26 @@ def generate(
         return lambda x_t, t: objective.denoise(conditioned(denoiser, text), x_t, t)
 
     prompted = denoise(text_encoder(prompts)) if text_encoder else denoise(None)
-    unprompted = denoise(text_encoder([""] * len(prompts))) if text_encoder else prompted
+
+    @functools.cache  # read once, and only if guidance asks
+    def unprompted() -> Denoise:
+        return denoise(text_encoder([""] * len(prompts))) if text_encoder else prompted
+
+    start = noise()
+    contrast = guidance.contrast(prompts, start, objective.schedule)
+    contrast = contrast or (lambda x_t, t: unprompted()(x_t, t))
     latents = sampler(
-        lambda x_t, t: guidance(prompted, unprompted, x_t, t), noise(), objective.schedule, noise
+        lambda x_t, t: guidance(prompted, contrast, x_t, t), start, objective.schedule, noise
     )
-    return autoencoder.decode(latents.to(weight.dtype)).float().clamp(-1, 1)
+    if not decode:
+        return latents.float()
+    pixels = autoencoder.decode(latents.to(weight.dtype)).float()
+    if pixels.shape[1] != 3:
+        raise ValueError(
+            f"this model makes latents of {pixels.shape[1]} channels and has no autoencoder to "
+            "decode them: call task.sample(..., decode=False) and decode them with their own"
+        )
+    return pixels.clamp(-1, 1)
 
 
 def conditioned(denoiser: nn.Module, text: TextFeatures | None) -> Network:

@@ -35,14 +35,14 @@ from vidiff.data import VideoDataset, collate
 from vidiff.denoisers import Denoiser
 from vidiff.diffusion.loss_weights import LossWeight
 from vidiff.diffusion.predictions import Denoised, Flow, Prediction
-from vidiff.diffusion.schedules import Rectified, Schedule
+from vidiff.diffusion.schedules import EDM, LinearBeta, Rectified, Schedule
 from vidiff.diffusion.time_samplers import TimeSampler
 from vidiff.optimizers import OptimizerRecipe
 from vidiff.patchifiers import Patchifier
 from vidiff.plugins import load_builtin
 from vidiff.positions import Layout, Positions
 from vidiff.registry import Component, get_component, get_kind
-from vidiff.samplers import Guidance, Sampler
+from vidiff.samplers import Denoise, Guidance, Sampler
 from vidiff.text import TextEncoder
 from vidiff.types import TextFeatures, VideoBatch, VideoSample
 
@@ -145,13 +145,19 @@ def _check_patchifier(make: Callable[..., Patchifier]) -> None:
 
 
 def _check_positions(make: Callable[..., Positions]) -> None:
-    tokens = torch.randn(2, NUM_TOKENS, WIDTH)
+    tokens, context = torch.randn(2, NUM_TOKENS, WIDTH), torch.randn(2, 5, WIDTH)
 
     def run(positions: Positions) -> list[Tensor]:
         rotary = positions.rotary(GRID, torch.device("cpu")) or ()
         for table in rotary:
             _finite(table, (NUM_TOKENS, WIDTH // HEADS // 2), "cosines and sines")
-        return [_finite(positions.add(tokens, GRID), tuple(tokens.shape), "tokens"), *rotary]
+        added = _finite(positions.add(tokens, GRID), tuple(tokens.shape), "tokens")
+        seen = torch.cat([context, added], dim=1)
+        for block in range(4):
+            seen = positions.add_before_block(block, seen, GRID)
+            _finite(seen, (2, 5 + NUM_TOKENS, WIDTH), "tokens before a block")
+        assert torch.equal(seen[:, :5], context), "context tokens stand nowhere: leave them alone"
+        return [seen[:, 5:], *rotary]
 
     _check_module(lambda: make(width=WIDTH, num_heads=HEADS), run)
     placed = run(make(width=WIDTH, num_heads=HEADS))
@@ -181,11 +187,21 @@ def _check_attention(make: Callable[..., Attention]) -> None:
         one = functools.partial(make, width=WIDTH, num_heads=HEADS, block=block, num_blocks=2)
         _check_module(one, run)
         attention = one().eval()
-        other = tokens.clone()
-        other[:, 3:context] += 1  # what is masked must not be seen
+        masked, told, moved = tokens.clone(), tokens.clone(), tokens.clone()
+        masked[:, 3:context] += 1  # what is masked must not be seen
+        told[:, 0] += 1  # and what is not, must
+        moved[:, -1] += 1
         with torch.no_grad():
-            seen, unseen = (attention(x, layouts[0], mask)[mask] for x in (tokens, other))
-        assert torch.allclose(seen, unseen, atol=1e-5), "tokens attend to what the mask leaves out"
+            seen, same, after_told, after_moved = (
+                attention(x, layouts[0], mask) for x in (tokens, masked, told, moved)
+            )
+        assert torch.allclose(seen[mask], same[mask], atol=1e-5), (
+            "tokens attend to what the mask leaves out"
+        )
+        reached = (seen != after_told).any(-1)[:, context:].all()
+        assert reached, "a context token must reach every token of the video"
+        heard = (seen != after_moved).any(-1)[:, 1:3].all()
+        assert heard, "every token of the video must reach the context"
 
 
 def _check_conditioning(make: Callable[..., Conditioning]) -> None:
@@ -193,21 +209,28 @@ def _check_conditioning(make: Callable[..., Conditioning]) -> None:
     text = _text()
 
     class Whole(nn.Module):
-        """One block and the last norm around a conditioning."""
+        """Two blocks and the last norm around a conditioning."""
 
-        def __init__(self) -> None:
+        def __init__(self, text_dim: int = TEXT_DIM) -> None:
             super().__init__()
-            self.conditioning = make(width=WIDTH, num_heads=HEADS, text_dim=TEXT_DIM)
-            attention = Full(width=WIDTH, num_heads=HEADS, block=0, num_blocks=1)
-            self.block = self.conditioning.make_block(attention, nn.Linear(WIDTH, WIDTH))
+            self.conditioning = make(width=WIDTH, num_heads=HEADS, text_dim=text_dim)
+            self.blocks = nn.ModuleList(
+                self.conditioning.make_block(
+                    Full(width=WIDTH, num_heads=HEADS, block=block, num_blocks=2),
+                    nn.Linear(WIDTH, WIDTH),
+                )
+                for block in range(2)
+            )
             self.norm = self.conditioning.make_last_norm()
 
     def run(whole: Whole, text: TextFeatures | None = text) -> list[Tensor]:
         condition = whole.conditioning.prepare(time, text)
-        entered = whole.conditioning.enter(tokens, condition)
-        left = whole.conditioning.leave(entered, condition)
+        mixed = whole.conditioning.enter(tokens, condition)
+        left = whole.conditioning.leave(mixed, condition)
         assert torch.equal(left, tokens), "leave must undo enter"
-        mixed = whole.conditioning.leave(whole.block(entered, condition, layout), condition)
+        for block in whole.blocks:
+            mixed = _finite(block(mixed, condition, layout), tuple(mixed.shape), "a block's tokens")
+        mixed = whole.conditioning.leave(mixed, condition)
         return [_finite(whole.norm(mixed, condition), (2, NUM_TOKENS, WIDTH), "tokens")]
 
     _check_module(Whole, run)
@@ -219,6 +242,10 @@ def _check_conditioning(make: Callable[..., Conditioning]) -> None:
         padded = TextFeatures(text.pooled, text.tokens.clone(), text.mask)
         padded.tokens[~text.mask] += 1
         assert torch.allclose(run(whole)[0], run(whole, padded)[0], atol=1e-5), "padding is seen"
+    wordless = Whole(text_dim=0)
+    run(wordless, None)[0].sum().backward()
+    unused = [name for name, p in wordless.named_parameters() if p.grad is None]
+    assert not unused, f"without text nobody uses {', '.join(unused)}"
 
 
 def _check_denoiser(make: Callable[..., Denoiser]) -> None:
@@ -279,19 +306,31 @@ def _check_text_encoder(make: Callable[..., TextEncoder]) -> None:
 def _check_schedule(make: Callable[..., Schedule]) -> None:
     schedule, t = make(), torch.linspace(0.05, 0.95, 19)
     zero = torch.zeros(1)
+    low, high = schedule.margins
+    assert 0 < low < high <= 1, f"margins must be 0 < low < high <= 1, got {low}, {high}"
     assert torch.allclose(schedule.alpha(zero), torch.ones(1), atol=1e-3), "alpha(0) must be 1"
     assert torch.allclose(schedule.sigma(zero), zero, atol=1e-2), "sigma(0) must be 0"
-    assert (schedule.alpha(t).diff() <= 0).all(), "alpha must fall"
-    assert (schedule.sigma(t).diff() >= 0).all(), "sigma must rise"
+    assert (schedule.alpha(t).diff() <= 0).all(), "alpha must not rise"
+    assert (schedule.sigma(t).diff() >= 0).all(), "sigma must not fall"
+    assert (schedule.noise_ratio(t).diff() > 0).all(), "sigma / alpha must rise"
+    found = schedule.time_at(schedule.noise_ratio(t.double()))
+    assert torch.allclose(found, t.double(), atol=1e-6), "time_at must undo noise_ratio"
     for value, derivative in (
         (schedule.alpha, schedule.alpha_derivative),
         (schedule.sigma, schedule.sigma_derivative),
     ):
         slope = (value(t.double() + 1e-3) - value(t.double() - 1e-3)) / 2e-3
-        _finite(derivative(t), (19,), "derivative")
+        _finite(derivative(torch.tensor([low, *t.tolist(), high])), (21,), "derivative")
+        assert value(t.double()).dtype == torch.float64, "the answer must have the times' precision"
         error = (slope - derivative(t)).abs() / (1 + slope.abs())
         assert error.max() < 0.05, f"{derivative.__name__} is off by {error.max():.3f}"
-    _finite(schedule.network_time(t), (19,), "network_time")
+    if schedule.variance_preserving:
+        power = schedule.alpha(t).square() + schedule.sigma(t).square()
+        assert torch.allclose(power, torch.ones(19), atol=1e-5), "it does not preserve variance"
+    start = _finite(schedule.start_scale(torch.ones(1)), (1,), "start_scale")
+    assert (start > 0).all(), "start_scale must be positive"
+    times = _finite(schedule.network_time(t), (19,), "network_time").diff()
+    assert (times > 0).all() or (times < 0).all(), "network_time must tell times apart"
 
 
 def _check_prediction(make: Callable[..., Prediction]) -> None:
@@ -303,46 +342,78 @@ def _check_prediction(make: Callable[..., Prediction]) -> None:
     denoised = prediction.denoised(target, x_t, schedule, t)
     assert torch.allclose(denoised.sample, sample, atol=1e-4), "a right answer gives other latents"
     assert torch.allclose(denoised.noise, noise, atol=1e-4), "a right answer gives other noise"
+    scale = prediction.input_scale(schedule, t)
+    if scale is not None:
+        assert (_finite(scale, (2,), "input_scale") > 0).all(), "input_scale must be positive"
+    for end in (schedule.margins[0], 1.0):
+        ends = prediction.denoised(torch.ones_like(x_t), x_t, schedule, torch.full((2,), end))
+        _finite(ends.sample, tuple(sample.shape), f"sample at t = {end}")
+        _finite(ends.noise, tuple(sample.shape), f"noise at t = {end}")
 
 
 def _check_time_sampler(make: Callable[..., TimeSampler]) -> None:
-    sampler = make()
-    times = _finite(sampler(512, torch.device("cpu")), (512,), "times")
+    sampler, schedule = make(), Rectified()
+    times = _finite(sampler(512, torch.device("cpu"), schedule), (512,), "times")
     assert times.dtype == torch.float32
     assert ((times >= 0) & (times <= 1)).all(), "times lie in [0, 1]"
-    assert (sampler.quantile(torch.linspace(0.01, 0.99, 99)).diff() >= 0).all(), (
-        "quantile must rise"
-    )
+    quantiles = sampler.quantile(torch.linspace(0.01, 0.99, 99), schedule)
+    assert (quantiles.diff() >= 0).all(), "quantile must rise"
 
 
 def _check_loss_weight(make: Callable[..., LossWeight]) -> None:
-    weight = make()(Rectified(), Flow(), torch.linspace(0.01, 0.99, 99))
-    assert (_finite(weight, (99,), "weights") >= 0).all(), "weights must not be negative"
+    for schedule in (Rectified(), LinearBeta()):
+        weight = make()(schedule, Flow(), torch.linspace(*schedule.margins, 99))
+        assert (_finite(weight, (99,), "weights") >= 0).all(), "weights must not be negative"
 
 
 def _check_sampler(make: Callable[..., Sampler]) -> None:
-    schedule, sample = Rectified(), torch.randn(2, CHANNELS, 2, 4, 4)
+    sample = torch.randn(2, CHANNELS, 2, 4, 4)
+    walked = 0
+    for schedule in (Rectified(), LinearBeta(), EDM()):
+        sampler, latents = make(), torch.randn_like(sample)
 
-    def denoise(x_t: Tensor, t: Tensor) -> Denoised:
-        t = t.clamp(min=1e-3).view(-1, 1, 1, 1, 1)
-        return Denoised(sample, (x_t - (1 - t) * sample) / t)
+        def denoise(x_t: Tensor, t: Tensor, schedule: Schedule = schedule) -> Denoised:
+            assert t.shape == (len(x_t),), f"times must be ({len(x_t)},), got {tuple(t.shape)}"
+            assert t.dtype == torch.float32, f"times must be float32, got {t.dtype}"
+            assert (t > 0).all(), "a network must not be asked about clean latents"
+            alpha, sigma = (f(t).view(-1, 1, 1, 1, 1) for f in (schedule.alpha, schedule.sigma))
+            return Denoised(sample, (x_t - alpha * sample) / sigma)
 
-    latents = torch.randn_like(sample)
-    found = make()(denoise, latents, schedule, lambda: torch.randn_like(sample))
-    _finite(found, tuple(sample.shape), "latents")
-    error = (found - sample).abs().max()
-    assert error < 0.02, f"with a denoiser that knows the answer, it ends {error:.3f} beside it"
+        walk = functools.partial(
+            sampler, denoise, latents, schedule, lambda: torch.randn_like(sample)
+        )
+        name = type(schedule).__name__
+        if sampler.misfit(schedule) is not None:
+            assert _refuses(walk), f"{name} does not fit, so it must raise ValueError"
+            continue
+        walked += 1
+        found = _finite(walk(), tuple(sample.shape), "latents")
+        assert found.dtype == latents.dtype, f"latents must stay {latents.dtype}, got {found.dtype}"
+        error = (found - sample).abs().max()
+        assert error < 0.02, (
+            f"with a denoiser that knows the answer, it ends {error:.3f} beside it on {name}"
+        )
+    assert walked, "it fits neither Rectified, nor LinearBeta, nor EDM"
 
 
 def _check_guidance(make: Callable[..., Guidance]) -> None:
-    x_t = torch.randn(2, CHANNELS, 2, 4, 4)
+    x_t, t = torch.randn(2, CHANNELS, 2, 4, 4), torch.full((2,), 0.25)
+    variance = torch.randn_like(x_t)
 
-    def denoise(x: Tensor, t: Tensor) -> Denoised:
-        return Denoised(2 * x, 3 * x)
+    def says(sample: Tensor, variance: Tensor | None = None) -> Denoise:
+        # On the straight path, at t = 1 / 4.
+        return lambda x, t: Denoised(sample, 4 * x - 3 * sample, variance)
 
-    guided = make()(denoise, denoise, x_t, torch.full((2,), 0.5))
-    assert torch.allclose(guided.sample, 2 * x_t, atol=1e-5), "a prompt that says nothing guides"
-    _finite(guided.noise, tuple(x_t.shape), "noise")
+    guidance, sample = make(), torch.randn_like(x_t)
+    guided = guidance(says(sample, variance), says(sample), x_t, t)
+    assert torch.allclose(guided.sample, sample, atol=1e-5), "a prompt that says nothing guides"
+    assert guided.variance is variance, "the variance must be that of the conditional denoiser"
+    for scale in (1.0, 3.0):
+        guidance.scale = scale
+        guided = guidance(says(sample), says(torch.randn_like(x_t)), x_t, t)
+        _finite(guided.sample, tuple(x_t.shape), "clean latents")
+        mixed = 0.75 * guided.sample + 0.25 * guided.noise
+        assert torch.allclose(mixed, x_t, atol=1e-4), "sample and noise do not make up x_t"
 
 
 def _check_dataset(make: Callable[..., VideoDataset]) -> None:

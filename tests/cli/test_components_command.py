@@ -38,7 +38,7 @@ def test_show_prints_arguments_types_defaults_docs_and_what_can_be_put_in(capsys
     assert main(["components", "show", "dit"]) == 0
     page = capsys.readouterr().out
     assert "denoiser dit: vidiff.denoisers.dit.DiT (vidiff)" in page
-    assert "  depth: int = 12\n      number of blocks." in page
+    assert "  mlp_ratio: float = 4.0\n      hidden width of a block's MLP, over ``width``." in page
     assert "  patchifier: MakePatchifier = tubelet" in page
     assert "one of: frame, tubelet" in page
     assert "Decided by neighbouring parts: in_channels, out_channels, text_dim" in page

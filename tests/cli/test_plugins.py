@@ -97,7 +97,7 @@ def test_an_unknown_name_names_the_plugins_that_were_left_out(
     error = done.stderr.splitlines()[-1]
     assert done.returncode == 2
     assert "unknown attention 'sinkk'" in error
-    assert "known: full" in error
+    assert "known: alternating, full" in error
     assert "plugin left out: broken (from broken 1.0): RuntimeError: boom" in error
 
 

@@ -27,10 +27,10 @@ def node(class_path: str, **init_args: Any) -> str:
         (
             ["--model.denoiser", node("dit", depht=3)],
             "unknown option 'model.denoiser.depht', did you mean 'depth'?; known: attention, "
-            "conditioning, depth, mlp_ratio, num_heads, patchifier, positions, width",
+            "conditioning, depth, mlp_ratio, num_heads, patchifier, positions, size, width",
         ),
         (
-            ["--model.loss_weight", node("constant", measured_on=json.loads(node("flow", x=1)))],
+            ["--model.loss_weight", node("constant", measured_on=json.loads(node("sample", x=1)))],
             "unknown option 'model.loss_weight.measured_on.x'; it takes no options",
         ),
         (
@@ -81,9 +81,9 @@ def test_an_unknown_option_is_named_with_the_nearest_and_all_known(
             "model.denoiser: unknown denoiser 'dti', did you mean 'dit'?; known: dit",
         ),
         (
-            ["--model.denoiser.conditioning=adaln"],
-            "model.denoiser.conditioning: unknown conditioning 'adaln', did you mean "
-            "'adaln_zero'?; known: adaln_zero, cross_attention, in_context",
+            ["--model.denoiser.conditioning=adaln_zeros"],
+            "model.denoiser.conditioning: unknown conditioning 'adaln_zeros', did you mean "
+            "'adaln_zero'?; known: adaln, adaln_single, adaln_zero, cross_attention, in_context",
         ),
         (
             ["--model.loss_weight.measured_on=flw"],

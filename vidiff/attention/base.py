@@ -16,7 +16,9 @@ class Attention(nn.Module, ABC):
     """One block's self-attention: decides which tokens see which.
 
     A layout that changes from block to block (spatial, then temporal) reads its place from
-    ``block`` and ``num_blocks``. All use ``torch.nn.functional.scaled_dot_product_attention``.
+    ``block`` and ``num_blocks``. Whatever the layout, each video token may attend to all context
+    tokens, and each context token to all tokens, so that a prompt reaches the whole video. All use
+    ``torch.nn.functional.scaled_dot_product_attention``.
     """
 
     @abstractmethod

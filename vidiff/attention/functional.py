@@ -1,7 +1,11 @@
-"""The one place that calls ``scaled_dot_product_attention``."""
+"""The one place that calls ``scaled_dot_product_attention``, over all tokens or within groups."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -17,13 +21,78 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
         q: queries.
         k: keys.
         v: values.
-        mask: (b, l), True where a key may be attended to, or None for all.
+        mask: True where a key may be attended to: (b, l), or (b, n, l) where queries differ. None
+            for all.
     """
-    key_mask = None if mask is None else mask[:, None, None, :]
+    if mask is not None:
+        mask = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
     if q.device.type == "cpu" and max(q.shape[-2], k.shape[-2]) <= SHORT:
         # The backward pass of the CPU's flash kernel is slow for short rows: with 48 tokens the
         # plain kernel takes a third of its time, with 256 it takes 1.7 times as long
         # (experiments/benchmarks/attention.py).
         with sdpa_kernel(SDPBackend.MATH):
-            return F.scaled_dot_product_attention(q, k, v, attn_mask=key_mask)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=key_mask)
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+@dataclass
+class Groups:
+    """A way to part a video's tokens into groups of one size that attend within themselves.
+
+    Attributes:
+        part: (b, heads, n, head_dim) to (b * groups, heads, size, head_dim), for any number of
+            heads and any head_dim; what it pads with is zero.
+        join: back to (b, heads, n, head_dim).
+        mask: (groups, size, size), True where a query may attend to a key, or None for all.
+    """
+
+    part: Callable[[Tensor], Tensor]
+    join: Callable[[Tensor], Tensor]
+    mask: Tensor | None = None
+
+
+def attend_in_groups(
+    q: Tensor, k: Tensor, v: Tensor, groups: Groups, num_context: int, mask: Tensor | None = None
+) -> Tensor:
+    """Each group of video tokens attends to itself and to the context, the context to all tokens.
+
+    Args:
+        q: (b, heads, k + n, head_dim), or the video's n alone where the context asks nothing.
+        k: (b, heads, k + n, head_dim), the context first.
+        v: like ``k``.
+        groups: of the video's tokens.
+        num_context: k.
+        mask: (b, k + n), True where a token may be attended to, or None for all.
+
+    Returns:
+        The shape of ``q``.
+    """
+    num_asking = q.shape[2] - k.shape[2] + num_context  # context tokens with a query
+    own_q = groups.part(q[:, :, num_asking:])
+    own_k, own_v = groups.part(k[:, :, num_context:]), groups.part(v[:, :, num_context:])
+    num_groups = len(own_q) // len(q)
+    if num_context:
+        own_k, own_v = (
+            torch.cat([x[:, :, :num_context].repeat_interleave(num_groups, 0), own], dim=2)
+            for x, own in ((k, own_k), (v, own_v))
+        )
+    own_mask = _mask_of_groups(groups, len(q), num_groups, num_context, mask)
+    video = groups.join(attend(own_q, own_k, own_v, own_mask))
+    if not num_asking:
+        return video
+    return torch.cat([attend(q[:, :, :num_asking], k, v, mask), video], dim=2)
+
+
+def _mask_of_groups(
+    groups: Groups, batch: int, num_groups: int, num_context: int, mask: Tensor | None
+) -> Tensor | None:
+    """Which keys the queries of a group may attend to, as ``attend`` takes it."""
+    among = None
+    if groups.mask is not None:
+        among = F.pad(groups.mask.repeat(batch, 1, 1), (num_context, 0), value=True)
+    if mask is None:
+        return among
+    hidden = groups.part(~mask[:, None, num_context:, None])[:, 0, :, 0]  # padding is not hidden
+    context = mask[:, :num_context].repeat_interleave(num_groups, 0)
+    keys = torch.cat([context, ~hidden], dim=1)
+    return keys if among is None else among & keys[:, None]

@@ -12,18 +12,16 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from vidiff.autoencoders.base import Autoencoder, Posterior
+from vidiff.autoencoders.variational import Variational
 from vidiff.registry import register
 from vidiff.types import Grid
 
 
 @register("causal_kl")
-class CausalKL(Autoencoder):
+class CausalKL(Variational):
     """Folds and causal residual convolutions, to a Gaussian over latents and back.
 
     A latent frame depends on its own and on earlier pixels only; the first frame stands alone.
-    While it is trained it keeps the mean and standard deviation of each latent channel, by which
-    ``encode`` normalises latents for diffusion.
 
     Args:
         latent_channels: channels of the latents.
@@ -36,10 +34,6 @@ class CausalKL(Autoencoder):
         ValueError: if ``folds`` and ``width`` differ in length or a number is below 1.
     """
 
-    latent_mean: Tensor
-    latent_square: Tensor
-    num_updates: Tensor
-
     def __init__(
         self,
         *,
@@ -48,7 +42,6 @@ class CausalKL(Autoencoder):
         width: list[int] | None = None,
         depth: int = 2,
     ) -> None:
-        super().__init__()
         folds = folds or [(2, 4, 4)]
         width = width or [128] * len(folds)
         if len(folds) != len(width) or min([depth, latent_channels, *width, *map(min, folds)]) < 1:
@@ -56,7 +49,7 @@ class CausalKL(Autoencoder):
                 "causal_kl needs one width per fold, and numbers of at least 1, got "
                 f"folds={folds}, width={width}, depth={depth}, latent_channels={latent_channels}"
             )
-        self.latent_channels = latent_channels
+        super().__init__(latent_channels)
         frames, height, span = (math.prod(axis) for axis in zip(*folds, strict=True))
         self.compression = (frames, height, span)
         channels = [3, *width]
@@ -69,43 +62,12 @@ class CausalKL(Autoencoder):
             CausalConv(latent_channels, width[-1]),
             *(Up(outer, inner, fold, depth) for inner, outer, fold in reversed(stages)),
         )
-        self.register_buffer("latent_mean", torch.zeros(latent_channels))
-        self.register_buffer("latent_square", torch.ones(latent_channels))
-        self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
 
-    def posterior(self, pixels: Tensor) -> Posterior:
-        self.latent_size(*pixels.shape[2:])
-        mean, log_variance = self.encoder(pixels).chunk(2, dim=1)
-        posterior = Posterior(mean.float(), log_variance.float().clamp(-30, 20))
-        if self.training:
-            self._update_statistics(posterior)
-        return posterior
+    def moments(self, pixels: Tensor) -> Tensor:
+        return self.encoder(pixels)
 
     def reconstruct(self, latents: Tensor) -> Tensor:
         return self.decoder(latents)
-
-    def encode(self, pixels: Tensor) -> Tensor:
-        mean, std = self._statistics()
-        return (self.posterior(pixels).mean - mean) / std
-
-    def decode(self, latents: Tensor) -> Tensor:
-        mean, std = self._statistics()
-        return self.reconstruct(latents * std + mean)
-
-    @torch.no_grad()
-    def _update_statistics(self, posterior: Posterior, momentum: float = 0.98) -> None:
-        """Moving averages; the first updates are a plain average, so that nothing lags."""
-        keep = (self.num_updates / (self.num_updates + 1)).clamp(max=momentum)
-        axes = (0, 2, 3, 4)
-        square = posterior.mean.square() + posterior.log_variance.exp()
-        self.latent_mean.lerp_(posterior.mean.mean(axes), 1 - keep)
-        self.latent_square.lerp_(square.mean(axes), 1 - keep)
-        self.num_updates += 1
-
-    def _statistics(self) -> tuple[Tensor, Tensor]:
-        variance = (self.latent_square - self.latent_mean.square()).clamp(min=1e-8)
-        shape = (1, -1, 1, 1, 1)
-        return self.latent_mean.view(shape), variance.sqrt().view(shape)
 
 
 class Down(nn.Module):

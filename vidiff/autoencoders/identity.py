@@ -10,9 +10,21 @@ from vidiff.registry import register
 
 @register("identity")
 class Identity(Autoencoder):
-    """Latents are pixels."""
+    """Latents are pixels.
 
-    latent_channels = 3
+    Args:
+        latent_channels: 3 for pixels. Another number is for a model whose autoencoder is kept
+            elsewhere: it takes and gives latents, see ``DiffusionTask.denoise`` and ``sample``.
+
+    Raises:
+        ValueError: if ``latent_channels`` is below 1.
+    """
+
+    def __init__(self, *, latent_channels: int = 3) -> None:
+        super().__init__()
+        if latent_channels < 1:
+            raise ValueError(f"latent_channels must be at least 1, got {latent_channels}")
+        self.latent_channels = latent_channels
 
     def encode(self, pixels: Tensor) -> Tensor:
         return pixels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -80,7 +80,10 @@ def _run_light(name: str, words: Sequence[str]) -> int:
     parser = _LightParser(prog=f"vidiff {name}", description=command.__doc__, allow_abbrev=False)
     parser.add_argument("--plugins", metavar="FILE_OR_MODULE", help="load these first")
     command.add_arguments(parser)
-    return int(command.run(parser.parse_args(words)))
+    args, rest = parser.parse_known_args(words)
+    if rest and not command.passes_on:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return int(command.run(Namespace(**vars(args), rest=rest)))
 
 
 class _LightParser(ArgumentParser):

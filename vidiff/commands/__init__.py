@@ -2,5 +2,7 @@
 
 from vidiff.commands.base import Command
 from vidiff.commands.components import Components
+from vidiff.commands.import_weights import ImportWeights
+from vidiff.commands.plan import Plan
 
-__all__ = ["Command", "Components"]
+__all__ = ["Command", "Components", "ImportWeights", "Plan"]

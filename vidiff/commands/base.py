@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
+from typing import ClassVar
 
 from vidiff.registry import kind
 
@@ -14,7 +15,13 @@ class Command(ABC):
 
     It is started without Lightning, so its module must not import Lightning, torchmetrics or timm
     at its head. The first line of a command's docstring is its line in ``vidiff --help``.
+
+    Attributes:
+        passes_on: whether options that it does not declare are left in ``args.rest``, a list of
+            words, instead of being refused.
     """
+
+    passes_on: ClassVar[bool] = False
 
     @abstractmethod
     def add_arguments(self, parser: ArgumentParser) -> None:

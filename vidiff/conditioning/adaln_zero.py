@@ -5,14 +5,14 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.conditioning.base import Block, Condition, Conditioning
+from vidiff.conditioning.base import Block, Condition
+from vidiff.conditioning.modulation import PooledText, ZeroLinear, modulate
 from vidiff.positions.base import Layout
 from vidiff.registry import register
-from vidiff.types import TextFeatures
 
 
 @register("adaln_zero")
-class AdaLNZero(Conditioning):
+class AdaLNZero(PooledText):
     """Time and the pooled text scale, shift and gate every layer; gates start at zero.
 
     The prompt enters as one vector, so word order reaches the video only through the text encoder.
@@ -21,24 +21,15 @@ class AdaLNZero(Conditioning):
         width: width of a token.
         num_heads: not used.
         text_dim: width of the text features; 0 for a model without text.
+        project_text: map the pooled text linearly; False adds it as it is, as DiT does with
+            classes, and needs ``text_dim`` to be the width.
+
+    Raises:
+        ValueError: if text that is to be added as it is does not have the width of a token.
     """
-
-    def __init__(self, *, width: int, num_heads: int, text_dim: int) -> None:
-        super().__init__()
-        self.width = width
-        self.text = nn.Linear(text_dim, width) if text_dim else None
-
-    def prepare(self, time: Tensor, text: TextFeatures | None) -> Condition:
-        if text is None:
-            return Condition(time)
-        assert self.text is not None
-        return Condition(time + self.text(text.pooled))
 
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
         return AdaLNZeroBlock(self.width, attention, mlp)
-
-    def make_last_norm(self) -> nn.Module:
-        return AdaptiveNorm(self.width)
 
 
 class AdaLNZeroBlock(Block):
@@ -57,32 +48,3 @@ class AdaLNZeroBlock(Block):
         mixed = self.attention(modulate(self.norm_attention(tokens), shift_a, scale_a), layout)
         tokens = tokens + gate_a * mixed
         return tokens + gate_m * self.mlp(modulate(self.norm_mlp(tokens), shift_m, scale_m))
-
-
-class AdaptiveNorm(nn.Module):
-    """LayerNorm with scale and shift from the condition's vector, starting at one and zero."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
-        self.modulation = ZeroLinear(width, 2 * width)
-
-    def forward(self, tokens: Tensor, condition: Condition) -> Tensor:
-        """Tokens (b, n, d) to the same shape."""
-        signal = self.modulation(nn.functional.silu(condition.vector)).unsqueeze(1)
-        shift, scale = signal.chunk(2, dim=-1)
-        return modulate(self.norm(tokens), shift, scale)
-
-
-def modulate(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """``tokens * (1 + scale) + shift``; tokens (b, n, d), shift and scale (b, 1, d)."""
-    return tokens * (1 + scale) + shift
-
-
-class ZeroLinear(nn.Linear):
-    """A linear map that starts at zero."""
-
-    def reset_parameters(self) -> None:
-        """Called by the constructor."""
-        nn.init.zeros_(self.weight)
-        nn.init.zeros_(self.bias)

@@ -51,7 +51,11 @@ class Conditioning(nn.Module, ABC):
 
     @abstractmethod
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
-        """A block of these two layers."""
+        """A block of these two layers.
+
+        Raises:
+            ValueError: if it has no use for this attention, with those that fit.
+        """
 
     @abstractmethod
     def make_last_norm(self) -> nn.Module:

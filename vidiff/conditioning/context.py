@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.conditioning.base import Condition
+from vidiff.conditioning.text import text_map
 from vidiff.types import TextFeatures
 
 
@@ -15,11 +16,15 @@ class ContextTokens(nn.Module):
     Args:
         width: width of a token.
         text_dim: width of the text features; 0 for a model without text.
+        project_text: map the text's tokens linearly; False takes them as they are.
+
+    Raises:
+        ValueError: if text that is to be taken as it is does not have the width of a token.
     """
 
-    def __init__(self, width: int, text_dim: int) -> None:
+    def __init__(self, width: int, text_dim: int, project_text: bool) -> None:
         super().__init__()
-        self.text = nn.Linear(text_dim, width) if text_dim else None
+        self.text = text_map(width, text_dim, project_text)
 
     def forward(self, time: Tensor, text: TextFeatures | None) -> Condition:
         """Time (b, d) and text features to 1 + l tokens."""

@@ -9,6 +9,7 @@ from vidiff.attention.base import Attention
 from vidiff.attention.functional import attend
 from vidiff.conditioning.base import Block, Condition, Conditioning
 from vidiff.conditioning.context import ContextTokens, PlainNorm
+from vidiff.conditioning.modulation import ZeroLinear
 from vidiff.positions.base import Layout
 from vidiff.registry import register
 from vidiff.types import TextFeatures
@@ -22,12 +23,19 @@ class CrossAttention(Conditioning):
         width: width of a token.
         num_heads: heads that share the width.
         text_dim: width of the text features; 0 for a model without text.
+        project_text: map the text's tokens linearly; False takes them as they are, as DiT does
+            with classes, and needs ``text_dim`` to be the width.
+
+    Raises:
+        ValueError: if text that is to be taken as it is does not have the width of a token.
     """
 
-    def __init__(self, *, width: int, num_heads: int, text_dim: int) -> None:
+    def __init__(
+        self, *, width: int, num_heads: int, text_dim: int, project_text: bool = True
+    ) -> None:
         super().__init__()
         self.width, self.num_heads = width, num_heads
-        self.context = ContextTokens(width, text_dim)
+        self.context = ContextTokens(width, text_dim, project_text)
 
     def prepare(self, time: Tensor, text: TextFeatures | None) -> Condition:
         return self.context(time, text)
@@ -59,12 +67,12 @@ class CrossAttentionBlock(Block):
 class AttendContext(nn.Module):
     """Multi-head attention with queries from the video and keys and values from the context."""
 
-    def __init__(self, width: int, num_heads: int) -> None:
+    def __init__(self, width: int, num_heads: int, start_at_zero: bool = False) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.q = nn.Linear(width, width)
         self.kv = nn.Linear(width, 2 * width)
-        self.out = nn.Linear(width, width)
+        self.out = ZeroLinear(width, width) if start_at_zero else nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, condition: Condition) -> Tensor:
         """Tokens (b, n, d) to the same shape."""

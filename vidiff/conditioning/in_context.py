@@ -21,12 +21,19 @@ class InContext(Conditioning):
         width: width of a token.
         num_heads: not used.
         text_dim: width of the text features; 0 for a model without text.
+        project_text: map the text's tokens linearly; False takes them as they are, as DiT does
+            with classes, and needs ``text_dim`` to be the width.
+
+    Raises:
+        ValueError: if text that is to be taken as it is does not have the width of a token.
     """
 
-    def __init__(self, *, width: int, num_heads: int, text_dim: int) -> None:
+    def __init__(
+        self, *, width: int, num_heads: int, text_dim: int, project_text: bool = True
+    ) -> None:
         super().__init__()
         self.width = width
-        self.context = ContextTokens(width, text_dim)
+        self.context = ContextTokens(width, text_dim, project_text)
 
     def prepare(self, time: Tensor, text: TextFeatures | None) -> Condition:
         return self.context(time, text)

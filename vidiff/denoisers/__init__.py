@@ -2,5 +2,6 @@
 
 from vidiff.denoisers.base import Denoiser, MakeDenoiser
 from vidiff.denoisers.dit import DiT
+from vidiff.denoisers.unet import UNet
 
-__all__ = ["Denoiser", "DiT", "MakeDenoiser"]
+__all__ = ["Denoiser", "DiT", "MakeDenoiser", "UNet"]

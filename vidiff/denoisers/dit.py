@@ -6,6 +6,8 @@ which, and how time and text reach them.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from vidiff.attention import Full, MakeAttention
@@ -18,6 +20,9 @@ from vidiff.positions import Layout, MakePositions, SinCos
 from vidiff.registry import register
 from vidiff.types import TextFeatures
 
+SIZES = {"S": (384, 12, 6), "B": (768, 12, 12), "L": (1024, 24, 16), "XL": (1152, 28, 16)}
+"""Width, depth and heads (Peebles & Xie 2023, table 1)."""
+
 
 @register("dit")
 class DiT(Denoiser):
@@ -27,9 +32,10 @@ class DiT(Denoiser):
         in_channels: channels of the latents.
         out_channels: channels to predict.
         text_dim: width of the text features; 0 for a model without text.
-        width: width of a token.
-        depth: number of blocks.
-        num_heads: attention heads of each block.
+        size: the paper's S, B, L or XL, in the place of width, depth and heads.
+        width: width of a token; that of S, by default.
+        depth: number of blocks; that of S, by default.
+        num_heads: attention heads of each block; those of S, by default.
         mlp_ratio: hidden width of a block's MLP, over ``width``.
         patchifier: latents to tokens and back.
         positions: where tokens stand.
@@ -37,7 +43,8 @@ class DiT(Denoiser):
         conditioning: how time and text reach the tokens.
 
     Raises:
-        ValueError: if ``depth`` is below 1 or the width does not divide among the heads.
+        ValueError: if ``depth`` is below 1, the width does not divide among the heads, or there is
+            a size as well as one of the three that it stands for.
     """
 
     def __init__(
@@ -46,9 +53,10 @@ class DiT(Denoiser):
         in_channels: int,
         out_channels: int,
         text_dim: int,
-        width: int = 384,
-        depth: int = 12,
-        num_heads: int = 6,
+        size: Literal["S", "B", "L", "XL"] | None = None,
+        width: int | None = None,
+        depth: int | None = None,
+        num_heads: int | None = None,
         mlp_ratio: float = 4.0,
         patchifier: MakePatchifier = Tubelet,
         positions: MakePositions = SinCos,
@@ -56,6 +64,7 @@ class DiT(Denoiser):
         conditioning: MakeConditioning = AdaLNZero,
     ) -> None:
         super().__init__()
+        width, depth, num_heads = dimensions(size, width, depth, num_heads)
         if depth < 1:
             raise ValueError(f"depth must be at least 1, got {depth}")
         if num_heads < 1 or width % num_heads:
@@ -64,6 +73,7 @@ class DiT(Denoiser):
             in_channels=in_channels, out_channels=out_channels, width=width
         )
         self.positions = positions(width=width, num_heads=num_heads)
+        self.positions.check_depth(depth)
         self.time = TimeEmbedding(width)
         self.conditioning = conditioning(width=width, num_heads=num_heads, text_dim=text_dim)
         self.blocks = nn.ModuleList(
@@ -94,7 +104,29 @@ class DiT(Denoiser):
         condition = self.conditioning.prepare(self.time(t), text)
         tokens = self.positions.add(self.patchifier.embed(latents), grid)
         tokens = self.conditioning.enter(tokens, condition)
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks):
+            tokens = self.positions.add_before_block(number, tokens, grid)
             tokens = block(tokens, condition, layout)
         tokens = self.conditioning.leave(tokens, condition)
         return self.patchifier.unembed(self.last_norm(tokens, condition), grid)
+
+
+def dimensions(
+    size: str | None, width: int | None, depth: int | None, num_heads: int | None
+) -> tuple[int, int, int]:
+    """Width, depth and heads: a size's, or those given and else those of S.
+
+    Raises:
+        ValueError: if there is a size as well as one of the three.
+    """
+    if size is not None and (width, depth, num_heads) != (None, None, None):
+        raise ValueError(
+            f"size {size} stands for width, depth and num_heads, but got width={width}, "
+            f"depth={depth}, num_heads={num_heads}: leave size or all of these out"
+        )
+    published = SIZES[size or "S"]
+    return (
+        published[0] if width is None else width,
+        published[1] if depth is None else depth,
+        published[2] if num_heads is None else num_heads,
+    )

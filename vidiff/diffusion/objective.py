@@ -12,6 +12,7 @@ from vidiff.diffusion.loss_weights import Constant, LossWeight
 from vidiff.diffusion.predictions import Denoised, Flow, Prediction, expand
 from vidiff.diffusion.schedules import Rectified, Schedule
 from vidiff.diffusion.time_samplers import LogitNormal, TimeSampler
+from vidiff.diffusion.variance import check_steps, variational_loss
 
 Network = Callable[[Tensor, Tensor], Tensor]
 """Noisy latents (b, c, f, h, w) and network times (b,) to a prediction (b, c, f, h, w)."""
@@ -40,11 +41,12 @@ class Objective:
         prediction: what the network predicts.
         time_sampler: which times are trained on.
         loss_weight: how much each time's error counts.
-        margin: times are kept within [margin, 1 - margin], where every prediction can be turned
-            into every other one (as SiT does, Ma et al. 2024).
+        learn_variance: the network has twice the channels, and says in the second half how
+            uncertain a step of the ancestral sampler is; a thousandth of the variational bound is
+            added to the loss (the hybrid loss of Nichol & Dhariwal 2021, eq. 16).
 
     Raises:
-        ValueError: if the margin is not within (0, 0.5).
+        ValueError: if a variance is to be learned on a schedule of fewer than 2 discrete steps.
     """
 
     def __init__(
@@ -53,15 +55,15 @@ class Objective:
         prediction: Prediction | None = None,
         time_sampler: TimeSampler | None = None,
         loss_weight: LossWeight | None = None,
-        margin: float = 1e-3,
+        learn_variance: bool = False,
     ) -> None:
-        if not 0 < margin < 0.5:
-            raise ValueError(f"margin must be within (0, 0.5), got {margin}")
         self.schedule = schedule or Rectified()
         self.prediction = prediction or Flow()
         self.time_sampler = time_sampler or LogitNormal()
         self.loss_weight = loss_weight or Constant()
-        self.margin = margin
+        self.learn_variance = learn_variance
+        if learn_variance:
+            check_steps(self.schedule)
 
     def loss(
         self,
@@ -75,14 +77,20 @@ class Objective:
         Times (b,) and noise (like latents) are drawn unless given.
         """
         if t is None:
-            t = self.time_sampler(len(latents), latents.device)
+            t = self.time_sampler(len(latents), latents.device, self.schedule)
         t = self.inside(t)
         noise = torch.randn_like(latents) if noise is None else noise
-        output = network(self.noised(latents, noise, t), self.schedule.network_time(t))
+        x_t = self.noised(latents, noise, t)
+        output, variance = self.ask(network, x_t, t)
         target = self.prediction.target(latents, noise, self.schedule, t)
-        error = (output.float() - target).square().flatten(1).mean(1)
-        weight = self.loss_weight(self.schedule, self.prediction, t)
-        return Loss(weight * error, error.detach(), t)
+        error = (output - target).square().flatten(1).mean(1)
+        weighted = self.loss_weight(self.schedule, self.prediction, t) * error
+        if variance is not None:  # its gradient must not reach the prediction (section 4)
+            estimate = self.prediction.denoised(output.detach(), x_t, self.schedule, t).sample
+            bound = variational_loss(latents, estimate, variance, x_t, self.schedule, t)
+            # The bound is the sum over all steps, of which one was drawn.
+            weighted = weighted + 0.001 * self.schedule.num_steps * bound
+        return Loss(weighted, error.detach(), t)
 
     def noised(self, latents: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """``x_t = alpha x_0 + sigma noise``."""
@@ -91,10 +99,22 @@ class Objective:
 
     def denoise(self, network: Network, x_t: Tensor, t: Tensor) -> Denoised:
         """Ask the network about x_t at times (b,), and read clean latents and noise."""
-        t = self.inside(t)
-        output = network(x_t, self.schedule.network_time(t)).float()
-        return self.prediction.denoised(output, x_t, self.schedule, t)
+        t = t.clamp(min=self.schedule.margins[0])
+        output, variance = self.ask(network, x_t, t)
+        denoised = self.prediction.denoised(output, x_t, self.schedule, t)
+        denoised.variance = variance
+        return denoised
+
+    def ask(self, network: Network, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The network's prediction, and what it says of its variance if it has learned one."""
+        scale = self.prediction.input_scale(self.schedule, t)
+        x = x_t if scale is None else expand(scale, x_t) * x_t
+        output = network(x, self.schedule.network_time(t)).float()
+        if not self.learn_variance:
+            return output, None
+        prediction, variance = output.chunk(2, dim=1)
+        return prediction, variance
 
     def inside(self, t: Tensor) -> Tensor:
-        """Times kept within the margin."""
-        return t.clamp(self.margin, 1 - self.margin)
+        """Times kept within the schedule's margins."""
+        return t.clamp(*self.schedule.margins)

@@ -31,13 +31,27 @@ class Layout:
 
 @kind("positions", given=("width", "num_heads"))
 class Positions(nn.Module, ABC):
-    """Tells tokens where they stand: a vector added to each, turned queries and keys, or both.
+    """Tells tokens where they stand: vectors added to them, turned queries and keys, or both.
 
     Tokens are in the order of ``(f h w)``. Any grid is possible unless the class says otherwise.
     """
 
+    def check_depth(self, num_blocks: int) -> None:
+        """Refuse a model of so many blocks, if some position would never be told.
+
+        Raises:
+            ValueError: with the reason.
+        """
+
     def add(self, tokens: Tensor, grid: Grid) -> Tensor:
         """Tokens (b, n, d) with positions added; as they are, by default."""
+        return tokens
+
+    def add_before_block(self, block: int, tokens: Tensor, grid: Grid) -> Tensor:
+        """What block number ``block`` sees of tokens (b, k + n, d), the video's n last.
+
+        As they are, by default. Called before each block, in order.
+        """
         return tokens
 
     def rotary(self, grid: Grid, device: torch.device) -> Rotary | None:

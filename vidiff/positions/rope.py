@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -17,14 +19,22 @@ class Rope(Positions):
     A head's channels are shared among the axes by ``shares``, in pairs; pairs left over are not
     turned. Attention then sees only the distance between two tokens, so grids of any size work.
 
+    A grid longer than those trained on has distances that were never seen. ``extrapolation`` fits
+    such an axis into what was: ``interpolate`` moves its tokens closer together (Chen et al. 2023),
+    ``ntk`` lengthens its wavelengths, the shortest not at all and the longest by as much (YaRN,
+    Peng et al. 2024, definition 1).
+
     Args:
         width: width of a token.
         num_heads: heads that share the width.
         shares: relative shares of frames, height and width; a zero leaves an axis out.
         max_period: base of the geometric row of wavelengths.
+        trained_grid: tokens along frames, height and width that the model was trained with.
+        extrapolation: what to do along an axis with more tokens than that.
 
     Raises:
-        ValueError: if a share is negative, all are zero, or a head's width is odd.
+        ValueError: if a share is negative, all are zero, a head's width is odd, or
+            ``extrapolation`` lacks a ``trained_grid``.
     """
 
     def __init__(
@@ -34,19 +44,39 @@ class Rope(Positions):
         num_heads: int,
         shares: tuple[float, float, float] = (1.0, 1.0, 1.0),
         max_period: float = 100.0,
+        trained_grid: tuple[int, int, int] | None = None,
+        extrapolation: Literal["none", "interpolate", "ntk"] = "none",
     ) -> None:
         super().__init__()
         if width % (2 * num_heads):
             raise ValueError(f"rope needs heads of even width, got {width} / {num_heads} heads")
+        if extrapolation != "none" and (trained_grid is None or min(trained_grid) < 1):
+            raise ValueError(
+                f"extrapolation {extrapolation!r} needs the grid that the model was trained with: "
+                "set trained_grid to its tokens along frames, height and width, at least 1 each; "
+                f"got {trained_grid}"
+            )
         self.total = width // num_heads // 2
         self.pairs = pairs_of_channels(self.total, shares)
-        self.max_period = max_period
+        self.max_period, self.extrapolation = max_period, extrapolation
+        self.trained_grid = trained_grid
 
     def rotary(self, grid: Grid, device: torch.device) -> Rotary:
-        angles: list[Tensor] = []
-        for place, pairs in zip(coordinates(grid, device).unbind(-1), self.pairs, strict=True):
-            exponent = torch.arange(pairs, device=device) / max(pairs, 1)
-            angles.append(place[:, None] * self.max_period**-exponent)
-        angle = torch.cat(angles, dim=-1)
+        places = coordinates(grid, device).unbind(-1)
+        angle = torch.cat(
+            [self.angles(axis, grid[axis], places[axis]) for axis in range(3)], dim=-1
+        )
         angle = torch.nn.functional.pad(angle, (0, self.total - angle.shape[-1]))
         return angle.cos(), angle.sin()
+
+    def angles(self, axis: int, size: int, places: Tensor) -> Tensor:
+        """Angles at places (n,) along one axis of ``size`` tokens: (n, pairs)."""
+        pairs, base = self.pairs[axis], self.max_period
+        longer = max(1.0, size / self.trained_grid[axis]) if self.trained_grid else 1.0
+        if self.extrapolation == "interpolate":
+            places = places / longer  # Chen et al. 2023: f'(x, m) = f(x, m L / L')
+        elif self.extrapolation == "ntk" and pairs > 1:
+            # Peng et al. 2024, definition 1: b' = b s^(D / (D - 2)), of D = 2 pairs channels.
+            base = base * longer ** (pairs / (pairs - 1))
+        exponent = torch.arange(pairs, device=places.device) / max(pairs, 1)
+        return places[:, None] * base**-exponent

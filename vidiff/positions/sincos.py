@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -15,13 +17,15 @@ class SinCos(Positions):
     """Sines and cosines of each token's place along frames, height and width, added once.
 
     The width is shared among the axes by ``shares``, in pairs of channels; channels left over
-    carry no position. The longest wavelength is ``2 pi max_period`` tokens.
+    carry no position. The longest wavelength is ``2 pi max_period`` tokens. DiT's table (Peebles &
+    Xie 2023) has ``shares`` of 0, 1, 1 in the order ``fwh``.
 
     Args:
         width: width of a token.
         num_heads: not used.
         shares: relative shares of frames, height and width; a zero leaves an axis out.
         max_period: base of the geometric row of wavelengths.
+        order: which axis gets the first channels, which the next, and which the last.
 
     Raises:
         ValueError: if a share is negative or all are zero.
@@ -34,9 +38,11 @@ class SinCos(Positions):
         num_heads: int,
         shares: tuple[float, float, float] = (1.0, 1.0, 1.0),
         max_period: float = 10_000.0,
+        order: Literal["fhw", "fwh", "hfw", "hwf", "wfh", "whf"] = "fhw",
     ) -> None:
         super().__init__()
         self.width, self.max_period = width, max_period
+        self.order = ["fhw".index(axis) for axis in order]
         self.pairs = pairs_of_channels(width // 2, shares)
 
     def add(self, tokens: Tensor, grid: Grid) -> Tensor:
@@ -44,10 +50,15 @@ class SinCos(Positions):
 
     def table(self, grid: Grid, device: torch.device) -> Tensor:
         """The vectors that are added: (n, d)."""
-        parts = []
-        for place, pairs in zip(coordinates(grid, device).unbind(-1), self.pairs, strict=True):
-            exponent = torch.arange(pairs, device=device) / max(pairs, 1)
-            angle = place[:, None] * self.max_period**-exponent
-            parts += [angle.sin(), angle.cos()]
-        table = torch.cat(parts, dim=-1)
+        places = coordinates(grid, device).unbind(-1)
+        table = torch.cat(
+            [waves(places[axis], self.pairs[axis], self.max_period) for axis in self.order], dim=-1
+        )
         return torch.nn.functional.pad(table, (0, self.width - table.shape[-1]))
+
+
+def waves(places: Tensor, num_pairs: int, max_period: float) -> Tensor:
+    """Sines, then as many cosines, of places (n,) along one axis: (n, 2 num_pairs)."""
+    exponent = torch.arange(num_pairs, device=places.device) / max(num_pairs, 1)
+    angle = places[:, None] * max_period**-exponent
+    return torch.cat([angle.sin(), angle.cos()], dim=-1)

@@ -1,4 +1,4 @@
-"""What a sampler and a guidance promise."""
+"""What a sampler promises."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from vidiff.diffusion.predictions import Denoised
 from vidiff.diffusion.schedules import Schedule
 from vidiff.diffusion.time_samplers import shifted
-from vidiff.registry import kind
+from vidiff.registry import get_kind, kind
 
 Denoise = Callable[[Tensor, Tensor], Denoised]
 """Noisy latents (b, c, f, h, w) and times (b,) to estimates of the clean latents and the noise."""
@@ -26,25 +26,78 @@ Noise = Callable[[], Tensor]
 class Sampler(ABC):
     """Walks from noise to clean latents along a schedule.
 
+    A sampler holds settings alone: what a walk remembers lives in its call.
+
     Args:
         num_steps: number of steps; each asks the network once, unless the class says otherwise.
         shift: moves the steps' times towards noise (above 1) or clean video (below 1).
+        rho: None spaces times evenly; a number spaces noise levels as EDM does (Karras et al.
+            2022, eq. 5), the closer to clean video the higher it is. The schedule ``edm``, whose
+            even times leave the last level far from 0, needs one: 7 in the paper.
+        sigma_range: with ``rho``, the last noise level before 0 and the first, as far as the
+            schedule's margins reach; noise levels are ``sigma / alpha``.
 
     Raises:
-        ValueError: if there is no step or ``shift`` is not positive.
+        ValueError: if there is no step, ``shift`` or ``rho`` is not positive, or the noise levels
+            are not 0 < last < first.
     """
 
-    def __init__(self, num_steps: int = 50, shift: float = 1.0) -> None:
+    def __init__(
+        self,
+        num_steps: int = 50,
+        shift: float = 1.0,
+        rho: float | None = None,
+        sigma_range: tuple[float, float] = (0.002, 80.0),
+    ) -> None:
         if num_steps < 1:
             raise ValueError(f"num_steps must be at least 1, got {num_steps}")
         if shift <= 0:
             raise ValueError(f"shift must be positive, got {shift}")
+        if rho is not None and rho <= 0:
+            raise ValueError(f"rho must be positive, got {rho}")
+        if not 0 < sigma_range[0] < sigma_range[1]:
+            raise ValueError(f"sigma_range must be 0 < last < first, got {list(sigma_range)}")
         self.num_steps, self.shift = num_steps, shift
+        self.rho, self.sigma_range = rho, sigma_range
 
-    def times(self, device: torch.device) -> Tensor:
-        """From 1 to 0: (num_steps + 1,)."""
-        even = torch.linspace(1, 0, self.num_steps + 1, device=device, dtype=torch.float32)
-        return shifted(even, self.shift)
+    def times(self, schedule: Schedule) -> Tensor:
+        """Falling, the last one 0: (num_steps + 1,), in float64 and on the CPU.
+
+        So are the coefficients of each step, which are numbers, few, and differences of near
+        equals; the latents keep their precision and device.
+        """
+        if self.rho is None:
+            times = torch.linspace(1, 0, self.num_steps + 1, dtype=torch.float64)
+        else:
+            # Eq. 5, from the first noise level to the last, then clean.
+            ends = schedule.noise_ratio(torch.tensor(schedule.margins, dtype=torch.float64))
+            low, high = torch.tensor(self.sigma_range).double().clamp(*ends) ** (1 / self.rho)
+            ramp = torch.linspace(float(high), float(low), self.num_steps, dtype=torch.float64)
+            times = torch.cat([schedule.time_at(ramp**self.rho), ramp.new_zeros(1)])
+        return shifted(times, self.shift)
+
+    def misfit(self, schedule: Schedule) -> str | None:
+        """Why it cannot walk along a schedule, or None if it can; it can, by default."""
+        return None
+
+    def check(self, schedule: Schedule) -> None:
+        """Refuse a schedule that it cannot walk along.
+
+        Raises:
+            ValueError: with the reason, and the samplers that fit this schedule.
+        """
+        reason = self.misfit(schedule)
+        if reason is None:
+            return
+        fitting = [
+            component.name
+            for component in get_kind("sampler").components.values()
+            if _fits(component.cls, schedule)
+        ]
+        raise ValueError(
+            f"sampler {type(self).__name__} does not fit schedule {type(schedule).__name__}: "
+            f"{reason}; these fit: {', '.join(sorted(fitting))}"
+        )
 
     @torch.no_grad()
     def __call__(
@@ -60,11 +113,38 @@ class Sampler(ABC):
 
         Returns:
             (b, c, f, h, w).
+
+        Raises:
+            ValueError: if the sampler cannot walk along this schedule.
         """
-        times = self.times(latents.device)
+        self.check(schedule)
+        times = self.times(schedule)
+
+        def ask(x_t: Tensor, t: Tensor) -> Denoised:
+            batch = torch.full((len(x_t),), float(t), dtype=torch.float32, device=x_t.device)
+            return denoise(x_t, batch)
+
+        return self.walk(ask, latents * schedule.start_scale(times[0]), times, schedule, noise)
+
+    @abstractmethod
+    def walk(
+        self, denoise: Denoise, latents: Tensor, times: Tensor, schedule: Schedule, noise: Noise
+    ) -> Tensor:
+        """From x at ``times[0]`` to x at ``times[-1]``, which is 0.
+
+        Here ``denoise`` takes one of the times, a scalar, for the whole batch.
+        """
+
+
+class OneStepSampler(Sampler):
+    """A sampler that asks the network once a step and remembers nothing."""
+
+    def walk(
+        self, denoise: Denoise, latents: Tensor, times: Tensor, schedule: Schedule, noise: Noise
+    ) -> Tensor:
+        """Step by step."""
         for t, t_next in itertools.pairwise(times):
-            denoised = denoise(latents, t.expand(len(latents)))
-            latents = self.step(denoised, latents, t, t_next, schedule, noise)
+            latents = self.step(denoise(latents, t), latents, t, t_next, schedule, noise)
         return latents
 
     @abstractmethod
@@ -84,3 +164,22 @@ class MakeSampler(Protocol):
     """A sampler with everything set."""
 
     def __call__(self) -> Sampler: ...
+
+
+def velocity(denoised: Denoised, schedule: Schedule, t: Tensor) -> Tensor:
+    """``dx / dt = alpha' x_0 + sigma' noise``, the probability flow (Song et al. 2021, eq. 13)."""
+    slope_sample, slope_noise = schedule.alpha_derivative(t), schedule.sigma_derivative(t)
+    return slope_sample * denoised.sample + slope_noise * denoised.noise
+
+
+def levels(schedule: Schedule, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Alpha, sigma and DPM-Solver's lambda ``log(alpha / sigma)``, infinite where one is zero."""
+    alpha, sigma = schedule.alpha(times), schedule.sigma(times)
+    return alpha, sigma, alpha.log() - sigma.log()
+
+
+def _fits(cls: type[Sampler], schedule: Schedule) -> bool:
+    try:
+        return cls().misfit(schedule) is None
+    except TypeError:  # needs settings of its own
+        return False

@@ -7,15 +7,17 @@ from torch import Tensor
 from vidiff.diffusion.predictions import Denoised
 from vidiff.diffusion.schedules import Schedule
 from vidiff.registry import register
-from vidiff.samplers.base import Noise, Sampler
+from vidiff.samplers.base import Noise, OneStepSampler, velocity
 
 
 @register("euler")
-class Euler(Sampler):
+class Euler(OneStepSampler):
     """Straight steps along ``dx / dt = alpha' x_0 + sigma' noise``; exact on a straight path.
 
+    The last step goes all the way to the estimated clean latents. Draws no noise.
+
     Args:
-        num_steps: number of steps.
+        num_steps: number of steps, each one call of the network.
         shift: above 1 moves the steps' times towards noise, below 1 towards clean video.
     """
 
@@ -28,6 +30,6 @@ class Euler(Sampler):
         schedule: Schedule,
         noise: Noise,
     ) -> Tensor:
-        slope_sample, slope_noise = schedule.alpha_derivative(t), schedule.sigma_derivative(t)
-        velocity = slope_sample * denoised.sample + slope_noise * denoised.noise
-        return latents + (t_next - t) * velocity
+        if t_next == 0:  # the same on a straight path; elsewhere sigma' may have no limit
+            return denoised.sample
+        return latents + (t_next - t) * velocity(denoised, schedule, t)

@@ -26,7 +26,7 @@ from vidiff.diffusion.time_samplers import LogitNormal, MakeTimeSampler
 from vidiff.generation import clip_seed, conditioned, generate
 from vidiff.optimizers import MakeOptimizer, MuonAdamW
 from vidiff.samplers import ClassifierFree, Euler, Guidance, MakeGuidance, MakeSampler, Sampler
-from vidiff.text import MakeTextEncoder, TextEncoder, Words
+from vidiff.text import Labels, MakeTextEncoder, TextEncoder, Words
 from vidiff.training.base import Task, counting
 from vidiff.types import Grid, TextFeatures, VideoBatch
 
@@ -63,6 +63,8 @@ class DiffusionTask(Task):
         prediction: what the network predicts.
         time_sampler: which diffusion times are trained on.
         loss_weight: how much each time's error counts.
+        learn_variance: let the denoiser say in as many channels again how uncertain a step of
+            ancestral sampling is (Nichol & Dhariwal 2021); needs a schedule with discrete steps.
         sampler: walks from noise to latents.
         guidance: how strongly prompts are followed.
         optimizer: which rule updates which parameter.
@@ -94,6 +96,7 @@ class DiffusionTask(Task):
         prediction: MakePrediction = Flow,
         time_sampler: MakeTimeSampler = LogitNormal,
         loss_weight: MakeLossWeight = Constant,
+        learn_variance: bool = False,
         sampler: MakeSampler = Euler,
         guidance: MakeGuidance = ClassifierFree,
         optimizer: MakeOptimizer = MuonAdamW,
@@ -116,6 +119,7 @@ class DiffusionTask(Task):
         self.make_schedule, self.make_prediction = schedule, prediction
         self.make_time_sampler, self.make_loss_weight = time_sampler, loss_weight
         self.make_sampler, self.make_guidance = sampler, guidance
+        self.learn_variance = learn_variance
         self.caption_dropout, self.compile_denoiser = caption_dropout, compile_denoiser
         self.clip_size: Grid | None = None
         self.autoencoder_node: Node = self.hparams["autoencoder"]
@@ -131,14 +135,15 @@ class DiffusionTask(Task):
         channels = self.autoencoder.latent_channels
         self.denoiser = self.make_denoiser(
             in_channels=channels,
-            out_channels=channels,
+            out_channels=2 * channels if self.learn_variance else channels,
             text_dim=self.text_encoder.text_dim if self.text_encoder else 0,
         )
         self.objective = Objective(
             self.make_schedule(), self.make_prediction(),
-            self.make_time_sampler(), self.make_loss_weight(),
+            self.make_time_sampler(), self.make_loss_weight(), self.learn_variance,
         )  # fmt: skip
         self.sampler, self.guidance = self.make_sampler(), self.make_guidance()
+        self.sampler.check(self.objective.schedule)
 
     def trained_parts(self) -> dict[str, nn.Module]:
         parts: dict[str, nn.Module] = {"denoiser": self.denoiser}
@@ -153,7 +158,7 @@ class DiffusionTask(Task):
             self.denoiser.compile()  # in place, so that the names of weights stay
 
     def training_step(self, batch: VideoBatch, batch_idx: int) -> Tensor:
-        self.clip_size = clip_size(batch)
+        self.clip_size = max(self.clip_size or batch.size, batch.size, key=math.prod)
         with torch.no_grad():
             latents = self.autoencoder.encode(batch.pixels)
         text = self.read(self.text_encoder, self.drop(batch.captions))
@@ -176,7 +181,7 @@ class DiffusionTask(Task):
         patchifier = getattr(self.denoiser, "patchifier", None)
         if patchifier is None:
             return 0
-        return math.prod(patchifier.grid(*self.autoencoder.latent_size(*clip_size(batch))))
+        return math.prod(patchifier.grid(*self.autoencoder.latent_size(*batch.size)))
 
     def unknown_words(self, prompts: Sequence[str]) -> list[str]:
         """Words of prompts that training never met, if the text encoder can tell."""
@@ -235,6 +240,7 @@ class DiffusionTask(Task):
         batch_size: int | None = None,
         num_steps: int | None = None,
         guidance_scale: float | None = None,
+        decode: bool = True,
     ) -> Tensor:
         """Make one video per prompt, with the averaged weights.
 
@@ -242,18 +248,20 @@ class DiffusionTask(Task):
             prompts: b prompts.
             seed: with the place of a prompt in the list, decides its video's noise.
             indices: places of the prompts in a longer list that they are part of.
-            num_frames: frames; those of the training clips, by default.
-            height: in pixels; that of the training clips, by default.
-            width: in pixels; that of the training clips, by default.
+            num_frames: frames; those of the largest training clips, by default.
+            height: in pixels; that of the largest training clips, by default.
+            width: in pixels; that of the largest training clips, by default.
             batch_size: prompts at a time; all at once, by default.
             num_steps: steps of the sampler, instead of the task's own.
             guidance_scale: scale of the guidance, instead of the task's own.
+            decode: False gives latents, as the denoiser made them.
 
         Returns:
-            Pixels (b, 3, f, h, w) within [-1, 1].
+            Pixels (b, 3, f, h, w) within [-1, 1]; or latents (b, c, f, h, w).
 
         Raises:
-            ValueError: if there is no prompt, or no size is known or it does not fit.
+            ValueError: if there is no prompt, no size is known or it does not fit, or the model has
+                no autoencoder that could decode.
         """
         if isinstance(prompts, str) or not prompts:
             raise ValueError(f"prompts must be a list of at least one prompt, got {prompts!r}")
@@ -271,11 +279,51 @@ class DiffusionTask(Task):
                     text_encoder=parts.get("text_encoder", self.text_encoder),
                     autoencoder=self.autoencoder, objective=self.objective,
                     sampler=sampler, guidance=guidance, size=size,
-                    prompts=prompts[i : i + step], seeds=seeds[i : i + step],
+                    prompts=prompts[i : i + step], seeds=seeds[i : i + step], decode=decode,
                 )
                 for i in range(0, len(prompts), step)
             ]  # fmt: skip
         return torch.cat(videos)
+
+    @torch.no_grad()
+    def denoise(
+        self,
+        latents: Tensor,
+        t: Tensor,
+        labels: Tensor | Sequence[int] | None = None,
+        prompts: Sequence[str] | None = None,
+    ) -> Tensor:
+        """What the denoiser itself says, with the averaged weights if there are any.
+
+        Args:
+            latents: (b, c, f, h, w), noisy.
+            t: (b,), in the units that the denoiser was trained with (``Schedule.network_time``).
+            labels: b numbers of classes, for a model with the text encoder ``labels``.
+            prompts: b prompts; empty ones if neither these nor labels are given.
+
+        Returns:
+            (b, c, f, h, w), with twice the channels where the variance is learned.
+
+        Raises:
+            ValueError: if both labels and prompts are given, or the model takes none.
+        """
+        self.configure_model()
+        if labels is not None and prompts is not None:
+            raise ValueError("give labels or prompts, not both")
+        with self.averaged() as parts:
+            encoder = parts.get("text_encoder", self.text_encoder)
+            if labels is not None:
+                if not isinstance(encoder, Labels):
+                    raise ValueError(
+                        f"labels need a model with the text encoder 'labels', this one has "
+                        f"{type(encoder).__name__}; give prompts"
+                    )
+                text: TextFeatures | None = encoder.embed(torch.as_tensor(labels))
+            elif prompts is not None and encoder is None:
+                raise ValueError("this model was trained without text: give no prompts")
+            else:
+                text = self.read(encoder, prompts or [""] * len(latents))
+            return conditioned(parts["denoiser"], text)(latents, t)
 
     def video_size(self, num_frames: int | None, height: int | None, width: int | None) -> Grid:
         """Frames, height and width to sample at: those asked for, else the training clips'."""
@@ -309,12 +357,6 @@ class DiffusionTask(Task):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         size = checkpoint.get("clip_size")
         self.clip_size = (size[0], size[1], size[2]) if size else None
-
-
-def clip_size(batch: VideoBatch) -> Grid:
-    """Frames, height and width of a batch's clips."""
-    f, h, w = batch.pixels.shape[2:]
-    return f, h, w
 
 
 def held_out_draws(ids: Sequence[str], latents: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.attention import Full, attend
+from vidiff.positions import Layout
 from vidiff.registry import register
 
 __all__ = ["Sink"]
@@ -35,7 +36,7 @@ class Sink(Full):
         )
         self.sink = nn.Parameter(torch.zeros(num_heads, 1, width // num_heads))
 
-    def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, mask: Tensor | None) -> Tensor:
         k = torch.cat([self.sink.to(k.dtype).expand(len(k), -1, -1, -1), k], dim=2)
         v = nn.functional.pad(v, (0, 0, 1, 0))
         if mask is not None:

@@ -18,6 +18,8 @@ class Constant(LossWeight):
     Args:
         measured_on: the prediction whose squared error counts; the network's own, by default.
             ``flow`` with a network that predicts ``sample`` is the loss of JiT (Li & He 2025).
+            With one that predicts ``score``, ``epsilon`` is the unweighted loss of SiT (Ma et al.
+            2024) and ``flow`` its velocity weighting.
         largest: bound on the weight, which else grows without limit where the two predictions
             differ most.
 

@@ -19,10 +19,13 @@ class Denoised:
     Attributes:
         sample: the clean latents.
         noise: the noise.
+        variance: what the network says of its own uncertainty, see ``vidiff.diffusion.variance``;
+            or None if it was not asked to learn that.
     """
 
     sample: Tensor
     noise: Tensor
+    variance: Tensor | None = None
 
 
 @kind("prediction")
@@ -32,6 +35,10 @@ class Prediction(ABC):
     With ``y = p(t) x_0 + q(t) noise`` and ``x_t = alpha x_0 + sigma noise``, two equations give
     both unknowns; a prediction is its two coefficients.
     """
+
+    def input_scale(self, schedule: Schedule, t: Tensor) -> Tensor | None:
+        """What x_t is multiplied by before the network sees it, (b,); None leaves it as it is."""
+        return None
 
     @abstractmethod
     def coefficients(self, schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,10 +50,15 @@ class Prediction(ABC):
         return p * sample + q * noise
 
     def denoised(self, output: Tensor, x_t: Tensor, schedule: Schedule, t: Tensor) -> Denoised:
-        """Solve the two equations for the clean latents and the noise."""
+        """Solve the two equations for the clean latents and the noise.
+
+        At an end of the path they may not determine both, as noise alone says nothing of the
+        sample at t = 1; there the determinant is kept away from zero, so that all stays finite.
+        """
         alpha, sigma = expand(schedule.alpha(t), x_t), expand(schedule.sigma(t), x_t)
         p, q = (expand(c, x_t) for c in self.coefficients(schedule, t))
         determinant = alpha * q - sigma * p
+        determinant = determinant.abs().clamp(min=1e-3).copysign(determinant)
         return Denoised(
             sample=(q * x_t - sigma * output) / determinant,
             noise=(alpha * output - p * x_t) / determinant,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+import torch
 from torch import Tensor
 
 from vidiff.registry import kind
@@ -14,12 +15,37 @@ from vidiff.registry import kind
 class Schedule(ABC):
     """How clean video turns into noise: ``x_t = alpha(t) x_0 + sigma(t) noise``.
 
-    Time runs from 0, clean, to 1, noise. All methods take and return float32 of any shape.
+    Time runs from 0, clean, to 1, noise. All methods take times of any shape and answer in their
+    precision: training asks in float32, some samplers in float64.
+
+    Args:
+        network_times: the numbers that the denoiser is given for clean video and for noise; (1, 0)
+            are SiT's, whose time runs from noise to data.
+
+    Raises:
+        ValueError: if the two ``network_times`` are the same.
+
+    Attributes:
+        margins: training keeps times within these two, where no derivative or ratio is infinite
+            (as SiT does, Ma et al. 2024); sampling asks no model below the first.
+        num_steps: number of discrete steps, evenly spaced in time; 0 if there are none.
+        variance_preserving: whether ``alpha^2 + sigma^2 = 1``.
     """
+
+    num_steps: int = 0
+    margins: tuple[float, float] = (1e-3, 1 - 1e-3)
+    variance_preserving: ClassVar[bool] = False
+
+    def __init__(self, network_times: tuple[float, float] = (0.0, 1000.0)) -> None:
+        if network_times[0] == network_times[1]:
+            raise ValueError(
+                f"network_times must differ, got {network_times[0]} for clean video and for noise"
+            )
+        self.network_times = network_times
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:
-        """The share of the clean video; 1 at t = 0, falling."""
+        """The share of the clean video; 1 at t = 0, never rising."""
 
     @abstractmethod
     def sigma(self, t: Tensor) -> Tensor:
@@ -37,9 +63,31 @@ class Schedule(ABC):
         """Signal-to-noise ratio ``alpha^2 / sigma^2`` (Kingma et al. 2021, eq. 2)."""
         return (self.alpha(t) / self.sigma(t)).square()
 
+    def noise_ratio(self, t: Tensor) -> Tensor:
+        """``sigma / alpha``, the noise level once the clean video is scaled to 1."""
+        return self.sigma(t) / self.alpha(t)
+
+    def time_at(self, noise_ratio: Tensor) -> Tensor:
+        """The time at which ``sigma / alpha`` is this, or 1 if it never is that large.
+
+        By bisection here; schedules that can be solved for the time do so.
+        """
+        wanted = noise_ratio.double()
+        low, high = torch.zeros_like(wanted), torch.ones_like(wanted)
+        for _ in range(52):
+            middle = (low + high) / 2
+            above = self.sigma(middle) >= wanted * self.alpha(middle)  # alpha may be zero
+            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+        return ((low + high) / 2).to(noise_ratio.dtype)
+
+    def start_scale(self, t: Tensor) -> Tensor:
+        """Standard deviation of the noise that sampling from time ``t`` starts with."""
+        return torch.ones_like(t)
+
     def network_time(self, t: Tensor) -> Tensor:
         """The number that the denoiser's time embedding gets: thousandths, by default."""
-        return 1000 * t
+        clean, noise = self.network_times
+        return clean + (noise - clean) * t
 
 
 class MakeSchedule(Protocol):

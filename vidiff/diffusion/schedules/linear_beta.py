@@ -26,6 +26,8 @@ class LinearBeta(Schedule):
         ValueError: unless 0 < beta_start <= beta_end < 1 and there is a step.
     """
 
+    variance_preserving = True
+
     def __init__(
         self, num_steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02
     ) -> None:
@@ -34,7 +36,9 @@ class LinearBeta(Schedule):
                 "linear_beta needs num_steps >= 1 and 0 < beta_start <= beta_end < 1, got "
                 f"num_steps={num_steps}, beta_start={beta_start}, beta_end={beta_end}"
             )
+        super().__init__(network_times=(-1.0, num_steps - 1.0))
         self.num_steps = num_steps
+        self.margins = (1 / num_steps, 1.0)
         betas = torch.linspace(beta_start, beta_end, num_steps, dtype=torch.float64)
         log_alpha = 0.5 * torch.log1p(-betas).cumsum(0)
         self.log_alphas = torch.cat([torch.zeros(1, dtype=torch.float64), log_alpha])
@@ -49,11 +53,17 @@ class LinearBeta(Schedule):
         return self.alpha(t) * self._slope(t)
 
     def sigma_derivative(self, t: Tensor) -> Tensor:
+        t = t.clamp(min=self.margins[0])  # it has no limit at t = 0
         # alpha^2 + sigma^2 = 1, so sigma sigma' = -alpha alpha'
         return -self.alpha(t).square() * self._slope(t) / self.sigma(t)
 
-    def network_time(self, t: Tensor) -> Tensor:
-        return self.num_steps * t - 1
+    def time_at(self, noise_ratio: Tensor) -> Tensor:
+        table = self.log_alphas.to(noise_ratio.device)
+        log_alpha = -0.5 * torch.log1p(noise_ratio.double().square())
+        left = torch.searchsorted(-table, -log_alpha, right=True) - 1
+        left = left.clamp(0, self.num_steps - 1)
+        place = left + (log_alpha - table[left]) / (table[left + 1] - table[left])
+        return (place / self.num_steps).clamp(0, 1).to(noise_ratio.dtype)
 
     def _log_alpha(self, t: Tensor) -> Tensor:
         table = self.log_alphas.to(t.device)

@@ -24,3 +24,6 @@ class Rectified(Schedule):
 
     def sigma_derivative(self, t: Tensor) -> Tensor:
         return torch.ones_like(t)
+
+    def time_at(self, noise_ratio: Tensor) -> Tensor:
+        return 1 / (1 + 1 / noise_ratio)

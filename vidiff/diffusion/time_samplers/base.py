@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from vidiff.diffusion.schedules import Schedule
 from vidiff.registry import kind
 
 
@@ -31,15 +32,15 @@ class TimeSampler(ABC):
         self.shift, self.stratified = shift, stratified
 
     @abstractmethod
-    def quantile(self, u: Tensor) -> Tensor:
+    def quantile(self, u: Tensor, schedule: Schedule) -> Tensor:
         """The time below which a share ``u`` of all times lies, before the shift; in [0, 1]."""
 
-    def __call__(self, batch_size: int, device: torch.device) -> Tensor:
-        """Draw times: (b,), float32."""
+    def __call__(self, batch_size: int, device: torch.device, schedule: Schedule) -> Tensor:
+        """Draw times for training on a schedule: (b,), float32."""
         u = torch.rand(batch_size, device=device, dtype=torch.float32)
         if self.stratified:
             u = (torch.arange(batch_size, device=device) + u) / batch_size
-        return shifted(self.quantile(u), self.shift)
+        return shifted(self.quantile(u, schedule), self.shift)
 
 
 class MakeTimeSampler(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vidiff.diffusion.schedules import Schedule
 from vidiff.diffusion.time_samplers.base import TimeSampler
 from vidiff.registry import register
 
@@ -31,5 +32,5 @@ class LogitNormal(TimeSampler):
             raise ValueError(f"std must be positive, got {std}")
         self.mean, self.std = mean, std
 
-    def quantile(self, u: Tensor) -> Tensor:
+    def quantile(self, u: Tensor, schedule: Schedule) -> Tensor:
         return torch.sigmoid(self.mean + self.std * torch.special.ndtri(u))

@@ -1,0 +1,105 @@
+"""Multi-head attention (Vaswani et al. 2017, section 3.2.2): what every layout shares."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from vidiff.attention.base import Attention
+from vidiff.positions.base import Layout, Rotary, rotate
+
+
+class Projections(nn.Module):
+    """Tokens to every head's queries, keys and values, and back to tokens.
+
+    Args:
+        width: width of a token.
+        num_heads: heads that share the width.
+        qk_norm: normalise queries and keys per head by RMSNorm (Dehghani et al. 2023; SD3).
+
+    Raises:
+        ValueError: if the width does not divide among the heads.
+    """
+
+    def __init__(self, width: int, num_heads: int, qk_norm: bool = False) -> None:
+        super().__init__()
+        if width % num_heads:
+            raise ValueError(f"width {width} does not divide among num_heads {num_heads}")
+        head_dim = width // num_heads
+        self.num_heads, self.qk_norm = num_heads, qk_norm
+        self.qkv = nn.Linear(width, 3 * width)
+        self.norm_q = nn.RMSNorm(head_dim) if qk_norm else nn.Identity()
+        self.norm_k = nn.RMSNorm(head_dim) if qk_norm else nn.Identity()
+        self.out = nn.Linear(width, width)
+
+    def split(self, tokens: Tensor, rotary: Rotary | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens (b, k + n, d) to queries, keys and values, (b, heads, k + n, head_dim).
+
+        Rotary positions turn the last n queries and keys.
+        """
+        q, k, v = rearrange(
+            self.qkv(tokens),
+            "b n (three heads d) -> three b heads n d",
+            three=3,
+            heads=self.num_heads,
+        )
+        q, k = self.norm_q(q), self.norm_k(k)
+        if rotary is not None:
+            q, k = _rotate_video(q, rotary), _rotate_video(k, rotary)
+        return q, k, v
+
+    def merge(self, mixed: Tensor) -> Tensor:
+        """What the heads found, (b, heads, n, head_dim), to tokens (b, n, d)."""
+        return self.out(rearrange(mixed, "b heads n d -> b n (heads d)"))
+
+
+class MultiHead(Projections, Attention):
+    """Attention with one set of projections; a layout says how queries, keys and values mix.
+
+    Args:
+        width: width of a token.
+        num_heads: heads that share the width.
+        block: number of the block that it stands in, from 0 on.
+        num_blocks: number of blocks.
+        qk_norm: normalise queries and keys per head by RMSNorm (Dehghani et al. 2023; SD3).
+
+    Raises:
+        ValueError: if the width does not divide among the heads.
+    """
+
+    def __init__(
+        self, *, width: int, num_heads: int, block: int, num_blocks: int, qk_norm: bool = False
+    ) -> None:
+        super().__init__(width, num_heads, qk_norm)
+        self.is_last = block == num_blocks - 1
+
+    def forward(self, tokens: Tensor, layout: Layout, mask: Tensor | None = None) -> Tensor:
+        return self.merge(self.mix(*self.split(tokens, layout.rotary), layout, mask))
+
+    @abstractmethod
+    def mix(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, mask: Tensor | None) -> Tensor:
+        """Attend.
+
+        Args:
+            q: (b, heads, k + n, head_dim), turned already, or the video's n alone where nobody
+                needs what the context finds.
+            k: (b, heads, k + n, head_dim), turned already.
+            v: like ``k``.
+            layout: the video tokens' grid.
+            mask: (b, k + n), True where a token may be attended to, or None for all.
+
+        Returns:
+            The shape of ``q``.
+        """
+
+
+def _rotate_video(x: Tensor, rotary: Rotary) -> Tensor:
+    """Turn the video's tokens, which come last, and leave context tokens as they are."""
+    num_context = x.shape[2] - rotary[0].shape[0]
+    if num_context == 0:
+        return rotate(x, rotary)
+    context, video = x[:, :, :num_context], x[:, :, num_context:]
+    return torch.cat([context, rotate(video, rotary)], dim=2)

@@ -1,0 +1,171 @@
+"""Two streams and joint attention (MMDiT of Stable Diffusion 3, Esser et al. 2024, section 4)."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from vidiff.attention.base import Attention
+from vidiff.attention.multi_head import MultiHead, Projections
+from vidiff.conditioning.adaln_zero import AdaLNZeroBlock
+from vidiff.conditioning.base import Block, Condition
+from vidiff.conditioning.modulation import AdaptiveNorm, PooledText, ZeroLinear, modulate
+from vidiff.conditioning.text import text_map
+from vidiff.positions.base import Layout
+from vidiff.registry import get_kind, register
+from vidiff.types import TextFeatures
+
+
+@register("joint")
+class Joint(PooledText):
+    """Text and video are two streams with weights of their own that meet in attention.
+
+    Time and the pooled text modulate both streams as ``adaln_zero`` does one. Text tokens stand
+    before the video's as context, in whatever layout the attention has. The last block only reads
+    the text, since nobody reads it afterwards. A model without text has one stream, and is that of
+    ``adaln_zero``.
+
+    Args:
+        width: width of a token.
+        num_heads: not used.
+        text_dim: width of the text features; 0 for a model without text.
+        project_text: map pooled text and text tokens linearly; False takes both as they are, and
+            needs ``text_dim`` to be the width.
+
+    Raises:
+        ValueError: if text that is to be taken as it is does not have the width of a token, or the
+            attention does not mix queries, keys and values of both streams in one step.
+    """
+
+    def __init__(
+        self, *, width: int, num_heads: int, text_dim: int, project_text: bool = True
+    ) -> None:
+        super().__init__(
+            width=width, num_heads=num_heads, text_dim=text_dim, project_text=project_text
+        )
+        self.text_tokens = text_map(width, text_dim, project_text)
+
+    def prepare(self, time: Tensor, text: TextFeatures | None) -> Condition:
+        condition = super().prepare(time, text)
+        if text is not None:
+            assert self.text_tokens is not None
+            condition.tokens, condition.mask = self.text_tokens(text.tokens), text.mask
+        return condition
+
+    def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
+        if self.text_tokens is None:
+            return AdaLNZeroBlock(self.width, attention, mlp)
+        if not _mixes_once(type(attention)) or not isinstance(attention, MultiHead):
+            known = get_kind("attention").components.values()
+            raise ValueError(
+                f"joint conditioning does not fit {type(attention).__name__} attention: two "
+                "streams with projections of their own need one that projects, mixes once and "
+                "projects (MultiHead, with its forward as it is); these fit: "
+                + ", ".join(sorted(c.name for c in known if _mixes_once(c.cls)))
+            )
+        return JointBlock(self.width, attention, mlp)
+
+    def enter(self, tokens: Tensor, condition: Condition) -> Tensor:
+        if condition.tokens is None:
+            return tokens
+        return torch.cat([condition.tokens, tokens], dim=1)
+
+    def leave(self, tokens: Tensor, condition: Condition) -> Tensor:
+        return tokens if condition.tokens is None else tokens[:, condition.tokens.shape[1] :]
+
+
+class JointBlock(AdaLNZeroBlock):
+    """A block of adaLN-Zero for the video, and one for the text, with one attention between them.
+
+    Called without text, it is the video's alone.
+    """
+
+    attention: MultiHead
+
+    def __init__(self, width: int, attention: MultiHead, mlp: nn.Module) -> None:
+        super().__init__(width, attention, mlp)
+        self.text: TextStream | LastTextStream = (
+            LastTextStream(width, attention)
+            if attention.is_last
+            else TextStream(width, attention, mlp)
+        )
+
+    def forward(self, tokens: Tensor, condition: Condition, layout: Layout) -> Tensor:
+        if condition.tokens is None:
+            return super().forward(tokens, condition, layout)
+        assert condition.mask is not None
+        num_text = condition.tokens.shape[1]
+        text, video = tokens[:, :num_text], tokens[:, num_text:]
+        mask = nn.functional.pad(condition.mask, (0, video.shape[1]), value=True)
+
+        signal = self.modulation(nn.functional.silu(condition.vector)).unsqueeze(1)
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = signal.chunk(6, dim=-1)
+        normed = modulate(self.norm_attention(video), shift_a, scale_a)
+        own = self.attention.split(normed, layout.rotary)
+        q, k, v = (
+            torch.cat(pair, dim=2)
+            for pair in zip(self.text.split(text, condition), own, strict=True)
+        )
+        mixed = self.attention.mix(q, k, v, layout, mask)
+        num_asking = q.shape[2] - video.shape[1]  # the text's queries: none in the last block
+        video = video + gate_a * self.attention.merge(mixed[:, :, num_asking:])
+        video = video + gate_m * self.mlp(modulate(self.norm_mlp(video), shift_m, scale_m))
+        text = self.text.update(text, mixed[:, :, :num_asking], condition)
+        return torch.cat([text, video], dim=1)
+
+
+class TextStream(nn.Module):
+    """The text's side of a block: norms, modulation, projections and an MLP like the video's."""
+
+    def __init__(self, width: int, attention: MultiHead, mlp: nn.Module) -> None:
+        super().__init__()
+        self.heads = Projections(width, attention.num_heads, attention.qk_norm)
+        self.mlp = copy.deepcopy(mlp)
+        for module in self.mlp.modules():
+            if isinstance(module, nn.Linear):
+                module.reset_parameters()
+        self.norm_attention = AdaptiveNorm(width)
+        self.norm_mlp = AdaptiveNorm(width)
+        self.gate_modulation = ZeroLinear(width, 2 * width)
+
+    def split(self, text: Tensor, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:
+        """Text (b, l, d) to queries, keys and values, (b, heads, l, head_dim)."""
+        return self.heads.split(self.norm_attention(text, condition), None)
+
+    def update(self, text: Tensor, mixed: Tensor, condition: Condition) -> Tensor:
+        """Text (b, l, d) and what its heads found to the text that the next block sees."""
+        gates = self.gate_modulation(nn.functional.silu(condition.vector)).unsqueeze(1)
+        gate_a, gate_m = gates.chunk(2, dim=-1)
+        text = text + gate_a * self.heads.merge(mixed)
+        return text + gate_m * self.mlp(self.norm_mlp(text, condition))
+
+
+class LastTextStream(nn.Module):
+    """The text's side of the last block: keys and values, and no more."""
+
+    def __init__(self, width: int, attention: MultiHead) -> None:
+        super().__init__()
+        self.num_heads = attention.num_heads
+        self.norm_attention = AdaptiveNorm(width)
+        self.kv = nn.Linear(width, 2 * width)
+        self.norm_k = nn.RMSNorm(width // self.num_heads) if attention.qk_norm else nn.Identity()
+
+    def split(self, text: Tensor, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:
+        """Text (b, l, d) to no queries, and keys and values, (b, heads, l, head_dim)."""
+        k, v = rearrange(
+            self.kv(self.norm_attention(text, condition)),
+            "b l (two heads d) -> two b heads l d",
+            two=2, heads=self.num_heads,
+        )  # fmt: skip
+        return k[:, :, :0], self.norm_k(k), v
+
+    def update(self, text: Tensor, mixed: Tensor, condition: Condition) -> Tensor:
+        """The text as it is."""
+        return text
+
+
+def _mixes_once(attention: type) -> bool:
+    return issubclass(attention, MultiHead) and attention.forward is MultiHead.forward

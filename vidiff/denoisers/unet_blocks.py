@@ -1,0 +1,200 @@
+"""The parts of the space-time U-Net.
+
+All of them take and give (b, f, h, w, c). In this order of memory the batch of frames that
+convolutions in space want, the rows of frames that those in time want, and the tokens of attention
+are views, and every convolution is channels-last: with bfloat16 on a CPU its training takes half
+the time of ``nn.Conv3d`` on (b, c, f, h, w) in space, and a third of it in time.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vidiff.attention.functional import attend
+from vidiff.conditioning import Condition
+from vidiff.conditioning.adaln_zero import ZeroLinear
+from vidiff.positions import Rope, Rotary, rotate
+
+Layer = TypeVar("Layer", bound=nn.Conv2d)
+
+
+class Block(nn.Module):
+    """Convolutions in space, then in time, then attention over space and over time.
+
+    Args:
+        inputs: channels that come in.
+        outputs: channels that go out.
+        signal: width of the condition's vector.
+        num_heads: heads of each attention layer; 0 for a block without attention.
+        text_dim: width of the text features; 0 for a model without text.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, signal: int, num_heads: int, text_dim: int
+    ) -> None:
+        super().__init__()
+        self.in_space, self.in_time = InSpace(inputs, outputs, signal), InTime(outputs)
+        self.attention = SpaceTimeAttention(outputs, num_heads, text_dim) if num_heads else None
+
+    def forward(self, x: Tensor, condition: Condition) -> Tensor:
+        """(b, f, h, w, inputs) to (b, f, h, w, outputs)."""
+        x = self.in_time(self.in_space(x, condition))
+        return x if self.attention is None else self.attention(x, condition)
+
+
+class InSpace(nn.Module):
+    """Two 1 x 3 x 3 convolutions around a skip, scaled and shifted between them by the condition.
+
+    The block of ADM (Dhariwal & Nichol 2021, appendix A); starts as the skip alone.
+    """
+
+    def __init__(self, inputs: int, outputs: int, signal: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = group_norm(inputs), group_norm(outputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
+        self.conv2 = zero(nn.Conv2d(outputs, outputs, kernel_size=3, padding=1))
+        self.modulation = ZeroLinear(signal, 2 * outputs)
+        self.skip = nn.Linear(inputs, outputs) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor, condition: Condition) -> Tensor:
+        """(b, f, h, w, inputs) to (b, f, h, w, outputs)."""
+        y = per_frame(self.conv1, F.silu(per_frame(self.norm1, x)))
+        signal = self.modulation(F.silu(condition.vector))[:, None, None, None]
+        scale, shift = signal.chunk(2, dim=-1)
+        y = per_frame(self.norm2, y) * (1 + scale) + shift
+        return self.skip(x) + per_frame(self.conv2, F.silu(y))
+
+
+class InTime(nn.Module):
+    """A 3 x 1 x 1 convolution around a skip; starts as the identity (Blattmann et al. 2023)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = group_norm(channels)
+        self.conv = zero(nn.Conv2d(channels, channels, kernel_size=(3, 1), padding=(1, 0)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, f, h, w, c) to the same shape."""
+        return x + per_place(self.conv, F.silu(per_place(self.norm, x)))
+
+
+class SpaceTimeAttention(nn.Module):
+    """Every place attends to its frame, then to itself in all frames; to the text both times."""
+
+    def __init__(self, width: int, num_heads: int, text_dim: int) -> None:
+        super().__init__()
+        self.over_space = Attention(width, num_heads, text_dim)
+        self.over_time = Attention(width, num_heads, text_dim)
+        self.positions = Rope(width=width, num_heads=num_heads, shares=(1.0, 0.0, 0.0))
+
+    def forward(self, x: Tensor, condition: Condition) -> Tensor:
+        """(b, f, h, w, c) to the same shape."""
+        _, f, h, w, _ = x.shape
+        x = self.over_space(rearrange(x, "b f h w c -> (b f) (h w) c"), condition)
+        x = rearrange(x, "(b f) n c -> (b n) f c", f=f)
+        x = self.over_time(x, condition, self.positions.rotary((f, 1, 1), x.device))
+        return rearrange(x, "(b h w) f c -> b f h w c", h=h, w=w)
+
+
+class Attention(nn.Module):
+    """Attention of tokens to each other and to the text, around a skip; starts as the identity.
+
+    Keys and values of the text stand beside the tokens' own (GLIDE, Nichol et al. 2021), so that
+    both kinds share one softmax and one layer.
+    """
+
+    def __init__(self, width: int, num_heads: int, text_dim: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.text = nn.Linear(text_dim, 2 * width) if text_dim else None
+        self.out = ZeroLinear(width, width)
+
+    def forward(self, tokens: Tensor, condition: Condition, rotary: Rotary | None = None) -> Tensor:
+        """Tokens (k b, n, d), where k rows in turn share a prompt, to the same shape."""
+        q, k, v = rearrange(
+            self.qkv(self.norm(tokens)), "b n (three heads d) -> three b heads n d",
+            three=3, heads=self.num_heads,
+        )  # fmt: skip
+        if rotary is not None:
+            q, k = rotate(q, rotary), rotate(k, rotary)
+        mask = None
+        if condition.tokens is not None:
+            assert self.text is not None
+            assert condition.mask is not None
+            times = len(tokens) // len(condition.tokens)
+            text = rearrange(
+                self.text(condition.tokens), "b l (two heads d) -> two b heads l d",
+                two=2, heads=self.num_heads,
+            )  # fmt: skip
+            text_k, text_v = repeat(text, "two b heads l d -> two (b times) heads l d", times=times)
+            k, v = torch.cat([text_k, k], dim=2), torch.cat([text_v, v], dim=2)
+            mask = F.pad(condition.mask, (0, tokens.shape[1]), value=True)
+            mask = repeat(mask, "b l -> (b times) l", times=times)
+        mixed = attend(q, k, v, mask)
+        return tokens + self.out(rearrange(mixed, "b heads n d -> b n (heads d)"))
+
+
+class Shrink(nn.Module):
+    """Half the height and width: 2 x 2 places become one."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.mix = nn.Linear(4 * inputs, outputs)
+
+    def forward(self, x: Tensor, condition: Condition) -> Tensor:
+        """(b, f, h, w, inputs) to (b, f, h / 2, w / 2, outputs), whatever the condition."""
+        return self.mix(fold(x, 2))
+
+
+class Grow(nn.Module):
+    """Twice the height and width: one place becomes 2 x 2."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.mix = nn.Linear(inputs, 4 * outputs)
+
+    def forward(self, x: Tensor, condition: Condition) -> Tensor:
+        """(b, f, h, w, inputs) to (b, f, 2 h, 2 w, outputs), whatever the condition."""
+        return unfold(self.mix(x), 2)
+
+
+def fold(x: Tensor, by: int) -> Tensor:
+    """Space to depth: (b, f, h by, w by, c) to (b, f, h, w, c by by)."""
+    return rearrange(x, "b f (h p) (w q) c -> b f h w (c p q)", p=by, q=by)
+
+
+def unfold(x: Tensor, by: int) -> Tensor:
+    """Depth to space, undoing ``fold``."""
+    return rearrange(x, "b f h w (c p q) -> b f (h p) (w q) c", p=by, q=by)
+
+
+def per_frame(layer: nn.Module, x: Tensor) -> Tensor:
+    """Each frame of (b, f, h, w, c) by itself through a layer for images."""
+    y = layer(rearrange(x, "b f h w c -> (b f) c h w"))
+    return rearrange(y, "(b f) c h w -> b f h w c", b=len(x))
+
+
+def per_place(layer: nn.Module, x: Tensor) -> Tensor:
+    """Videos (b, f, h, w, c) through a layer for images, which are to be f high and h w wide."""
+    y = layer(rearrange(x, "b f h w c -> b c f (h w)"))
+    return rearrange(y, "b c f (h w) -> b f h w c", h=x.shape[2])
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Over groups of eight channels, or of all where those do not divide into eights."""
+    return nn.GroupNorm(channels // 8 if channels % 8 == 0 else 1, channels)
+
+
+def zero(layer: Layer) -> Layer:
+    """A convolution whose weights and biases start at zero."""
+    nn.init.zeros_(layer.weight)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer

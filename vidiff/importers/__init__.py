@@ -1,0 +1,17 @@
+"""Published weights as vidiff tasks."""
+
+from vidiff.importers.base import Imported, Importer, Weights
+from vidiff.importers.dit import DiTImporter
+from vidiff.importers.files import read_weights, write_checkpoint
+from vidiff.importers.latte import LatteImporter
+from vidiff.importers.sit import SiTImporter
+
+IMPORTERS: dict[str, type[Importer]] = {
+    "dit": DiTImporter,
+    "latte": LatteImporter,
+    "sit": SiTImporter,
+}
+"""By the names that ``vidiff import-weights --from`` takes."""
+
+__all__ = ["IMPORTERS", "DiTImporter", "Imported", "Importer", "LatteImporter", "SiTImporter"]
+__all__ += ["Weights", "read_weights", "write_checkpoint"]

@@ -1,0 +1,182 @@
+"""DiT (Peebles & Xie 2023), as facebookresearch/DiT names its weights (``models.py``)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from vidiff.building import Node
+from vidiff.denoisers.dit import SIZES
+from vidiff.importers.base import Imported, Importer, Weights
+from vidiff.positions import SinCos
+from vidiff.types import Grid
+
+BLOCK = {
+    "attn.qkv": "attention.qkv",
+    "attn.proj": "attention.out",
+    "mlp.fc1": "mlp.0",
+    "mlp.fc2": "mlp.2",
+    "adaLN_modulation.1": "modulation",
+}
+"""Layers of a block: their name, and ours."""
+MODEL = {
+    "t_embedder.mlp.0": "time.first",
+    "t_embedder.mlp.2": "time.last",
+    "final_layer.adaLN_modulation.1": "last_norm.modulation",
+}
+"""Layers of the model that need no more than another name."""
+LABELS = "y_embedder.embedding_table.weight"
+
+
+class DiTImporter(Importer):
+    """facebookresearch/DiT: class-conditional, on the latents of Stable Diffusion's autoencoder."""
+
+    def read(self, weights: Weights, num_heads: int | None) -> Imported:
+        left = dict(weights)
+        patches = taken(left, "x_embedder.proj.weight")  # a convolution: (d, c, p, p)
+        width, in_channels, patch_size, _ = patches.shape
+        depth = count_blocks(left)
+        found: Weights = {
+            "denoiser.patchifier.to_tokens.weight": patches.flatten(1),
+            "denoiser.patchifier.to_tokens.bias": taken(left, "x_embedder.proj.bias"),
+        }
+        names = MODEL | {
+            f"blocks.{n}.{theirs}": f"blocks.{n}.{ours}"
+            for n in range(depth)
+            for theirs, ours in BLOCK.items()
+        }
+        for part in ("weight", "bias"):
+            for theirs, ours in names.items():
+                found[f"denoiser.{ours}.{part}"] = taken(left, f"{theirs}.{part}")
+            rows = channels_first(taken(left, f"final_layer.linear.{part}"), patch_size)
+            used = self.used_rows(rows, in_channels * patch_size**2)
+            found[f"denoiser.patchifier.to_latents.{part}"] = used
+        text_encoder = None
+        if LABELS in left:
+            table = found["text_encoder.table.weight"] = taken(left, LABELS)
+            text_encoder = node("vidiff.text.Labels", num_classes=len(table) - 1, text_dim=width)
+        num_frames, height, across = self.check_positions(left, width)
+        if left:
+            raise ValueError(
+                f"tensors that a {type(self).__name__.removesuffix('Importer')} does not have: "
+                f"{', '.join(sorted(left)[:5])}{' …' if len(left) > 5 else ''}"
+            )
+        denoiser = node(
+            "vidiff.denoisers.DiT",
+            width=width,
+            depth=depth,
+            num_heads=num_heads or published_heads(width),
+            mlp_ratio=len(found["denoiser.blocks.0.mlp.0.bias"]) / width,
+            patchifier=node("vidiff.patchifiers.Frame", patch_size=patch_size),
+            conditioning=node("vidiff.conditioning.AdaLNZero", project_text=False),
+            **self.parts(),
+        )
+        arguments = {
+            "denoiser": denoiser,
+            "autoencoder": node("vidiff.autoencoders.Identity", latent_channels=in_channels),
+            "text_encoder": text_encoder,
+            **self.objective(learn_variance=len(used) > in_channels * patch_size**2),
+        }
+        return Imported(arguments, found, (num_frames, height * patch_size, across * patch_size))
+
+    def objective(self, learn_variance: bool) -> Node:
+        """What it was trained for: the task's arguments but for the parts of the model."""
+        return {
+            "schedule": node("vidiff.diffusion.schedules.LinearBeta"),
+            "prediction": node("vidiff.diffusion.predictions.Epsilon"),
+            "time_sampler": node("vidiff.diffusion.time_samplers.Uniform", num_steps=1000),
+            "learn_variance": learn_variance,
+            "sampler": node("vidiff.samplers.DDPM", num_steps=250),
+            "guidance": node("vidiff.samplers.ClassifierFree", scale=4.0, channels=3),
+            "ema_decay": 0.0,
+        }
+
+    def parts(self) -> Node:
+        """Positions and attention."""
+        return {"positions": self.space(), "attention": node("vidiff.attention.Full")}
+
+    def space(self) -> Node:
+        """The fixed table over height and width, in which the width comes first."""
+        return node("vidiff.positions.SinCos", shares=[0.0, 1.0, 1.0], order="fwh")
+
+    def check_positions(self, left: Weights, width: int) -> Grid:
+        """Take the tables of positions, which are formulas, and return the grid of tokens.
+
+        Raises:
+            ValueError: if a table is not the formula's.
+        """
+        table = taken(left, "pos_embed")
+        side = math.isqrt(table.shape[1])
+        positions = SinCos(width=width, num_heads=1, shares=(0.0, 1.0, 1.0), order="fwh")
+        check_table("pos_embed", table, positions.table((1, side, side), torch.device("cpu")))
+        return 1, side, side
+
+    def used_rows(self, rows: Tensor, num_predicted: int) -> Tensor:
+        """The rows of the last layer that are used: all, with those of a learned variance."""
+        return rows
+
+
+def node(class_path: str, **arguments: Any) -> Node:
+    """A config node."""
+    return {"class_path": class_path, "init_args": arguments}
+
+
+def taken(left: Weights, name: str) -> Tensor:
+    """Remove and return one tensor, as float32.
+
+    Raises:
+        ValueError: if there is none of this name.
+    """
+    if name not in left:
+        raise ValueError(f"there is no tensor {name!r}; is it another model's file? (--from)")
+    return left.pop(name).float()
+
+
+def count_blocks(weights: Weights) -> int:
+    """How many blocks there are.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    parts = [name.split(".") for name in weights]
+    numbers = [int(p[1]) for p in parts if p[0] == "blocks" and len(p) > 2 and p[1].isdigit()]
+    if not numbers:
+        raise ValueError("there is no tensor blocks.0.…: these are not the weights of a DiT")
+    return max(numbers) + 1
+
+
+def channels_first(rows: Tensor, patch_size: int) -> Tensor:
+    """Rows (or their bias) of the last layer from the order (p p c) to (c p p)."""
+    return rearrange(rows, "(ph pw c) ... -> (c ph pw) ...", ph=patch_size, pw=patch_size)
+
+
+def published_heads(width: int) -> int:
+    """Heads of the published models of a width (Peebles & Xie 2023, table 1).
+
+    Raises:
+        ValueError: if none has this width.
+    """
+    heads = {size[0]: size[2] for size in SIZES.values()}
+    if width not in heads:
+        raise ValueError(
+            f"no published model is {width} wide ({', '.join(map(str, heads))} are): "
+            "say how many attention heads it has (--num-heads)"
+        )
+    return heads[width]
+
+
+def check_table(name: str, table: Tensor, formula: Tensor) -> None:
+    """Refuse a table of positions that is not the fixed one.
+
+    Raises:
+        ValueError: if it differs.
+    """
+    if table.shape[1:] != formula.shape or not torch.allclose(table[0], formula, atol=1e-3):
+        raise ValueError(
+            f"{name} {list(table.shape)} is not the published table of sines and cosines, which "
+            "is all that can be imported"
+        )

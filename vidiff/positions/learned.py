@@ -1,0 +1,67 @@
+"""Learned positions (ViT, Dosovitskiy et al. 2021), one table for each axis."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vidiff.positions.base import Positions
+from vidiff.registry import register
+from vidiff.types import Grid
+
+
+@register("learned")
+class Learned(Positions):
+    """The sum of three vectors, for a token's place along frames, height and width, added once.
+
+    Args:
+        width: width of a token.
+        num_heads: not used.
+        max_grid: rows of the tables of frames, height and width.
+        interpolate: stretch the tables linearly along axes with more tokens than rows.
+
+    Raises:
+        ValueError: if a table has no row, or, without ``interpolate``, a grid is larger than the
+            tables.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        num_heads: int,
+        max_grid: tuple[int, int, int] = (16, 32, 32),
+        interpolate: bool = False,
+    ) -> None:
+        super().__init__()
+        if min(max_grid) < 1:
+            raise ValueError(f"max_grid must be at least 1 along each axis, got {list(max_grid)}")
+        self.max_grid, self.interpolate = max_grid, interpolate
+        self.tables = nn.ParameterList(torch.randn(size, width) * 0.02 for size in max_grid)
+
+    def add(self, tokens: Tensor, grid: Grid) -> Tensor:
+        f, h, w = (self.rows(axis, size) for axis, size in zip(("f", "h", "w"), grid, strict=True))
+        table = f[:, None, None] + h[:, None] + w
+        return tokens + table.flatten(0, 2).to(tokens.dtype)
+
+    def rows(self, axis: str, size: int) -> Tensor:
+        """The vectors of ``size`` places along f, h or w: (size, d).
+
+        Raises:
+            ValueError: if the table is shorter and must not be stretched.
+        """
+        number = "fhw".index(axis)
+        table = self.tables[number]
+        if size <= len(table):
+            return table[:size]
+        if not self.interpolate:
+            name = ("frames", "height", "width")[number]
+            raise ValueError(
+                f"{size} tokens along {name} are more than the {len(table)} that max_grid "
+                f"{list(self.max_grid)} has learned positions for: set max_grid to at least the "
+                "grid when training, or interpolate: true to stretch them"
+            )
+        stretched = nn.functional.interpolate(
+            table.T[None], size=size, mode="linear", align_corners=True
+        )
+        return stretched[0].T

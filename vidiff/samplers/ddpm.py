@@ -1,0 +1,81 @@
+"""DDPM's ancestral sampling (Ho et al. 2020, algorithm 2)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from vidiff.diffusion.predictions import Denoised
+from vidiff.diffusion.schedules import Schedule
+from vidiff.diffusion.variance import log_variance, posterior
+from vidiff.registry import register
+from vidiff.samplers.base import Noise, OneStepSampler
+
+
+@register("ddpm")
+class DDPM(OneStepSampler):
+    """Draws each step from the posterior given the estimated clean latents.
+
+    Between any two times of a variance-preserving schedule, as respaced sampling does (Nichol &
+    Dhariwal 2021, section 4). Every step but the last draws noise, so it takes many of them.
+
+    Args:
+        num_steps: number of steps, each one call of the network; as many as the schedule has
+            (1000) in the paper, 250 in DiT.
+        shift: above 1 moves the steps' times towards noise, below 1 towards clean video.
+        variance: of the noise that is drawn: that of the posterior (``small``, the paper's beta
+            tilde) or that of the step (``large``, its beta). A network that learned its variance
+            decides itself.
+        clip: keeps the estimated clean latents within -clip and clip; 1 for a model of pixels, as
+            in the paper; None leaves them as they are.
+        rho: a number spaces noise levels as EDM does; None spaces times evenly.
+        sigma_range: with ``rho``, the last noise level before 0 and the first.
+
+    Raises:
+        ValueError: if ``variance`` is unknown or ``clip`` is not positive.
+    """
+
+    def __init__(
+        self,
+        num_steps: int = 250,
+        shift: float = 1.0,
+        variance: Literal["small", "large"] = "small",
+        clip: float | None = None,
+        rho: float | None = None,
+        sigma_range: tuple[float, float] = (0.002, 80.0),
+    ) -> None:
+        super().__init__(num_steps, shift, rho, sigma_range)
+        if variance not in ("small", "large"):
+            raise ValueError(f"variance must be small or large, got {variance!r}")
+        if clip is not None and clip <= 0:
+            raise ValueError(f"clip must be positive, got {clip}; leave it out to clip nothing")
+        self.variance, self.clip = variance, clip
+
+    def misfit(self, schedule: Schedule) -> str | None:
+        """Its posterior is that of a process that keeps the variance."""
+        if schedule.variance_preserving:
+            return None
+        return "ancestral sampling needs alpha^2 + sigma^2 = 1"
+
+    def step(
+        self,
+        denoised: Denoised,
+        latents: Tensor,
+        t: Tensor,
+        t_next: Tensor,
+        schedule: Schedule,
+        noise: Noise,
+    ) -> Tensor:
+        sample = denoised.sample
+        if self.clip is not None:
+            sample = sample.clamp(-self.clip, self.clip)
+        now, then = (x.to(latents.device).view(1) for x in (t, t_next))
+        mean, smallest, largest = posterior(sample, latents, schedule, now, then)
+        if t_next == 0:  # the last step adds no noise (algorithm 2, line 3)
+            return mean.to(latents)
+        if denoised.variance is not None:
+            std = (log_variance(denoised.variance, smallest, largest) / 2).exp()
+        else:
+            std = (smallest if self.variance == "small" else largest).sqrt()
+        return (mean + std * noise()).to(latents)

@@ -1,0 +1,100 @@
+"""Euler-Maruyama on the reverse-time SDE of an interpolant (SiT, Ma et al. 2024)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from vidiff.diffusion.schedules import Schedule
+from vidiff.diffusion.time_samplers import shifted
+from vidiff.registry import register
+from vidiff.samplers.base import Denoise, Noise, Sampler, velocity
+
+Diffusion = Literal["sbdm", "sigma", "linear", "constant", "decreasing", "increasing_decreasing"]
+
+
+@register("euler_maruyama")
+class EulerMaruyama(Sampler):
+    """Steps along the probability flow, taking noise away and adding as much of it anew.
+
+    ``dx = velocity dt - w / 2 score dt + sqrt(w) dW`` backwards in time has the distributions of
+    the flow for any w(t), which is chosen when sampling: above 0 it forgets errors of the network,
+    and needs more steps. The last step takes the mean, without noise.
+
+    Args:
+        num_steps: number of steps, each one call of the network; 250 in the paper.
+        shift: above 1 moves the steps' times towards noise, below 1 towards clean video.
+        diffusion: half of w(t), as SiT's code names it: ``sbdm`` is that of the diffusion process
+            with this schedule, ``sigma`` the schedule's sigma, ``linear`` t, ``constant`` 1,
+            ``decreasing`` ``(1 - scale cos(pi t))^2 / 4``, ``increasing_decreasing``
+            ``sin(pi t)^2``.
+        scale: what it is multiplied by; 0 draws no noise and is Euler's method, except with
+            ``decreasing``.
+        last_step: time at which the last step starts; with ``rho``, ``sigma_range`` says it.
+        rho: a number spaces noise levels as EDM does; None spaces times evenly.
+        sigma_range: with ``rho``, the last noise level before 0 and the first.
+
+    Raises:
+        ValueError: if ``diffusion`` is unknown, ``scale`` is negative or ``last_step`` is not
+            between 0 and 1.
+    """
+
+    def __init__(
+        self,
+        num_steps: int = 250,
+        shift: float = 1.0,
+        diffusion: Diffusion = "sigma",
+        scale: float = 1.0,
+        last_step: float = 0.04,
+        rho: float | None = None,
+        sigma_range: tuple[float, float] = (0.002, 80.0),
+    ) -> None:
+        super().__init__(num_steps, shift, rho, sigma_range)
+        if diffusion not in get_args(Diffusion):
+            known = ", ".join(get_args(Diffusion))
+            raise ValueError(f"diffusion must be one of {known}, got {diffusion!r}")
+        if scale < 0:
+            raise ValueError(f"scale must not be negative, got {scale}")
+        if not 0 < last_step < 1:
+            raise ValueError(f"last_step must be between 0 and 1, got {last_step}")
+        self.diffusion, self.scale, self.last_step = diffusion, scale, last_step
+
+    def times(self, schedule: Schedule) -> Tensor:
+        """The last step's own length; and from where ``sbdm`` is finite, as SiT does."""
+        start = schedule.margins[1] if self.diffusion == "sbdm" else 1.0
+        if self.rho is not None:
+            return super().times(schedule).clamp(max=start)
+        times = torch.linspace(start, self.last_step, self.num_steps, dtype=torch.float64)
+        return shifted(torch.cat([times, times.new_zeros(1)]), self.shift).clamp(max=start)
+
+    def walk(
+        self, denoise: Denoise, latents: Tensor, times: Tensor, schedule: Schedule, noise: Noise
+    ) -> Tensor:
+        """Step by step."""
+        for t, t_next in itertools.pairwise(times):
+            denoised, half = denoise(latents, t), self.half_diffusion(t, schedule)
+            score = denoised.noise / -schedule.sigma(t)
+            drift = velocity(denoised, schedule, t) - half * score
+            latents = latents + (t_next - t) * drift
+            if half > 0 and t_next > 0:
+                latents = latents + (2 * half * (t - t_next)).sqrt() * noise()
+        return latents
+
+    def half_diffusion(self, t: Tensor, schedule: Schedule) -> Tensor:
+        """``w(t) / 2``."""
+        if self.diffusion == "decreasing":
+            return (1 - self.scale * (math.pi * t).cos()).square() / 4
+        if self.diffusion == "sbdm":
+            # w is the rate of g^2 = d(sigma^2) / dt - 2 sigma^2 d(log alpha) / dt.
+            alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+            growth = schedule.sigma_derivative(t) * sigma
+            return self.scale * (growth - sigma.square() * schedule.alpha_derivative(t) / alpha)
+        forms = {
+            "sigma": schedule.sigma(t), "linear": t, "constant": torch.ones_like(t),
+            "increasing_decreasing": (math.pi * t).sin().square(),
+        }  # fmt: skip
+        return self.scale * forms[self.diffusion]

@@ -1,0 +1,155 @@
+"""A device without memory: what a model would do there, found out on any machine.
+
+Its tensors are torch's fake ones: meta tensors, with shapes and types but no values, that say they
+are on the device. So autocast, and code that asks where it runs, do what they do there.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+SMALL = 4096
+"""Tensors of up to as many values are made on a fake CPU as they would be on a real one."""
+
+_torch_load = torch.load
+
+
+@contextmanager
+def fake_device(name: str) -> Iterator[torch.device]:
+    """Inside, tensors that are made on the device ``name``, ``cpu`` or ``cuda``, take no memory.
+
+    Other tensors are real, and so are small ones on the CPU: a text encoder can look its tokens up.
+    On ``cuda`` attention keeps for its backward pass what the fused kernels keep; on the CPU the
+    kernel is chosen as usual.
+    """
+    device = torch.device(name)
+    with warnings.catch_warnings():
+        # Copying a module asks fake parameters for addresses.
+        warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")
+        usual = F.scaled_dot_product_attention
+        attention = _choosing(usual) if device.type == "cuda" else usual
+        with (
+            _replaced(F, "scaled_dot_product_attention", attention),
+            _replaced(torch, "load", _load),
+        ):
+            with FakeTensorMode(allow_non_fake_inputs=True), _RealElsewhere(device):
+                yield device
+
+
+@contextmanager
+def mixed_precision(device: torch.device, dtype: torch.dtype | None) -> Iterator[None]:
+    """``torch.autocast`` that does not ask whether there is such a device; nothing without a type.
+
+    ``torch.autocast("cuda")`` turns itself off where no GPU is.
+    """
+    if dtype is None:
+        yield
+        return
+    kind = device.type
+    before = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
+    torch.set_autocast_enabled(kind, True)
+    torch.set_autocast_dtype(kind, dtype)
+    torch.autocast_increment_nesting()
+    try:
+        yield
+    finally:
+        if torch.autocast_decrement_nesting() == 0:
+            torch.clear_autocast_cache()
+        torch.set_autocast_enabled(kind, before[0])
+        torch.set_autocast_dtype(kind, before[1])
+
+
+class _RealElsewhere(TorchDispatchMode):
+    """Hands to the fake mode below it what belongs on the device, and computes the rest."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.device = device
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        tensors = [leaf for leaf in tree_iter((args, kwargs)) if isinstance(leaf, Tensor)]
+        if any(isinstance(tensor, FakeTensor) for tensor in tensors):
+            return func(*args, **kwargs)
+        if self.device.type != "cpu":
+            if torch.device(kwargs.get("device") or "cpu").type == self.device.type:
+                return func(*args, **kwargs)
+        elif not tensors:
+            made = func(*args, **kwargs)
+            if isinstance(made, Tensor) and made.numel() > SMALL:
+                return made
+        with unset_fake_temporarily():
+            return func(*args, **kwargs)
+
+
+@contextmanager
+def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+def _load(*args: Any, **kwargs: Any) -> Any:
+    """``torch.load`` of real tensors, since a part may be built by what a file says."""
+    with unset_fake_temporarily():
+        return _torch_load(*args, **kwargs)
+
+
+def _choosing(usual: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Flash attention (Dao 2023) in half precision, the memory-efficient kernel elsewhere.
+
+    Torch chooses by the properties of a GPU, which a fake one has not.
+    """
+
+    def attention(
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> Tensor:
+        if query.ndim != 4 or query.device.type != "cuda" or query.dtype == torch.float64:
+            return usual(
+                query, key, value, attn_mask, dropout_p, is_causal,
+                scale=scale, enable_gqa=enable_gqa,
+            )  # fmt: skip
+        if torch.is_autocast_enabled("cuda"):
+            half = torch.get_autocast_dtype("cuda")
+            query, key, value = query.to(half), key.to(half), value.to(half)
+        if enable_gqa:
+            shared = query.shape[1] // key.shape[1]
+            key, value = key.repeat_interleave(shared, 1), value.repeat_interleave(shared, 1)
+        if attn_mask is None and query.dtype != torch.float32:
+            return torch.ops.aten._scaled_dot_product_flash_attention(
+                query, key, value, dropout_p, is_causal, scale=scale
+            )[0]
+        bias = None
+        if attn_mask is not None:
+            if attn_mask.dtype == torch.bool:
+                bias = torch.zeros_like(attn_mask, dtype=query.dtype)
+            else:
+                bias = attn_mask.to(query.dtype)
+            bias = bias.expand(*query.shape[:3], key.shape[2])
+        return torch.ops.aten._scaled_dot_product_efficient_attention(
+            query, key, value, bias, True, dropout_p, is_causal, scale=scale
+        )[0]
+
+    return attention

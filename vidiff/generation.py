@@ -57,6 +57,12 @@ def generate(
     """
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, got {len(seeds)}")
+    if decode and autoencoder.pixel_channels != 3:
+        raise ValueError(
+            f"this model makes latents of {autoencoder.latent_channels} channels and has no "
+            "autoencoder to decode them: call task.sample(..., decode=False) and decode them with "
+            "their own"
+        )
     weight = next(denoiser.parameters())
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     shape = (autoencoder.latent_channels, *autoencoder.latent_size(*size))
@@ -82,13 +88,7 @@ def generate(
     )
     if not decode:
         return latents.float()
-    pixels = autoencoder.decode(latents.to(weight.dtype)).float()
-    if pixels.shape[1] != 3:
-        raise ValueError(
-            f"this model makes latents of {pixels.shape[1]} channels and has no autoencoder to "
-            "decode them: call task.sample(..., decode=False) and decode them with their own"
-        )
-    return pixels.clamp(-1, 1)
+    return autoencoder.decode(latents.to(weight.dtype)).float().clamp(-1, 1)
 
 
 def conditioned(denoiser: nn.Module, text: TextFeatures | None) -> Network:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 SHORT = 128
-"""Up to this many queries and keys the CPU's plain kernel trains faster than its flash kernel."""
+"""Up to so many queries and keys the CPU trains faster in bf16 with its plain kernel than flash."""
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -26,10 +26,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
     """
     if mask is not None:
         mask = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
-    if q.device.type == "cpu" and max(q.shape[-2], k.shape[-2]) <= SHORT:
-        # The backward pass of the CPU's flash kernel is slow for short rows: with 48 tokens the
-        # plain kernel takes a third of its time, with 256 it takes 1.7 times as long
-        # (experiments/benchmarks/attention.py).
+    is_short = max(q.shape[-2], k.shape[-2]) <= SHORT
+    if is_short and q.device.type == "cpu" and q.dtype == torch.bfloat16:
+        # The backward pass of the CPU's flash kernel is slow for short rows of bfloat16: with 48
+        # tokens the plain kernel takes 0.4 of its time, with 256 it takes twice as long. In float32
+        # flash is always ahead (experiments/benchmarks/attention.py).
         with sdpa_kernel(SDPBackend.MATH):
             return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)

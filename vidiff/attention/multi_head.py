@@ -31,8 +31,8 @@ class Projections(nn.Module):
         head_dim = width // num_heads
         self.num_heads, self.qk_norm = num_heads, qk_norm
         self.qkv = nn.Linear(width, 3 * width)
-        self.norm_q = nn.RMSNorm(head_dim) if qk_norm else nn.Identity()
-        self.norm_k = nn.RMSNorm(head_dim) if qk_norm else nn.Identity()
+        self.norm_q = HeadNorm(head_dim) if qk_norm else nn.Identity()
+        self.norm_k = HeadNorm(head_dim) if qk_norm else nn.Identity()
         self.out = nn.Linear(width, width)
 
     def split(self, tokens: Tensor, rotary: Rotary | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,6 +54,15 @@ class Projections(nn.Module):
     def merge(self, mixed: Tensor) -> Tensor:
         """What the heads found, (b, heads, n, head_dim), to tokens (b, n, d)."""
         return self.out(rearrange(mixed, "b heads n d -> b n (heads d)"))
+
+
+class HeadNorm(nn.RMSNorm):
+    """RMSNorm in the precision of what it normalises, which its fused kernel needs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, heads, n, head_dim) to the same shape."""
+        weight = self.weight.to(x.dtype)
+        return nn.functional.rms_norm(x, self.normalized_shape, weight, self.eps)
 
 
 class MultiHead(Projections, Attention):

@@ -45,9 +45,11 @@ class Autoencoder(nn.Module, ABC):
     Attributes:
         latent_channels: channels of the latents.
         compression: pixels per latent along frames, height and width.
+        pixel_channels: channels of what it decodes; other than 3 only where there are no pixels.
     """
 
     latent_channels: int
+    pixel_channels: int = 3
     compression: Grid = (1, 1, 1)
 
     @abstractmethod

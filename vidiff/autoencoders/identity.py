@@ -24,7 +24,7 @@ class Identity(Autoencoder):
         super().__init__()
         if latent_channels < 1:
             raise ValueError(f"latent_channels must be at least 1, got {latent_channels}")
-        self.latent_channels = latent_channels
+        self.latent_channels = self.pixel_channels = latent_channels
 
     def encode(self, pixels: Tensor) -> Tensor:
         return pixels

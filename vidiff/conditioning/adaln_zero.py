@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
@@ -46,5 +47,6 @@ class AdaLNZeroBlock(Block):
         signal = self.modulation(nn.functional.silu(condition.vector)).unsqueeze(1)
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = signal.chunk(6, dim=-1)
         mixed = self.attention(modulate(self.norm_attention(tokens), shift_a, scale_a), layout)
-        tokens = tokens + gate_a * mixed
-        return tokens + gate_m * self.mlp(modulate(self.norm_mlp(tokens), shift_m, scale_m))
+        tokens = torch.addcmul(tokens, gate_a, mixed)
+        found = self.mlp(modulate(self.norm_mlp(tokens), shift_m, scale_m))
+        return torch.addcmul(tokens, gate_m, found)

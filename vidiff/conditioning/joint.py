@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.attention.multi_head import MultiHead, Projections
+from vidiff.attention.multi_head import HeadNorm, MultiHead, Projections
 from vidiff.conditioning.adaln_zero import AdaLNZeroBlock
 from vidiff.conditioning.base import Block, Condition
 from vidiff.conditioning.modulation import AdaptiveNorm, PooledText, ZeroLinear, modulate
@@ -151,7 +151,7 @@ class LastTextStream(nn.Module):
         self.num_heads = attention.num_heads
         self.norm_attention = AdaptiveNorm(width)
         self.kv = nn.Linear(width, 2 * width)
-        self.norm_k = nn.RMSNorm(width // self.num_heads) if attention.qk_norm else nn.Identity()
+        self.norm_k = HeadNorm(width // self.num_heads) if attention.qk_norm else nn.Identity()
 
     def split(self, text: Tensor, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:
         """Text (b, l, d) to no queries, and keys and values, (b, heads, l, head_dim)."""

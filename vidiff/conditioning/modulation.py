@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from vidiff.conditioning.base import Condition, Conditioning
@@ -59,7 +60,7 @@ class AdaptiveNorm(nn.Module):
 
 def modulate(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """``tokens * (1 + scale) + shift``; tokens (b, n, d), shift and scale (b, 1, d)."""
-    return tokens * (1 + scale) + shift
+    return torch.addcmul(shift, tokens, 1 + scale)
 
 
 class ZeroLinear(nn.Linear):

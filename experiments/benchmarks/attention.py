@@ -7,6 +7,8 @@ Prints, for rows of n tokens, forward and backward time of the plain kernel over
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from timing import in_turns
 from torch.nn import functional as F
@@ -20,13 +22,16 @@ def train(q: torch.Tensor, backend: SDPBackend) -> None:
 
 
 if __name__ == "__main__":
-    print(f"{torch.get_num_threads()} threads, bfloat16, 4 heads of 32, 3,072 tokens in all")
-    for n in (16, 48, 128, 256, 512, 1024):
-        q = torch.randn(3072 // n or 1, 4, n, 32, dtype=torch.bfloat16, requires_grad=True)
+    print(f"{torch.get_num_threads()} threads, 4 heads of 32, 3,072 tokens in all")
+    for dtype, n in itertools.product(
+        (torch.bfloat16, torch.float32), (8, 16, 48, 128, 256, 512, 1024)
+    ):
+        q = torch.randn(3072 // n, 4, n, 32, dtype=dtype, requires_grad=True)
         seconds = in_turns(
             {
                 "plain": lambda q=q: train(q, SDPBackend.MATH),
                 "flash": lambda q=q: train(q, SDPBackend.FLASH_ATTENTION),
             }
         )
-        print(f"n = {n:5d}   plain / flash = {seconds['plain'] / seconds['flash']:.2f}")
+        ratio = seconds["plain"] / seconds["flash"]
+        print(f"{str(dtype).removeprefix('torch.'):8}  n = {n:5d}   plain / flash = {ratio:.2f}")

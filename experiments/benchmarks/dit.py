@@ -7,7 +7,7 @@ Training steps (forward, backward, AdamW) in turns, in fp32 and under bf16 autoc
 - DiT-S/4 on latents of 4x32x32, batch 16, beside diffusers' ``DiTTransformer2DModel`` of the same
   size, and beside as many plain blocks of timm, which have no modulation at all;
 - Latte, variant 1 (width 384, 6 spatial and 6 temporal blocks) on 8 frames of 4x16x16 latents in
-  2x2 patches, batch 2, beside diffusers' ``LatteTransformer3DModel``.
+  2x2 patches, batch 2, beside diffusers' ``LatteTransformer3DModel``, both with adaLN-single.
 
 Prints each peer's time over vidiff's, and vidiff's share of the speed that a product of two large
 matrices reaches on this machine.
@@ -26,7 +26,7 @@ from timing import in_turns
 from torch import Tensor, nn
 
 from vidiff.attention import Alternating
-from vidiff.conditioning import AdaLNZero
+from vidiff.conditioning import AdaLNSingle, AdaLNZero
 from vidiff.denoisers import DiT
 from vidiff.patchifiers import Frame
 from vidiff.positions import Factorised, SinCos
@@ -120,7 +120,7 @@ def latte_models() -> dict[str, tuple[nn.Module, Callable[[], Tensor]]]:
     caption = torch.zeros(2, 1, 1)  # theirs maps one in any case; no block looks at it here
     ours = DiT(
         in_channels=4, out_channels=8, text_dim=0, size="S", patchifier=Frame,
-        positions=Factorised, attention=Alternating,
+        positions=Factorised, attention=Alternating, conditioning=AdaLNSingle,
     )  # fmt: skip
     diffusers = LatteTransformer3DModel(
         num_attention_heads=HEADS, attention_head_dim=WIDTH // HEADS, in_channels=4,

@@ -235,3 +235,17 @@ def test_a_size_stands_for_width_depth_and_heads():
         match="size B stands for width, depth and num_heads, but got width=None, depth=3",
     ):
         DiT(in_channels=4, out_channels=4, text_dim=0, size="B", depth=3)
+
+
+@pytest.mark.parametrize("positions", names_of("positions"))
+@pytest.mark.parametrize("conditioning", names_of("conditioning"))
+def test_bfloat16_by_autocast_and_by_weights(conditioning, positions):
+    attention = partial(get_component("attention", "full").cls, qk_norm=True)
+    model = build((conditioning, "full", positions, "tubelet"), attention=attention)
+    latents, t, prompt = torch.randn(2, 3, 2, 4, 4), torch.tensor([10.0, 900.0]), text()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        model(latents, t, prompt).float().square().mean().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+    prompt = TextFeatures(prompt.pooled.bfloat16(), prompt.tokens.bfloat16(), prompt.mask)
+    output = model.bfloat16()(latents.bfloat16(), t, prompt)
+    assert output.dtype == torch.bfloat16

@@ -93,10 +93,11 @@ class AdaLNSingleBlock(Block):
         signal = (self.modulation_table + shared).chunk(6, dim=1)
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = signal
         mixed = self.attention(modulate(self.norm_attention(tokens), shift_a, scale_a), layout)
-        tokens = tokens + gate_a * mixed
+        tokens = torch.addcmul(tokens, gate_a, mixed)
         if self.attend_context is not None and condition.tokens is not None:
             tokens = tokens + self.attend_context(tokens, condition)  # without a norm, as PixArt
-        return tokens + gate_m * self.mlp(modulate(self.norm_mlp(tokens), shift_m, scale_m))
+        found = self.mlp(modulate(self.norm_mlp(tokens), shift_m, scale_m))
+        return torch.addcmul(tokens, gate_m, found)
 
 
 class SingleNorm(nn.Module):

@@ -122,8 +122,9 @@ def test_an_untrained_model_predicts_zero_and_treats_a_video_as_images():
 
 
 def test_only_its_positions_tell_attention_the_order_of_frames():
-    """With convolutions along frames silenced."""
+    """With convolutions along frames silenced, and the condition the same in all frames."""
     model = build(attention_levels=[0, 1])
+    torch.nn.init.zeros_(model.frames.weight)
     for block in model.modules():
         if isinstance(block, InTime):
             torch.nn.init.zeros_(block.conv.weight)
@@ -136,6 +137,21 @@ def test_only_its_positions_tell_attention_the_order_of_frames():
             block.attention.positions.rotary = lambda grid, device: None
     after = model(latents[:, :, order], t)
     torch.testing.assert_close(after, model(latents, t)[:, :, order], atol=1e-4, rtol=1e-4)
+
+
+def test_the_condition_tells_frames_apart():
+    """With nothing that works along frames."""
+    model = build(attention_levels=[])
+    for block in model.modules():
+        if isinstance(block, InTime):
+            torch.nn.init.zeros_(block.conv.weight)
+    latents, t = inputs(frames=1)
+    same = latents.expand(-1, -1, 3, -1, -1)
+    output = model(same, t)
+    assert not torch.allclose(output[:, :, 0], output[:, :, 1], atol=1e-3)
+    torch.nn.init.zeros_(model.frames.weight)
+    output = model(same, t)
+    torch.testing.assert_close(output[:, :, 0], output[:, :, 1])
 
 
 def test_convolutions_are_those_of_three_dimensions():
@@ -210,4 +226,5 @@ def test_muon_takes_the_blocks_and_leaves_the_first_and_last_layers():
     hidden = {id(p) for p in hidden_matrices(model, exclude=("modulation",))}
     outside = {n for n, p in model.named_parameters() if p.ndim > 1 and id(p) not in hidden}
     ends = {"first.weight", "last.weight", "text.weight", "time.first.weight", "time.last.weight"}
+    ends |= {"frames.weight"}
     assert outside - {n for n in outside if "modulation" in n} == ends

@@ -27,6 +27,7 @@ from vidiff.denoisers.unet_blocks import (
     unfold,
     zero,
 )
+from vidiff.positions import SinCos
 from vidiff.registry import register
 from vidiff.types import TextFeatures
 
@@ -36,8 +37,9 @@ class UNet(Denoiser):
     """Down through levels of half the height and width each, and up again beside the way down.
 
     Each part of the way up sees, beside its input, what its mirror image on the way down gave.
-    Frames are never merged, so any number of them works, one included. Time and the pooled text
-    scale and shift every block; attention layers see the text's tokens too.
+    Frames are never merged, so any number of them works, one included. Time, the pooled text and
+    the frame's place scale and shift every block, so that what a prompt says of a motion can mean
+    something else in each frame; attention layers see the text's tokens too.
 
     Args:
         in_channels: channels of the latents.
@@ -95,6 +97,8 @@ class UNet(Denoiser):
         self.fold, self.smallest = fold, fold * 2 ** levels[-1]
         signal = 4 * width
         self.time = TimeEmbedding(signal)
+        self.places = SinCos(width=2 * width, num_heads=1, shares=(1.0, 0.0, 0.0))
+        self.frames = nn.Linear(2 * width, signal)
         self.text = nn.Linear(text_dim, signal) if text_dim else None
         channels = width * multipliers[0]
         self.first = nn.Conv2d(in_channels * fold**2, channels, kernel_size=3, padding=1)
@@ -119,7 +123,7 @@ class UNet(Denoiser):
 
     def forward(self, latents: Tensor, t: Tensor, text: TextFeatures | None = None) -> Tensor:
         self._check_size(*latents.shape[3:])
-        condition = self._prepare(t, text)
+        condition = self._prepare(t, text, latents.shape[2])
         x = per_frame(self.first, fold(rearrange(latents, "b c f h w -> b f h w c"), self.fold))
         given = []
         for part in self.down:
@@ -132,11 +136,16 @@ class UNet(Denoiser):
         x = per_frame(self.last, F.silu(per_frame(self.last_norm, x)))
         return rearrange(unfold(x, self.fold), "b f h w c -> b c f h w")
 
-    def _prepare(self, t: Tensor, text: TextFeatures | None) -> Condition:
+    def _prepare(self, t: Tensor, text: TextFeatures | None, num_frames: int) -> Condition:
+        """A vector for each frame, (b, f, signal), and the text's tokens."""
+        places = self.places.table((num_frames, 1, 1), t.device)
+        frames = self.frames(places.to(self.frames.weight.dtype))
+        vector = self.time(t)
         if text is None:
-            return Condition(self.time(t))
+            return Condition(vector.unsqueeze(1) + frames)
         assert self.text is not None
-        return Condition(self.time(t) + self.text(text.pooled), text.tokens, text.mask)
+        vector = vector + self.text(text.pooled)
+        return Condition(vector.unsqueeze(1) + frames, text.tokens, text.mask)
 
     def _check_size(self, height: int, width: int) -> None:
         for axis, size in (("height", height), ("width", width)):

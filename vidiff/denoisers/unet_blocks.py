@@ -50,7 +50,8 @@ class Block(nn.Module):
 class InSpace(nn.Module):
     """Two 1 x 3 x 3 convolutions around a skip, scaled and shifted between them by the condition.
 
-    The block of ADM (Dhariwal & Nichol 2021, appendix A); starts as the skip alone.
+    The condition's vector is one for each frame, (b, f, signal). The block of ADM (Dhariwal &
+    Nichol 2021, appendix A); starts as the skip alone.
     """
 
     def __init__(self, inputs: int, outputs: int, signal: int) -> None:
@@ -64,7 +65,7 @@ class InSpace(nn.Module):
     def forward(self, x: Tensor, condition: Condition) -> Tensor:
         """(b, f, h, w, inputs) to (b, f, h, w, outputs)."""
         y = per_frame(self.conv1, F.silu(per_frame(self.norm1, x)))
-        signal = self.modulation(F.silu(condition.vector))[:, None, None, None]
+        signal = self.modulation(F.silu(condition.vector))[:, :, None, None]
         scale, shift = signal.chunk(2, dim=-1)
         y = per_frame(self.norm2, y) * (1 + scale) + shift
         return self.skip(x) + per_frame(self.conv2, F.silu(y))

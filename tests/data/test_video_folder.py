@@ -113,13 +113,13 @@ def test_rate_by_time_stamps(root):
 def test_clips_per_video(root):
     dataset = folder(root, clips_per_video=3)
     assert len(dataset) == 12
-    assert [dataset[index].id.partition("#")[0] for index in (0, 2, 3, 11, 12)] == [
-        "a.mp4",
+    assert [dataset[index].id.partition("#")[0] for index in (0, 1, 4, 11, 12)] == [
         "a.mp4",
         "b.mkv",
+        "a.mp4",
         "sub/c.gif",
         "a.mp4",
-    ]
+    ], "a few clips show all files"
 
 
 def test_bad_files_are_left_out_with_reasons(root, make_video):
@@ -277,3 +277,31 @@ def test_real_folder_with_bad_files(tmp_path, shared_videos):
     assert dataset.problems().keys() == {
         f"bad/{name}.mp4" for name in ("empty", "text", "truncated", "ten_bit")
     } | {"bad/rot90.mov"}
+
+
+@pytest.mark.parametrize("fps", [None, 4.0, 7.0])
+def test_stretches_of_each_file_are_held_out(root, fps):
+    """Every file is in both splits, and no frame is."""
+    settings = {"num_frames": 2, "fps": fps, "clips_per_video": 30, "val_fraction": 0.4}
+    shown = {}
+    for split in ("train", "val"):
+        dataset = folder(root, split, hold_out="stretches", **settings)
+        for sample in dataset:
+            file = sample.id.partition("#")[0]
+            shown.setdefault((file, split), set()).update(read_numbers(sample.pixels))
+    files = {file for file, _ in shown}
+    assert len(files) == 4
+    for file in files:
+        train, val = shown[file, "train"], shown[file, "val"]
+        assert max(train) < min(val)
+        boundary = 0.6 * {"a.mp4": 30, "b.mkv": 40}.get(file, 20)
+        assert max(train) < boundary <= min(val)
+        if fps is None:
+            assert max(train) > boundary - 3
+            assert min(val) < boundary + 3
+
+
+def test_a_stretch_that_is_too_short_says_so(root):
+    dataset = folder(root, "val", hold_out="stretches", val_fraction=0.1, num_frames=8)
+    with pytest.raises(ValueError, match=r"it has 2\.00 s \(90% to 100% of it for val\)"):
+        dataset[0]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+import math
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
 from vidiff.data.base import Split, VideoDataset
 from vidiff.data.captions import PackedStrings, read_table, read_text
 from vidiff.data.permutation import Permutation
+from vidiff.fingerprints import file_hash
 from vidiff.registry import register
 from vidiff.types import VideoSample
 from vidiff.video import VideoError, VideoReader
@@ -41,8 +45,8 @@ class VideoFolder(VideoDataset):
     one place still gives the clips that lie elsewhere in it.
 
     Args:
-        split: ``train`` has the files that ``val_fraction`` leaves; ``val`` and ``test`` have the
-            others, or the training files if ``val_fraction`` is 0.
+        split: ``train`` has what ``val_fraction`` leaves; ``val`` and ``test`` have the rest, or
+            the training files if ``val_fraction`` is 0.
         root: the folder; its subfolders are searched too.
         num_frames: frames of a clip.
         height: of a clip, in pixels; the picture is scaled to cover height and width, then cropped.
@@ -54,9 +58,11 @@ class VideoFolder(VideoDataset):
         short: what to do with a file shorter than a clip: leave it out, play it again from its
             beginning, or hold its last frame.
         captions: where they come from; ``none`` gives every clip "".
-        val_fraction: share of the files kept from training, in [0, 1). A file's path alone
-            decides, so that adding files moves no other.
-        clips_per_video: clips drawn from each file in one epoch.
+        val_fraction: share kept from training, in [0, 1).
+        hold_out: what is kept from training: whole files, chosen by their paths alone, so that
+            adding files moves no other; or the last stretch of each file.
+        clips_per_video: clips drawn from each file in one epoch; all files come before the second
+            clip of any.
         seed: with the index, decides the start and the crop.
 
     Raises:
@@ -64,7 +70,7 @@ class VideoFolder(VideoDataset):
             when a clip is asked for, if no file can give one.
     """
 
-    draws_anew: ClassVar[bool] = True
+    draws_anew = True
 
     def __init__(
         self,
@@ -80,6 +86,7 @@ class VideoFolder(VideoDataset):
         short: Literal["skip", "loop", "hold"] = "skip",
         captions: Literal["auto", "none"] = "auto",
         val_fraction: float = 0.0,
+        hold_out: Literal["files", "stretches"] = "files",
         clips_per_video: int = 1,
         seed: int = 0,
     ) -> None:
@@ -102,9 +109,10 @@ class VideoFolder(VideoDataset):
         self.num_frames, self.size, self.fps = num_frames, (height, width), fps
         self.crop, self.start, self.short = crop, start, short
         self.clips_per_video = clips_per_video
+        self._stretch = _stretch(split, val_fraction if hold_out == "stretches" else 0.0)
         self._problems: dict[str, str] = {}
         self._unusable: set[int] = set()  # files that can give no clip at all
-        self._index(captions, val_fraction)
+        self._index(captions, val_fraction if hold_out == "files" else 0.0)
 
     def __len__(self) -> int:
         return self.num_files * self.clips_per_video
@@ -112,7 +120,7 @@ class VideoFolder(VideoDataset):
     def __getitem__(self, index: int) -> VideoSample:
         if index < 0:
             raise IndexError(f"clip {index} of {len(self)}")
-        first = index % len(self) // self.clips_per_video
+        first = index % self.num_files  # file after file, so that a few clips show all of them
         generator = np.random.default_rng([self.seed, _SPLIT_SEEDS[self.split], index])
         where, *crop = generator.random(3)
         for file in self._candidates(first, index):
@@ -143,6 +151,21 @@ class VideoFolder(VideoDataset):
     def problems(self) -> dict[str, str]:
         return dict(self._problems)
 
+    def fingerprint(self) -> str:
+        """A hash of each file's path, size, first and last 64 KiB, and caption."""
+        digest = hashlib.sha256()
+        with ThreadPoolExecutor(16) as pool:
+            for begin in range(0, self.num_files, 1024):
+                files = range(begin, min(begin + 1024, self.num_files))
+                for line in pool.map(self._fingerprint_of, files):
+                    digest.update(line)
+        return digest.hexdigest()
+
+    def _fingerprint_of(self, file: int) -> bytes:
+        path = self._paths[file]
+        entry = [path, file_hash(self.root / path), self._caption(file)]
+        return json.dumps(entry).encode() + b"\n"
+
     def _read(self, file: int, where: float, crop: tuple[float, float], index: int) -> VideoSample:
         path = self._paths[file]
         try:
@@ -172,25 +195,32 @@ class VideoFolder(VideoDataset):
 
     def _place(self, video: VideoReader, rate: float, where: float) -> tuple[int, float]:
         """How many frames to read, and from which second on."""
-        begin = 0.0 if isinstance(self.start, str) else float(self.start)
+        # At a frame of the file, so that no frame is in two stretches.
+        begin = math.ceil(self._stretch[0] * video.duration * video.fps - 1e-6) / video.fps
+        begin += 0.0 if isinstance(self.start, str) else float(self.start)
+        end = self._stretch[1] * video.duration
         # A clip ends when its last frame begins to be shown; half a frame for rounded headers.
-        room = video.duration - begin - (self.num_frames - 0.5) / rate
+        room = end - begin - (self.num_frames - 0.5) / rate
         if room < 0:
-            num_frames = int((video.duration - begin) * rate + 0.5)
+            num_frames = int((end - begin) * rate + 0.5)
             if self.short == "skip" or num_frames < 1:
                 raise VideoError(
                     video.path,
                     f"too short: {self.num_frames} frames at {rate:g} per second from second "
                     f"{begin:g} on need {begin + self.num_frames / rate:.2f} s, "
-                    f"it has {video.duration:.2f} s",
+                    f"it has {video.duration:.2f} s{self._share()}",
                     "lower num_frames, raise fps, or set short to loop or hold",
                 )
             return num_frames, begin
         share = {"random": where, "center": 0.5}.get(str(self.start), 0.0)
         # At a frame of the file, so that its own rate gives exactly its own frames.
-        latest = max(0.0, video.duration - self.num_frames / rate - begin)
+        latest = max(0.0, end - self.num_frames / rate - begin)
         num_starts = int(latest * video.fps + 1e-3) + 1
         return self.num_frames, begin + int(share * num_starts) / video.fps
+
+    def _share(self) -> str:
+        low, high = self._stretch
+        return f" ({low:.0%} to {high:.0%} of it for {self.split})" if high - low < 1 else ""
 
     def _caption(self, file: int) -> str:
         if self._has_text[file]:
@@ -276,6 +306,13 @@ class VideoFolder(VideoDataset):
                 self.num_files,
                 self.split,
             )
+
+
+def _stretch(split: Split, val_fraction: float) -> tuple[float, float]:
+    """Where the split begins and ends in each file, as shares of its duration."""
+    if not val_fraction:
+        return 0.0, 1.0
+    return (0.0, 1 - val_fraction) if split == "train" else (1 - val_fraction, 1.0)
 
 
 def _unit_hash(path: str) -> float:

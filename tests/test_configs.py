@@ -74,10 +74,10 @@ def test_a_config_parses_and_prints_what_it_was_made_from(
     parser: Any, path: Path, tmp_path: Path
 ) -> None:
     fit = parser._subcommands_action.choices["fit"]
-    once = fit.dump(parser.parse_args(["fit", "-c", str(path)]).fit)
+    once = fit.dump(parser.parse_args(["fit", "-c", str(path)]).fit, skip_unset=False)
     (tmp_path / "printed.yaml").write_text(once)
     again = parser.parse_args(["fit", "-c", str(tmp_path / "printed.yaml")]).fit
-    assert fit.dump(again) == once
+    assert fit.dump(again, skip_unset=False) == once
 
 
 @shipped

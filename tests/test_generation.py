@@ -85,6 +85,18 @@ def test_half_precision_weights(make):
     assert make(prompts=["x"], seeds=[0]).isfinite().all()
 
 
+def test_decoding_in_parts(make):
+    """Chunks change nothing; tiles change what is near their seams, and nothing else."""
+    make = partial(make, prompts=["red"], seeds=[1], size=(5, 24, 8))
+    whole = make()
+    torch.testing.assert_close(make(decode_frames=1), whole, rtol=0, atol=1e-4)
+    tiled = make(decode_tile=8)  # 12 latents high: tiles 0..8 and 4..12
+    torch.testing.assert_close(make(decode_tile=8, decode_frames=2), tiled, rtol=0, atol=1e-4)
+    assert (tiled - whole).abs().max() > 1e-4
+    torch.testing.assert_close(tiled[..., :8, :], whole[..., :8, :], rtol=0, atol=1e-4)
+    torch.testing.assert_close(tiled[..., 16:, :], whole[..., 16:, :], rtol=0, atol=1e-4)
+
+
 def test_each_prompt_needs_a_seed(make):
     with pytest.raises(ValueError, match="2 prompts need as many seeds, got 1"):
         make(prompts=["a", "b"], seeds=[0])

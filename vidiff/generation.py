@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vidiff.autoencoders import Autoencoder
+from vidiff.autoencoders import Autoencoder, decode_in_parts
 from vidiff.denoisers import Denoiser
 from vidiff.diffusion import Network, Objective
 from vidiff.samplers import Denoise, Guidance, Sampler
@@ -30,6 +30,8 @@ def generate(
     size: Grid,
     seeds: Sequence[int],
     decode: bool = True,
+    decode_tile: int | None = None,
+    decode_frames: int | None = None,
 ) -> Tensor:
     """Make one video per prompt.
 
@@ -47,13 +49,17 @@ def generate(
         size: frames, height and width of the video, in pixels.
         seeds: b numbers that decide each clip's noise, see ``clip_seed``.
         decode: False gives latents, as the denoiser made them.
+        decode_tile: height and width, in latents, of tiles that are decoded one after the other and
+            blended, so that memory does not grow with the frame; None decodes whole frames.
+        decode_frames: frames of latents that are decoded at a time, so that memory does not grow
+            with the length; None decodes all at once.
 
     Returns:
         Pixels (b, 3, f, h, w) within [-1, 1], or latents (b, c, f, h, w); float32.
 
     Raises:
-        ValueError: if the numbers of prompts and seeds differ, the size does not fit, or the
-            autoencoder gives no pixels.
+        ValueError: if the numbers of prompts and seeds differ, the size does not fit, the
+            autoencoder gives no pixels, or it cannot decode in such parts.
     """
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, got {len(seeds)}")
@@ -88,7 +94,10 @@ def generate(
     )
     if not decode:
         return latents.float()
-    return autoencoder.decode(latents.to(weight.dtype)).float().clamp(-1, 1)
+    pixels = decode_in_parts(
+        autoencoder, latents.to(weight.dtype), tile=decode_tile, frames=decode_frames
+    )
+    return pixels.float().clamp(-1, 1)
 
 
 def conditioned(denoiser: nn.Module, text: TextFeatures | None) -> Network:

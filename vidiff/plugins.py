@@ -45,9 +45,12 @@ BUILTIN = (
     "diffusion.predictions",
     "diffusion.schedules",
     "diffusion.time_samplers",
+    "discriminators",
     "optimizers",
     "patchifiers",
+    "perceptual",
     "positions",
+    "reconstruction",
     "samplers",
     "text",
 )

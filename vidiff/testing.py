@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.attention import Attention, Full
-from vidiff.autoencoders import Autoencoder
+from vidiff.autoencoders import Autoencoder, Gaussian
 from vidiff.building import describe
 from vidiff.commands import Command
 from vidiff.conditioning import Conditioning
@@ -37,14 +37,17 @@ from vidiff.diffusion.loss_weights import LossWeight
 from vidiff.diffusion.predictions import Denoised, Flow, Prediction
 from vidiff.diffusion.schedules import EDM, LinearBeta, Rectified, Schedule
 from vidiff.diffusion.time_samplers import TimeSampler
+from vidiff.discriminators import Discriminator
 from vidiff.optimizers import OptimizerRecipe
 from vidiff.patchifiers import Patchifier
+from vidiff.perceptual import Perceptual
 from vidiff.plugins import load_builtin
 from vidiff.positions import Layout, Positions
+from vidiff.reconstruction import Reconstruction, ReconstructionMetric, Sums
 from vidiff.registry import Component, get_component, get_kind
 from vidiff.samplers import Denoise, Guidance, Sampler
 from vidiff.text import TextEncoder
-from vidiff.types import TextFeatures, VideoBatch, VideoSample
+from vidiff.types import Sample, TextFeatures, VideoSample
 
 __all__ = ["check_component"]
 
@@ -272,7 +275,7 @@ def _check_autoencoder(make: Callable[..., Autoencoder]) -> None:
             _finite(latents, (2, channels, *latent_size), "latents")
             _finite(autoencoder.decode(latents), (2, 3, *size), "pixels")
     if any(p.requires_grad for p in autoencoder.parameters()):
-        _check_module(make, lambda a: [a.reconstruct(a.eval().posterior(pixels).mean)])
+        _check_module(make, lambda a: [a.eval()(pixels)[0]])
     for axis, factor in enumerate((ct, ch, cw)):
         if factor > 1:
             wrong = [1 + 2 * ct, 2 * ch, 2 * cw]
@@ -281,6 +284,10 @@ def _check_autoencoder(make: Callable[..., Autoencoder]) -> None:
             assert _refuses(functools.partial(autoencoder.encode, pixels)), (
                 f"frames, height and width {wrong} do not fit, so encode must raise ValueError"
             )
+
+
+def _content(sample: Sample) -> Tensor:
+    return sample.pixels if isinstance(sample, VideoSample) else sample.latents
 
 
 def _check_text_encoder(make: Callable[..., TextEncoder]) -> None:
@@ -422,15 +429,22 @@ def _check_dataset(make: Callable[..., VideoDataset]) -> None:
     indices = [0, len(dataset) - 1]
     samples = dataset.__getitems__(indices)
     for sample in samples:
-        assert isinstance(sample, VideoSample)
-        assert sample.pixels.dtype == torch.float32
-        assert sample.pixels.shape[0] == 3
-        assert sample.pixels.abs().max() <= 1, "pixels lie in [-1, 1]"
+        content = _content(sample)
+        assert content.dtype == torch.float32
+        assert content.ndim == 4, f"a clip must be (c, f, h, w), got {tuple(content.shape)}"
+        if isinstance(sample, VideoSample):
+            assert content.shape[0] == 3
+            assert content.abs().max() <= 1, "pixels lie in [-1, 1]"
+        else:
+            assert (sample.text is None) == (sample.empty is None), "text and empty go together"
         assert isinstance(sample.caption, str)
     again = pickle.loads(pickle.dumps(dataset))[0]  # as a worker process gets it
-    assert torch.equal(again.pixels, samples[0].pixels), "the same index must give the same clip"
+    assert torch.equal(_content(again), _content(samples[0])), (
+        "the same index must give the same clip"
+    )
     assert again.id == samples[0].id
-    assert isinstance(collate(samples), VideoBatch)
+    assert len(collate(samples)) == len(samples)
+    assert isinstance(dataset.fingerprint(), str)
     assert isinstance(dataset.problems(), dict)
     make(split="val"), make(split="test")
 
@@ -468,6 +482,63 @@ def _check_optimizer(make: Callable[..., OptimizerRecipe]) -> None:
     assert _refuses(lambda: make().build([frozen])), "nothing to train must raise ValueError"
 
 
+def _check_perceptual(make: Callable[..., Perceptual]) -> None:
+    distance = make()
+    assert not any(p.requires_grad for p in distance.parameters()), "its weights are never trained"
+    reference = torch.rand(2, 3, 2, 64, 64) * 2 - 1
+    pixels = (reference * torch.tensor([1.0, 0.5]).view(2, 1, 1, 1, 1)).requires_grad_()
+    found = _finite(distance(pixels, reference), (2,), "distances")
+    assert found[0].abs() < 1e-6, "a video is at no distance from itself"
+    assert found[1] > 0, "other videos are at a distance"
+    alone = distance(pixels[1:], reference[1:])
+    assert torch.allclose(alone, found[1:], rtol=1e-3), "a distance depends on its neighbours"
+    gradient = torch.autograd.grad(found[1], pixels)[0]
+    assert gradient[1].any(), "gradients must reach the pixels"
+
+
+def _check_discriminator(make: Callable[..., Discriminator]) -> None:
+    for frames in (1, 5):
+        pixels = torch.rand(2, 3, frames, 32, 32) * 2 - 1
+
+        def run(discriminator: Discriminator, pixels: Tensor = pixels) -> list[Tensor]:
+            logits = discriminator(pixels)
+            return [_finite(logits, (2, 1, *logits.shape[2:]), "logits")]
+
+        _check_module(make, run)
+
+
+def _check_reconstruction_metric(make: Callable[..., ReconstructionMetric]) -> None:
+    metric = make()
+    # As many frames as I3D needs.
+    reference = torch.rand(3, 3, 9, 32, 32) * 2 - 1
+    noisy = (reference + 0.3 * torch.randn_like(reference)).clamp(-1, 1)
+    latents = torch.randn(3, CHANNELS, 3, 8, 8)
+
+    def sums(pixels: Tensor, clips: slice = slice(None)) -> Sums:
+        posterior = Gaussian(latents[clips], torch.zeros_like(latents[clips]))
+        videos = Reconstruction(pixels[clips], reference[clips], latents[clips], posterior)
+        return metric.measure(videos)
+
+    with torch.no_grad():
+        whole, begin, end = (sums(noisy, slice(*s)) for s in ((0, 3), (0, 1), (1, 3)))
+        assert whole.keys() == begin.keys() == end.keys(), "batches must give sums of one set"
+        for name, total in whole.items():
+            _finite(total, tuple(begin[name].shape), f"sum {name}")
+            added = begin[name].double() + end[name].double()
+            assert torch.allclose(total.double(), added, rtol=1e-4), f"{name} is no sum over videos"
+        if not whole:
+            return
+        figures, perfect = metric.summarise(whole), metric.summarise(sums(reference))
+    for name, value in (figures | perfect).items():
+        _finite(value, (), name)
+    if metric.higher_is_better is not None:
+        first = next(iter(figures))
+        better = perfect[first] > figures[first]
+        assert better == metric.higher_is_better, (
+            f"{first} must tell noisy videos from perfect ones"
+        )
+
+
 def _check_command(make: Callable[..., Command]) -> None:
     make().add_arguments(argparse.ArgumentParser())
 
@@ -494,12 +565,15 @@ _CHECKS: dict[str, Callable[..., None]] = {
     "conditioning": _check_conditioning,
     "dataset": _check_dataset,
     "denoiser": _check_denoiser,
+    "discriminator": _check_discriminator,
     "guidance": _check_guidance,
     "loss_weight": _check_loss_weight,
     "optimizer": _check_optimizer,
     "patchifier": _check_patchifier,
+    "perceptual": _check_perceptual,
     "positions": _check_positions,
     "prediction": _check_prediction,
+    "reconstruction_metric": _check_reconstruction_metric,
     "sampler": _check_sampler,
     "schedule": _check_schedule,
     "text_encoder": _check_text_encoder,

@@ -19,12 +19,27 @@ Pixels are ``b c f h w`` in [-1, 1].
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 Grid = tuple[int, int, int]
 """Number of tokens along frames, height and width."""
+
+
+@dataclass
+class TextFeatures:
+    """What a text encoder says of ``b`` prompts.
+
+    Attributes:
+        pooled: (b, text_dim), one vector for the whole prompt.
+        tokens: (b, l, text_dim).
+        mask: (b, l), True where a token is real; at least one per row.
+    """
+
+    pooled: Tensor
+    tokens: Tensor
+    mask: Tensor
 
 
 @dataclass
@@ -71,15 +86,54 @@ class VideoBatch:
 
 
 @dataclass
-class TextFeatures:
-    """What a text encoder says of ``b`` prompts.
+class LatentSample:
+    """One clip that an autoencoder has encoded already.
 
     Attributes:
-        pooled: (b, text_dim), one vector for the whole prompt.
-        tokens: (b, l, text_dim).
-        mask: (b, l), True where a token is real; at least one per row.
+        latents: (c, f, h, w), as ``Autoencoder.encode`` gives them.
+        size: frames, height and width of the clip's pixels.
+        caption: what the clip shows; may be empty.
+        id: stable and unique within the dataset.
+        text: features of the caption, axes b and l of size 1 and the caption's length; None where
+            the text encoder is trained along and must read the caption itself.
+        empty: the same of the empty caption.
     """
 
-    pooled: Tensor
-    tokens: Tensor
-    mask: Tensor
+    latents: Tensor
+    size: Grid
+    caption: str
+    id: str
+    text: TextFeatures | None = None
+    empty: TextFeatures | None = None
+
+
+@dataclass
+class LatentBatch:
+    """Encoded clips of one size, stacked.
+
+    Attributes:
+        latents: (b, c, f, h, w).
+        size: frames, height and width of the clips' pixels.
+        captions: b strings.
+        ids: b strings.
+        text: features of b captions, or None.
+        empty: those of the empty caption, axis b of size 1, or None.
+    """
+
+    latents: Tensor
+    size: Grid
+    captions: list[str]
+    ids: list[str]
+    text: TextFeatures | None = None
+    empty: TextFeatures | None = None
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def pin_memory(self) -> LatentBatch:
+        """Called by ``DataLoader(pin_memory=True)``."""
+        return replace(self, latents=self.latents.pin_memory())
+
+
+Sample = VideoSample | LatentSample
+Batch = VideoBatch | LatentBatch

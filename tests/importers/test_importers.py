@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import vidiff
 from vidiff.__main__ import main
+from vidiff.autoencoders import Pretrained
 from vidiff.importers import DiTImporter, read_weights
 from vidiff.training import DiffusionTask
 
@@ -168,6 +171,50 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path, capsys) -> Non
     moved = weights | {"param.pos_embed": torch.zeros(1, 16, 64)}
     assert "not the published table" in refusal(moved, tmp_path, capsys, *heads)
     assert "does not divide" in refusal(weights, tmp_path, capsys, "--num-heads", "5")
+
+
+def save_autoencoder(folder: Path, **changes: int) -> Path:
+    """A small random autoencoder with the compression and the channels of Stable Diffusion's."""
+    diffusers = pytest.importorskip("diffusers")
+    diffusers.AutoencoderKL(
+        block_out_channels=(4, 4, 4, 4), norm_num_groups=2,
+        down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
+        **changes,
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
+@needs_files
+@pytest.mark.parametrize("name", ["dit_tiny", "latte_tiny_class"])
+def test_with_its_autoencoder_an_imported_model_makes_videos(name: str, tmp_path: Path) -> None:
+    vae, file = save_autoencoder(tmp_path / "vae"), str(PARITY / f"{name}.safetensors")
+    words = ("--from", FILES[name], file, "--num-heads", "4", "--autoencoder", str(vae))
+    task = imported(tmp_path, name, *words)
+    frames = 4 if "latte" in name else 1
+    reference = Pretrained(folder=str(vae))
+    config = yaml.safe_load((tmp_path / f"{name}.yaml").read_text())
+    assert config["model"]["init_args"]["autoencoder"]["init_args"] == {"folder": str(vae)}
+    shutil.rmtree(vae)  # the checkpoint stands alone
+    again = vidiff.load(tmp_path / f"{name}.ckpt")
+    assert isinstance(again, DiffusionTask)
+    pixels = again.sample(["3", ""], num_steps=3)
+    assert pixels.shape == (2, 3, frames, 64, 64)
+    latents = task.sample(["3", ""], num_steps=3, decode=False)
+    assert latents.shape == (2, 4, frames, 8, 8)
+    assert torch.equal(pixels, reference.decode(latents).clamp(-1, 1))
+    tensors = parity(name)
+    output = again.denoise(video(tensors["input.x"]), tensors["input.t"], tensors["input.y"])
+    assert (output - video(tensors["output"])).abs().max() <= 1e-5
+
+
+@needs_files
+def test_an_autoencoder_of_other_channels_is_refused(tmp_path: Path, capsys) -> None:
+    vae = save_autoencoder(tmp_path / "vae", latent_channels=16)
+    weights = {k: v for k, v in parity("dit_tiny").items() if k.startswith("param.")}
+    words = ("--num-heads", "4", "--autoencoder")
+    said = refusal(weights, tmp_path, capsys, *words, str(vae))
+    assert "has latents of 16 channels, and the model was trained on 4" in said
+    assert "'nowhere' does not exist" in refusal(weights, tmp_path, capsys, *words, "nowhere")
 
 
 @needs_files

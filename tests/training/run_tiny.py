@@ -15,11 +15,13 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.strategies import ModelParallelStrategy
 
+from vidiff.autoencoders import CausalKL
 from vidiff.data import MovingShapes
 from vidiff.denoisers import DiT
+from vidiff.discriminators import Patch3D
 from vidiff.patchifiers import Tubelet
 from vidiff.text import Words
-from vidiff.training import DiffusionTask
+from vidiff.training import AutoencoderTask, DiffusionTask
 from vidiff.training.callbacks import SaveCheckpoint
 from vidiff.training.data import VideoDataModule
 from vidiff.training.trainer import VidiffTrainer
@@ -41,6 +43,10 @@ class Note(Callback):
             "ids": batch.ids,
             "rng": hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest(),
         }
+        if getattr(task, "adversary", None) is not None:
+            line["discriminator"] = hashlib.sha256(
+                b"".join(v.numpy().tobytes() for v in task.adversary.state_dict().values())
+            ).hexdigest()
         with self.file.open("a") as file:
             file.write(json.dumps(line) + "\n")
         if trainer.global_step == self.die_after:
@@ -56,6 +62,17 @@ def make_task():
         warmup_steps=3,
         caption_dropout=0.3,
     )
+
+
+def make_autoencoder_task(**settings):
+    autoencoder = partial(CausalKL, latent_channels=4, folds=[(2, 4, 4)], width=[16], depth=1)
+    return AutoencoderTask(autoencoder=autoencoder, warmup_steps=2, **settings)
+
+
+def make_adversarial_task(**settings):
+    discriminator = partial(Patch3D, width=8, depth=2)
+    settings = {"adversarial_start": 1, "discriminator": discriminator} | settings
+    return make_autoencoder_task(**settings)
 
 
 def make_data(batch_size=4, num_workers=0, world_size=1):
@@ -82,6 +99,7 @@ def main():
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--strategy", default="auto")
     parser.add_argument("--devices", type=int, default=1)
+    parser.add_argument("--adversarial", action="store_true", help="train an autoencoder so")
     parser.add_argument("--sample", action="store_true", help="sample from --ckpt instead")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -102,7 +120,11 @@ def main():
         )  # fmt: skip
         return
     data = make_data(num_workers=args.workers, world_size=args.devices)
-    trainer.fit(make_task(), data, ckpt_path=args.ckpt, weights_only=True)
+    task = make_task()
+    if args.adversarial:
+        whole = not args.strategy.startswith("sharded")
+        task = make_adversarial_task(adaptive_weight=whole, ema_decay=0.9)
+    trainer.fit(task, data, ckpt_path=args.ckpt, weights_only=True)
 
 
 if __name__ == "__main__":

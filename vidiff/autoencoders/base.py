@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +15,29 @@ from vidiff.registry import kind
 from vidiff.types import Grid
 
 
+class Posterior(ABC):
+    """What an encoder says of a batch: unscaled latents, perhaps uncertain, and what they cost."""
+
+    @property
+    @abstractmethod
+    def mode(self) -> Tensor:
+        """The likeliest latents: (b, c, f, h, w)."""
+
+    @abstractmethod
+    def draw(self) -> Tensor:
+        """Latents to train on, which gradients pass through: (b, c, f, h, w)."""
+
+    @abstractmethod
+    def kl(self, free_bits: float = 0.0) -> Tensor:
+        """Divergence from the prior, in nats per latent value: a scalar.
+
+        Args:
+            free_bits: what each channel may carry at no cost, in bits per latent value.
+        """
+
+
 @dataclass
-class Posterior:
+class Gaussian(Posterior):
     """A diagonal Gaussian over latents (Kingma & Welling 2014).
 
     Attributes:
@@ -25,14 +48,21 @@ class Posterior:
     mean: Tensor
     log_variance: Tensor
 
+    @property
+    def mode(self) -> Tensor:
+        return self.mean
+
     def draw(self) -> Tensor:
-        """A sample that gradients pass through."""
         return self.mean + (0.5 * self.log_variance).exp() * torch.randn_like(self.mean)
 
-    def kl(self) -> Tensor:
-        """Divergence from the standard normal, in nats per latent value: (b,)."""
+    def kl(self, free_bits: float = 0.0) -> Tensor:
         kl = 0.5 * (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance)
-        return kl.flatten(1).mean(1)
+        # Free bits, appendix C.8 of Kingma et al. 2016, with channels for groups.
+        return kl.mean((0, 2, 3, 4)).clamp(min=free_bits * math.log(2)).mean()
+
+
+Past = dict[Any, Tensor]
+"""What layers keep of earlier chunks of a video, by layer."""
 
 
 @kind("autoencoder")
@@ -46,8 +76,10 @@ class Autoencoder(nn.Module, ABC):
         latent_channels: channels of the latents.
         compression: pixels per latent along frames, height and width.
         pixel_channels: channels of what it decodes; other than 3 only where there are no pixels.
+        frozen: nothing of it is ever trained, so that it can be measured without a checkpoint.
     """
 
+    frozen: ClassVar[bool] = False
     latent_channels: int
     pixel_channels: int = 3
     compression: Grid = (1, 1, 1)
@@ -63,6 +95,53 @@ class Autoencoder(nn.Module, ABC):
     @abstractmethod
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (b, c, f, h, w) to pixels (b, 3, f, h, w), about in [-1, 1]."""
+
+    # -- Long videos, piece by piece --------------------------------------------------------------
+
+    def encode_chunk(self, pixels: Tensor, past: Past) -> Tensor:
+        """The next frames of a video, given what was kept of the earlier ones.
+
+        Args:
+            pixels: (b, 3, f, h, w); 1 + k x ``compression[0]`` frames at first, then k x
+                ``compression[0]``.
+            past: empty at first; holds what the next call needs of this one.
+
+        Raises:
+            ValueError: if the frames do not fit, or this autoencoder needs the whole video.
+        """
+        raise ValueError(f"{type(self).__name__} needs the whole video at once: call encode")
+
+    def decode_chunk(self, latents: Tensor, past: Past) -> Tensor:
+        """The next frames of latents (b, c, f, h, w) to pixels, see ``encode_chunk``."""
+        raise ValueError(f"{type(self).__name__} needs the whole video at once: call decode")
+
+    def encode_chunks(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """What ``encode`` gives for a whole video, chunk by chunk.
+
+        Memory stays that of a chunk, but under gradients, which reach back through all chunks.
+        """
+        past: Past = {}
+        return (self.encode_chunk(chunk, past) for chunk in chunks)
+
+    def decode_chunks(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """What ``decode`` gives for a whole video, chunk by chunk; see ``encode_chunks``."""
+        past: Past = {}
+        return (self.decode_chunk(chunk, past) for chunk in chunks)
+
+    # -- Training -------------------------------------------------------------------------------
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Posterior]:
+        """Reconstruct: from a draw in training, from the likeliest latents otherwise.
+
+        One call for both halves, because this is where sharded weights are gathered.
+
+        Raises:
+            ValueError: as ``encode`` does.
+            TypeError: if there is nothing to train.
+        """
+        posterior = self.posterior(pixels)
+        latents = posterior.draw() if self.training else posterior.mode
+        return self.reconstruct(latents), posterior
 
     def posterior(self, pixels: Tensor) -> Posterior:
         """What is trained: a distribution over unscaled latents.
@@ -80,6 +159,65 @@ class Autoencoder(nn.Module, ABC):
         """
         raise TypeError(f"{type(self).__name__} has nothing to train")
 
+    def normalise(self, latents: Tensor) -> Tensor:
+        """Unscaled latents (b, c, f, h, w), as a posterior has them, to those for diffusion."""
+        return latents
+
+    def last_layer(self) -> nn.Parameter:
+        """The weights that give pixels, by which losses are weighed against each other.
+
+        Raises:
+            TypeError: if there is nothing to train.
+        """
+        raise TypeError(f"{type(self).__name__} has nothing to train")
+
+    # -- Sizes ----------------------------------------------------------------------------------
+
+    def check(self, pixels: Tensor, past: Past | None = None) -> None:
+        """Refuse pixels that cannot be encoded.
+
+        Whether they are finite is looked at on the CPU alone, as a GPU would have to be waited for.
+
+        Args:
+            pixels: a whole video, or a chunk of one.
+            past: None for a whole video; for a chunk, see ``encode_chunk``.
+
+        Raises:
+            ValueError: if axes, channels, type, size or a value are wrong.
+        """
+        if pixels.ndim != 5 or pixels.shape[1] != self.pixel_channels:
+            raise ValueError(
+                f"pixels must be (b, {self.pixel_channels}, f, h, w), got {tuple(pixels.shape)}"
+                + (": an image is a video of one frame, x[:, :, None]" if pixels.ndim == 4 else "")
+            )
+        if not pixels.is_floating_point():
+            raise ValueError(
+                f"pixels must be floating-point numbers in [-1, 1], got {pixels.dtype}: "
+                "x / 127.5 - 1 turns bytes into them"
+            )
+        frames, height, width = pixels.shape[2:]
+        if past:  # the first frame, which stands alone, was in an earlier chunk
+            self._check_later_frames(frames)
+            frames += 1
+        self.latent_size(frames, height, width)
+        # Fake tensors (of `vidiff plan`) and traced ones have no values to look at.
+        valued = type(pixels) in (Tensor, nn.Parameter) and not torch.compiler.is_compiling()
+        if valued and pixels.device.type == "cpu" and not pixels.isfinite().all():
+            bad = (~pixels.isfinite()).flatten(1).sum(1).tolist()
+            clips = [clip for clip, count in enumerate(bad) if count]
+            raise ValueError(
+                f"pixels must be finite: {sum(bad)} values of clips {clips[:10]} are NaN or "
+                "infinite; look at those clips, or replace them by x.nan_to_num()"
+            )
+
+    def _check_later_frames(self, frames: int) -> None:
+        ct = self.compression[0]
+        if frames < 1 or frames % ct:
+            raise ValueError(
+                f"{frames} frames do not fit a compression in time of {ct}, which needs k x {ct} "
+                f"in every chunk after the first; the nearest is {max(1, round(frames / ct)) * ct}"
+            )
+
     def latent_size(self, frames: int, height: int, width: int) -> Grid:
         """The latents' frames, height and width for a video's.
 
@@ -87,13 +225,13 @@ class Autoencoder(nn.Module, ABC):
             ValueError: if the size does not fit the compression, with the nearest that does.
         """
         ct, ch, cw = self.compression
-        if (frames - 1) % ct:
+        if frames < 1 or (frames - 1) % ct:
             raise ValueError(
                 f"{frames} frames do not fit a compression in time of {ct}, which needs "
-                f"1 + k x {ct}; the nearest is {1 + round((frames - 1) / ct) * ct}"
+                f"1 + k x {ct}; the nearest is {1 + max(0, round((frames - 1) / ct)) * ct}"
             )
         for axis, size, factor in (("height", height, ch), ("width", width, cw)):
-            if size % factor:
+            if size < 1 or size % factor:
                 nearest = max(factor, round(size / factor) * factor)
                 raise ValueError(
                     f"{axis} {size} does not divide by the compression {factor}; "

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidiff.attention.functional import attend
-from vidiff.autoencoders.variational import Variational
+from vidiff.autoencoders.base import Past
+from vidiff.autoencoders.learned import Variational, in_type_of
 from vidiff.registry import register
 
 MakeNorm = Callable[[int], nn.Module]
@@ -90,11 +91,17 @@ class FramewiseKL(Variational):
             conv(finest, 3),
         )
 
-    def moments(self, pixels: Tensor) -> Tensor:
+    def moments(self, pixels: Tensor, past: Past | None = None) -> Tensor:
         return per_frame(self.encoder, pixels)
 
-    def reconstruct(self, latents: Tensor) -> Tensor:
+    def reconstruct(self, latents: Tensor, past: Past | None = None) -> Tensor:
         return per_frame(self.decoder, latents)
+
+    def last_layer(self) -> nn.Parameter:
+        last = self.decoder[-1]
+        assert isinstance(last, nn.Conv2d)
+        assert isinstance(last.weight, nn.Parameter)
+        return last.weight
 
 
 class Down(nn.Module):
@@ -188,5 +195,5 @@ def conv(inputs: int, outputs: int) -> nn.Conv2d:
 
 def per_frame(layers: nn.Module, x: Tensor) -> Tensor:
     """Each frame of (b, c, f, h, w) by itself through layers for images."""
-    y = layers(rearrange(x, "b c f h w -> (b f) c h w"))
+    y = layers(rearrange(in_type_of(layers, x), "b c f h w -> (b f) c h w"))
     return rearrange(y, "(b f) c h w -> b c f h w", b=len(x))

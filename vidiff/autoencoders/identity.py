@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vidiff.autoencoders.base import Autoencoder
+from vidiff.autoencoders.base import Autoencoder, Past
 from vidiff.registry import register
 
 
@@ -20,6 +20,8 @@ class Identity(Autoencoder):
         ValueError: if ``latent_channels`` is below 1.
     """
 
+    frozen = True
+
     def __init__(self, *, latent_channels: int = 3) -> None:
         super().__init__()
         if latent_channels < 1:
@@ -30,4 +32,10 @@ class Identity(Autoencoder):
         return pixels
 
     def decode(self, latents: Tensor) -> Tensor:
+        return latents
+
+    def encode_chunk(self, pixels: Tensor, past: Past) -> Tensor:
+        return pixels
+
+    def decode_chunk(self, latents: Tensor, past: Past) -> Tensor:
         return latents

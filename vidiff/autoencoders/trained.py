@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from vidiff.autoencoders.base import Autoencoder, Posterior
+from vidiff.autoencoders.base import Autoencoder, Past, Posterior
 from vidiff.building import Node, build
 from vidiff.checkpoints import part_weights, read_checkpoint, task_node
 from vidiff.registry import register
@@ -24,6 +24,8 @@ class Trained(Autoencoder):
     Raises:
         ValueError: if the checkpoint does not exist or holds no autoencoder.
     """
+
+    frozen = True
 
     def __init__(self, *, checkpoint: str) -> None:
         super().__init__()
@@ -45,8 +47,17 @@ class Trained(Autoencoder):
     def decode(self, latents: Tensor) -> Tensor:
         return self.inner.decode(latents)
 
+    def encode_chunk(self, pixels: Tensor, past: Past) -> Tensor:
+        return self.inner.encode_chunk(pixels, past)
+
+    def decode_chunk(self, latents: Tensor, past: Past) -> Tensor:
+        return self.inner.decode_chunk(latents, past)
+
     def posterior(self, pixels: Tensor) -> Posterior:
         return self.inner.posterior(pixels)
 
     def reconstruct(self, latents: Tensor) -> Tensor:
         return self.inner.reconstruct(latents)
+
+    def last_layer(self) -> nn.Parameter:
+        return self.inner.last_layer()

@@ -11,7 +11,7 @@ from jsonargparse._util import get_import_path, import_object
 
 from vidiff.cli.errors import UsageError
 
-FREE = ("sampler", "guidance")
+FREE = ("sampler", "guidance", "metrics")
 """Arguments of a task that no weight depends on: the config's are used."""
 
 

@@ -18,6 +18,7 @@ MODEL_COMMANDS = {
     "validate": "Measure a checkpoint on the validation split.",
     "test": "Measure a checkpoint on the test split.",
     "sample": "Make videos from prompts with a checkpoint.",
+    "encode": "Run the frozen encoders over a dataset once, to train from its latents.",
 }
 """Commands that a model and a trainer take part in: methods of the trainer."""
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NoReturn
 import torch
 import yaml
 from jsonargparse import Namespace
+from jsonargparse._util import import_object
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -27,7 +28,7 @@ from vidiff.cli.help import HelpFormatter, short_page
 from vidiff.cli.main import MODEL_COMMANDS
 from vidiff.cli.run_folder import SaveConfig, find_checkpoint, refuse_second_run
 from vidiff.plugins import load_all
-from vidiff.training import Task
+from vidiff.training import AutoencoderTask, Task
 from vidiff.training.data import VideoDataModule
 from vidiff.training.trainer import VidiffTrainer
 
@@ -158,13 +159,25 @@ class VidiffCLI(LightningCLI):
         if config.ckpt_path:
             config.ckpt_path = find_checkpoint(str(config.ckpt_path), folder)
             self._compare(command, config.ckpt_path)
-        elif command != "fit":
+        elif command not in ("fit", "encode") and not (
+            command in ("validate", "test") and self._is_whole()
+        ):
             raise UsageError(
                 f"{command} needs a trained model: give --ckpt_path, or `last` for the newest "
                 f"checkpoint of {folder}"
             )
         if command == "fit" and getattr(rank_zero_only, "rank", 0) == 0:
             refuse_second_run(folder, config.ckpt_path)
+
+    def _is_whole(self) -> bool:
+        """Whether the model is there without training: a published autoencoder to be measured."""
+        command = self.config.subcommand
+        config = Namespace(model=self.config[command].model)
+        model = _dumped(self._subcommand_parsers[command], config)
+        return (
+            issubclass(import_object(model["class_path"]), AutoencoderTask)
+            and import_object(model["autoencoder"]["class_path"]).frozen
+        )
 
     def _compare(self, command: str, ckpt_path: str) -> None:
         parser = self._subcommand_parsers[command]

@@ -31,9 +31,14 @@ class ImportWeights(Command):
             help="attention heads, which no tensor tells (default: the published models' of the "
             "same width)",
         )  # fmt: skip
+        parser.add_argument(
+            "--autoencoder", metavar="FOLDER",
+            help="the autoencoder that it was trained with, as diffusers saves it: it becomes part "
+            "of the checkpoint, so that `vidiff sample` gives pixels (default: latents only)",
+        )  # fmt: skip
 
     def run(self, args: Namespace) -> int:
-        from vidiff.importers import IMPORTERS, read_weights, write_checkpoint
+        from vidiff.importers import IMPORTERS, read_weights, with_autoencoder, write_checkpoint
 
         if args.importer not in IMPORTERS:
             raise ValueError(
@@ -45,10 +50,13 @@ class ImportWeights(Command):
             if path.exists():
                 raise ValueError(f"{path} exists already; choose another --output or remove it")
         imported = IMPORTERS[args.importer]().read(read_weights(args.file), args.num_heads)
+        if args.autoencoder:
+            imported = with_autoencoder(imported, args.autoencoder)
         write_checkpoint(imported, args.output)
         config.write_text(_config(args, imported.arguments), encoding="utf-8")
         count = sum(w.numel() for w in imported.weights.values())
-        print(f"{count:,} parameters, latents of {' x '.join(map(str, imported.clip_size))}")
+        what = "videos" if args.autoencoder else "latents"
+        print(f"{count:,} parameters, {what} of {' x '.join(map(str, imported.clip_size))}")
         print(f"written: {args.output}\nwritten: {config}")
         return 0
 
@@ -57,8 +65,9 @@ def _config(args: Namespace, arguments: dict[str, Any]) -> str:
     import yaml
 
     model = {"class_path": "DiffusionTask", "init_args": arguments}
+    call = "task.sample(prompts)" if args.autoencoder else "task.denoise(latents, t)"
     return (
         f"# {args.importer}, imported from {args.file.name}\n#\n#   python: task = "
-        f"vidiff.load({args.output.name!r}); task.denoise(latents, t)\n"
+        f"vidiff.load({args.output.name!r}); {call}\n"
         + yaml.safe_dump({"model": model}, sort_keys=False)
     )

@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from vidiff.registry import kind
-from vidiff.types import VideoBatch, VideoSample
+from vidiff.types import (
+    Batch,
+    LatentBatch,
+    LatentSample,
+    Sample,
+    TextFeatures,
+    VideoBatch,
+    VideoSample,
+)
 
 Split = Literal["train", "val", "test"]
 
 
 @kind("dataset", given=("split",))
-class VideoDataset(Dataset[VideoSample], ABC):
+class VideoDataset(Dataset[Sample], ABC):
     """Clips with captions, by index.
 
     The same index gives the same clip in every process and on every machine, so that a run can be
     repeated and resumed; a dataset that draws anything draws it from its seed and the index.
+    A clip is pixels (``VideoSample``), or latents that an autoencoder gave (``LatentSample``).
     It never downloads, and holds nothing in memory that grows with its size but an index.
 
     Attributes:
@@ -34,7 +44,7 @@ class VideoDataset(Dataset[VideoSample], ABC):
         num_files: how many files are behind the clips; 0 if there are none.
     """
 
-    draws_anew: ClassVar[bool] = False
+    draws_anew: bool = False
     num_sizes: int = 1
     num_files: int = 0
 
@@ -43,14 +53,14 @@ class VideoDataset(Dataset[VideoSample], ABC):
         """The number of clips in one epoch of this split."""
 
     @abstractmethod
-    def __getitem__(self, index: int) -> VideoSample:
+    def __getitem__(self, index: int) -> Sample:
         """The clip at ``index``; an unreadable one raises or is replaced, as its class says."""
 
-    def __getitems__(self, indices: Sequence[int]) -> list[VideoSample]:
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[Sample]:
         """All clips of one batch at once; override where that is faster than one by one."""
         return [self[index] for index in indices]
 
-    def __iter__(self) -> Iterator[VideoSample]:
+    def __iter__(self) -> Iterator[Sample]:
         """One epoch, in order; of several sizes, each clip has the next one."""
         return (self[clip * self.num_sizes + clip % self.num_sizes] for clip in range(len(self)))
 
@@ -62,6 +72,19 @@ class VideoDataset(Dataset[VideoSample], ABC):
         """
         return {}
 
+    def fingerprint(self) -> str:
+        """What tells whether the clips are still the same, beside the settings.
+
+        Raises:
+            ValueError: if there are files, and the class does not say how to tell.
+        """
+        if self.num_files:
+            raise ValueError(
+                f"{type(self).__name__} has files and no fingerprint(), so nobody could tell "
+                "whether what is made from its clips is stale: implement it"
+            )
+        return ""
+
 
 class MakeDataset(Protocol):
     """A dataset with everything set but the split."""
@@ -69,19 +92,73 @@ class MakeDataset(Protocol):
     def __call__(self, *, split: Split) -> VideoDataset: ...
 
 
-def collate(samples: Sequence[VideoSample]) -> VideoBatch:
-    """Stack clips of one size into a batch.
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack clips of one size into a batch, all of pixels or all of latents.
 
     Raises:
-        ValueError: if the clips' shapes differ.
+        ValueError: if the clips' shapes differ, they are not RGB, or a value is NaN or infinite.
     """
+    if encoded := [sample for sample in samples if isinstance(sample, LatentSample)]:
+        assert len(encoded) == len(samples), "a dataset gives pixels or latents, not both"
+        return _collate_latents(encoded)
+    return _collate_pixels([sample for sample in samples if isinstance(sample, VideoSample)])
+
+
+def _collate_pixels(samples: Sequence[VideoSample]) -> VideoBatch:
     shapes = {tuple(sample.pixels.shape) for sample in samples}
     if len(shapes) != 1:
         raise ValueError(
             f"clips of one batch must have one shape (c, f, h, w), got {sorted(shapes)}"
         )
+    shape = tuple(samples[0].pixels.shape)
+    if len(shape) != 4 or shape[0] != 3:
+        raise ValueError(
+            f"clip {samples[0].id!r} has pixels of shape {shape}: its dataset must give RGB, "
+            "(3, f, h, w)"
+        )
     return VideoBatch(
-        pixels=torch.stack([sample.pixels for sample in samples]),
+        pixels=_finite(torch.stack([sample.pixels for sample in samples]), samples),
         captions=[sample.caption for sample in samples],
         ids=[sample.id for sample in samples],
+    )
+
+
+def _collate_latents(samples: Sequence[LatentSample]) -> LatentBatch:
+    shapes = {(*sample.latents.shape, *sample.size) for sample in samples}
+    if len(shapes) != 1:
+        raise ValueError(f"latents of one batch must have one shape and size, got {sorted(shapes)}")
+    texts = [sample.text for sample in samples if sample.text is not None]
+    return LatentBatch(
+        latents=_finite(torch.stack([sample.latents for sample in samples]), samples),
+        size=samples[0].size,
+        captions=[sample.caption for sample in samples],
+        ids=[sample.id for sample in samples],
+        text=stack_text(texts) if len(texts) == len(samples) else None,
+        empty=samples[0].empty,
+    )
+
+
+def _finite(values: Tensor, samples: Sequence[Sample]) -> Tensor:
+    """``values``, if all are finite. Looked at here, as on a GPU each step would have to wait."""
+    if not values.sum().isfinite():
+        for sample, finite in zip(samples, values.isfinite().flatten(1).all(1), strict=True):
+            if not finite:
+                raise ValueError(
+                    f"clip {sample.id!r} has values that are NaN or infinite: remove it, or mend "
+                    "the dataset that gives it"
+                )
+    return values
+
+
+def stack_text(texts: Sequence[TextFeatures]) -> TextFeatures:
+    """Features of prompts of several lengths as one batch, masked where they are padded."""
+    longest = max(text.mask.shape[1] for text in texts)
+    padding = [longest - text.mask.shape[1] for text in texts]
+    pad = torch.nn.functional.pad
+    return TextFeatures(
+        pooled=torch.cat([text.pooled for text in texts]),
+        tokens=torch.cat(
+            [pad(t.tokens, (0, 0, 0, p)) for t, p in zip(texts, padding, strict=True)]
+        ),
+        mask=torch.cat([pad(t.mask, (0, p)) for t, p in zip(texts, padding, strict=True)]),
     )

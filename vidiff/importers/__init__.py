@@ -1,5 +1,6 @@
 """Published weights as vidiff tasks."""
 
+from vidiff.importers.autoencoder import with_autoencoder
 from vidiff.importers.base import Imported, Importer, Weights
 from vidiff.importers.dit import DiTImporter
 from vidiff.importers.files import read_weights, write_checkpoint
@@ -14,4 +15,4 @@ IMPORTERS: dict[str, type[Importer]] = {
 """By the names that ``vidiff import-weights --from`` takes."""
 
 __all__ = ["IMPORTERS", "DiTImporter", "Imported", "Importer", "LatteImporter", "SiTImporter"]
-__all__ += ["Weights", "read_weights", "write_checkpoint"]
+__all__ += ["Weights", "read_weights", "with_autoencoder", "write_checkpoint"]

@@ -20,7 +20,8 @@ class Imported:
     Attributes:
         arguments: of the ``DiffusionTask``, as config nodes.
         weights: the task's state, by vidiff's names.
-        clip_size: frames, height and width of the latents that it was trained on.
+        clip_size: frames, height and width of what its autoencoder encoded for training: pixels, or
+            latents where it has none.
     """
 
     arguments: Node

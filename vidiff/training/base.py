@@ -19,9 +19,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from vidiff.building import describe
 from vidiff.generation import mix
 from vidiff.optimizers import MakeOptimizer, MuonAdamW
-from vidiff.training.guard import FiniteGuard
-from vidiff.training.sharding import shard
-from vidiff.types import VideoBatch
+from vidiff.training.guard import FiniteGuard, Guard
+from vidiff.training.sharding import local, shard
+from vidiff.types import Batch
 
 
 class Task(LightningModule, ABC):
@@ -71,7 +71,7 @@ class Task(LightningModule, ABC):
         self.warmup_steps, self.decay_fraction = warmup_steps, decay_fraction
         self.final_lr_fraction, self.ema_decay = final_lr_fraction, ema_decay
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
-        self.guard = FiniteGuard()
+        self.guards: list[Guard] = [FiniteGuard()]
         self.ema = None
 
     @abstractmethod
@@ -83,13 +83,13 @@ class Task(LightningModule, ABC):
         """The parts that are trained, by attribute name, once they are built."""
 
     @abstractmethod
-    def count_flops(self, batch: VideoBatch) -> int:
+    def count_flops(self, batch: Batch) -> int:
         """Floating-point operations of one training step, a multiply-add counted as two.
 
         The backward pass of what is trained counts twice its forward pass.
         """
 
-    def tokens_per_clip(self, batch: VideoBatch) -> int:
+    def tokens_per_clip(self, batch: Batch) -> int:
         """Tokens of one clip of the batch; 0 where there are none."""
         return 0
 
@@ -145,7 +145,7 @@ class Task(LightningModule, ABC):
 
     # -- Steps ----------------------------------------------------------------------------------
 
-    def on_train_batch_start(self, batch: VideoBatch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         torch.manual_seed(mix(self.seed, self.current_epoch, batch_idx, self.global_rank))
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -158,12 +158,29 @@ class Task(LightningModule, ABC):
         """Log the terms of this step's loss, and stop soon after one that is not finite."""
         for name, term in terms.items():
             self.log(f"train/{name}", term.detach(), batch_size=batch_size, prog_bar=name == "loss")
-        self.guard.watch(self.global_step, terms)
+        self.watch(terms)
         if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self.guard.check(self.trainer.strategy.reduce)
+            self.all_well()
+
+    def watch(self, terms: dict[str, Tensor]) -> None:
+        """Let the guards see scalars of this step."""
+        for guard in self.guards:
+            guard.watch(self.global_step, terms)
+
+    def all_well(self) -> bool:
+        """Ask the guards, on all processes together: False while a term of the loss is in doubt.
+
+        Raises:
+            FloatingPointError: if training must stop, naming the step and the term.
+        """
+        return all(guard.check(self.trainer.strategy.reduce) for guard in self.guards)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.guard.check(self.trainer.strategy.reduce)
+        # The last step's loss may have been finite, and its update not.
+        trained = [local(p.detach()) for p in self.parameters() if p.requires_grad]
+        norms = [norm.float() for norm in torch._foreach_norm(trained)]
+        self.watch({"a weight": torch.stack(norms).sum()})
+        self.all_well()
 
     # -- Optimizer --------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from vidiff.data.base import MakeDataset, Split, VideoDataset, collate
 from vidiff.data.moving_shapes import MovingShapes
 from vidiff.data.permutation import Permutation
-from vidiff.types import VideoBatch
+from vidiff.types import Batch
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,11 @@ class VideoDataModule(LightningDataModule):
         batches = EvalBatches(
             len(dataset), self.val_batch_size, *self._place(), num_sizes=dataset.num_sizes
         )
-        return EvalLoader(dataset, batches, **self._settings(split))
+        return self.loader(split, batches)
+
+    def loader(self, split: Split, batches: Sampler[list[int]]) -> EvalLoader:
+        """Loads the clips of a split at the indices that ``batches`` gives, once through."""
+        return EvalLoader(self.dataset(split), batches, **self._settings(split))
 
     def _settings(self, split: Split) -> dict[str, Any]:
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
@@ -270,7 +274,7 @@ class EvalBatches(Sampler[list[int]]):
 class _Loaded(NamedTuple):
     """What a worker hands over."""
 
-    batch: VideoBatch | ValueError
+    batch: Batch | ValueError
     problems: dict[str, str]
 
 
@@ -285,7 +289,7 @@ class _Worker(Dataset[_Loaded]):
         self._told: set[str] = set()
 
     def __getitem__(self, indices: list[int]) -> _Loaded:
-        batch: VideoBatch | ValueError
+        batch: Batch | ValueError
         try:
             batch = collate(self.dataset.__getitems__(indices))
         except ValueError as error:
@@ -335,7 +339,7 @@ class _Loader:
         )
         return iter(loader)
 
-    def _report(self, loaded: _Loaded) -> VideoBatch:
+    def _report(self, loaded: _Loaded) -> Batch:
         for file, reason in sorted(loaded.problems.items()):
             self.problems.setdefault(file, reason)
             if file not in self._reported and len(self._reported) < _MAX_REPORTED:
@@ -397,7 +401,7 @@ class TrainLoader(_Loader):
     def __iter__(self) -> TrainLoader:
         return self
 
-    def __next__(self) -> VideoBatch:
+    def __next__(self) -> Batch:
         if self._iterator is None:
             self._iterator = self._load()
         batch = self._report(next(self._iterator))
@@ -421,12 +425,10 @@ class TrainLoader(_Loader):
 class EvalLoader(_Loader):
     """The validation or test batches of one process."""
 
-    batches: EvalBatches
-
     def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.batches)  # type: ignore[arg-type]
 
-    def __iter__(self) -> Iterator[VideoBatch]:
+    def __iter__(self) -> Iterator[Batch]:
         for loaded in self._load():
             yield self._report(loaded)
         self._summarise()

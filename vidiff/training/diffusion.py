@@ -12,23 +12,28 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from vidiff.autoencoders import Autoencoder, Identity, MakeAutoencoder, Trained
+from vidiff.autoencoders import Autoencoder, Identity, MakeAutoencoder
 from vidiff.building import Node, build
 from vidiff.checkpoints import Checkpoint
+from vidiff.data import LatentCache, Split
 from vidiff.denoisers import Denoiser, DiT, MakeDenoiser
 from vidiff.diffusion import Objective
 from vidiff.diffusion.loss_weights import Constant, MakeLossWeight
 from vidiff.diffusion.predictions import Flow, MakePrediction
 from vidiff.diffusion.schedules import MakeSchedule, Rectified
 from vidiff.diffusion.time_samplers import LogitNormal, MakeTimeSampler
+from vidiff.fingerprints import weights_hash
 from vidiff.generation import clip_seed, conditioned, generate
 from vidiff.optimizers import MakeOptimizer, MuonAdamW
 from vidiff.samplers import ClassifierFree, Euler, Guidance, MakeGuidance, MakeSampler, Sampler
 from vidiff.text import Labels, MakeTextEncoder, TextEncoder, Words
 from vidiff.training.base import Task, counting
-from vidiff.types import Grid, TextFeatures, VideoBatch
+from vidiff.training.data import VideoDataModule
+from vidiff.types import Batch, Grid, LatentBatch, TextFeatures
 
 NUM_BINS = 4
 """Held-out loss is logged for this many equal ranges of diffusion time."""
@@ -124,14 +129,19 @@ class DiffusionTask(Task):
         self.clip_size: Grid | None = None
         self.autoencoder_node: Node = self.hparams["autoencoder"]
 
-    def build_parts(self) -> None:
+    def build_encoders(self) -> None:
+        """Build what stands before the denoiser: all that encoding a dataset needs."""
         autoencoder = self.make_autoencoder()
-        if isinstance(autoencoder, Trained):  # its weights become this task's own
-            self.autoencoder_node, autoencoder = autoencoder.node, autoencoder.inner
+        if node := getattr(autoencoder, "node", None):  # its weights become this task's own
+            self.autoencoder_node = node
+            autoencoder = getattr(autoencoder, "inner", autoencoder)
         self.autoencoder = autoencoder.requires_grad_(False)
         self.text_encoder = self.make_text_encoder() if self.make_text_encoder else None
         if self.text_encoder is not None and self.text_encoder.frozen:
             self.text_encoder.requires_grad_(False)
+
+    def build_parts(self) -> None:
+        self.build_encoders()
         channels = self.autoencoder.latent_channels
         self.denoiser = self.make_denoiser(
             in_channels=channels,
@@ -157,27 +167,26 @@ class DiffusionTask(Task):
         if fresh and self.compile_denoiser:
             self.denoiser.compile()  # in place, so that the names of weights stay
 
-    def training_step(self, batch: VideoBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self.clip_size = max(self.clip_size or batch.size, batch.size, key=math.prod)
-        with torch.no_grad():
-            latents = self.autoencoder.encode(batch.pixels)
-        text = self.read(self.text_encoder, self.drop(batch.captions))
+        latents = self.latents_of(batch)
+        text = self.text_of(self.text_encoder, batch, self.drop(batch.captions))
         loss = self.objective.loss(conditioned(self.denoiser, text), latents)
         weighted = loss.weighted.mean()
         self.finish_step({"loss": weighted, "mse": loss.unweighted.mean()}, len(batch))
         return weighted
 
-    def count_flops(self, batch: VideoBatch) -> int:
+    def count_flops(self, batch: Batch) -> int:
         with counting() as counter, self.averaged() as parts, torch.no_grad():
-            latents = self.autoencoder.encode(batch.pixels)
+            latents = self.latents_of(batch)
             frozen = counter.get_total_flops()
-            text = self.read(parts.get("text_encoder", self.text_encoder), batch.captions)
+            text = self.text_of(parts.get("text_encoder", self.text_encoder), batch)
             if "text_encoder" not in parts:
                 frozen = counter.get_total_flops()
             conditioned(parts["denoiser"], text)(latents, latents.new_zeros(len(batch)))
         return frozen + 3 * (counter.get_total_flops() - frozen)
 
-    def tokens_per_clip(self, batch: VideoBatch) -> int:
+    def tokens_per_clip(self, batch: Batch) -> int:
         patchifier = getattr(self.denoiser, "patchifier", None)
         if patchifier is None:
             return 0
@@ -202,6 +211,72 @@ class DiffusionTask(Task):
         draws = torch.rand(len(captions)).tolist()
         return ["" if u < self.caption_dropout else c for c, u in zip(captions, draws, strict=True)]
 
+    @torch.no_grad()
+    def latents_of(self, batch: Batch) -> Tensor:
+        """The latents of a batch: (b, c, f, h, w)."""
+        if isinstance(batch, LatentBatch):
+            return batch.latents
+        return self.autoencoder.encode(batch.pixels)
+
+    def text_of(
+        self,
+        text_encoder: nn.Module | None,
+        batch: Batch,
+        captions: Sequence[str] | None = None,
+    ) -> TextFeatures | None:
+        """Features of a batch's captions, or of ``captions``, which are the same or empty."""
+        captions = batch.captions if captions is None else captions
+        cached = batch.text if isinstance(batch, LatentBatch) else None
+        if cached is None or text_encoder is None or not text_encoder.frozen:
+            return self.read(text_encoder, captions)
+        assert isinstance(batch, LatentBatch)
+        assert batch.empty is not None
+        return with_empty(cached, batch.empty, [caption == "" for caption in captions])
+
+    # -- Latents that were encoded before ---------------------------------------------------------
+
+    def on_fit_start(self) -> None:
+        self.check_cache("train")
+
+    def on_validation_start(self) -> None:
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            self.check_cache("val")
+
+    def on_test_start(self) -> None:
+        self.check_cache("test")
+
+    def encoder_hashes(self) -> tuple[str, str | None]:
+        """Hashes of the autoencoder and, if there is a frozen one, of the text encoder."""
+        autoencoder = weights_hash(self.autoencoder, self.autoencoder_node)
+        if self.text_encoder is None or not self.text_encoder.frozen:
+            return autoencoder, None
+        return autoencoder, weights_hash(self.text_encoder, self.hparams["text_encoder"])
+
+    def check_cache(self, split: Split) -> None:
+        """Refuse latents and text features that other encoders than this task's made.
+
+        Raises:
+            ValueError: if the split is a latent cache, and of another.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        dataset = data.dataset(split) if isinstance(data, VideoDataModule) else None
+        if not isinstance(dataset, LatentCache):
+            return
+        index = dataset.index
+        autoencoder, text_encoder = self.encoder_hashes()
+        for name, ours, held in (
+            ("autoencoder", autoencoder, index.autoencoder),
+            ("text encoder", text_encoder, index.text_encoder),
+        ):
+            # Where either is None, captions are read in training.
+            if ours is not None and held is not None and ours != held:
+                raise ValueError(
+                    f"{dataset.root} was encoded with another {name} than this task has (hash "
+                    f"{held[:12]}, here {ours[:12]}): encode again with this config into another "
+                    f"folder, or set model.{name.replace(' ', '_')} to the one that it was made "
+                    "with; trainer.precision 'bf16-true' and '16-true' change weights too"
+                )
+
     def read(self, text_encoder: nn.Module | None, prompts: Sequence[str]) -> TextFeatures | None:
         """Features of prompts; without a gradient if the encoder is frozen."""
         if text_encoder is None:
@@ -209,23 +284,33 @@ class DiffusionTask(Task):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not text_encoder.frozen):
             return text_encoder(prompts)
 
-    def validation_step(self, batch: VideoBatch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Squared error of the averaged weights by range of time, on noise that stays the same."""
-        latents = self.autoencoder.encode(batch.pixels)
+        self.measure(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """The same on the test split."""
+        self.measure(batch, "test")
+
+    def measure(self, batch: Batch, split: str) -> None:
+        """Log the held-out loss."""
+        latents = self.latents_of(batch)
         noise, u = held_out_draws(batch.ids, latents)
         with self.averaged() as parts:
-            text = self.read(parts.get("text_encoder", self.text_encoder), batch.captions)
+            text = self.text_of(parts.get("text_encoder", self.text_encoder), batch)
             network = conditioned(parts["denoiser"], text)
             losses = [
                 self.objective.loss(network, latents, (k + u) / NUM_BINS, noise).unweighted.mean()
                 for k in range(NUM_BINS)
             ]
         percent = 100 // NUM_BINS
-        logged = {f"val/loss_t{k * percent}-{(k + 1) * percent}": x for k, x in enumerate(losses)}
-        logged["val/loss"] = torch.stack(losses).mean()
-        self.log_dict(logged, batch_size=len(batch), sync_dist=True, on_epoch=True)
-
-    test_step = validation_step
+        logged = {
+            f"{split}/loss_t{k * percent}-{(k + 1) * percent}": x for k, x in enumerate(losses)
+        }
+        logged[f"{split}/loss"] = torch.stack(losses).mean()
+        # Lightning averages batch sizes over processes in integers: made to divide, they are exact.
+        weight = len(batch) * self.trainer.world_size
+        self.log_dict(logged, batch_size=weight, sync_dist=True, on_epoch=True)
 
     @torch.no_grad()
     def sample(
@@ -241,6 +326,8 @@ class DiffusionTask(Task):
         num_steps: int | None = None,
         guidance_scale: float | None = None,
         decode: bool = True,
+        decode_tile: int | None = None,
+        decode_frames: int | None = None,
     ) -> Tensor:
         """Make one video per prompt, with the averaged weights.
 
@@ -255,6 +342,8 @@ class DiffusionTask(Task):
             num_steps: steps of the sampler, instead of the task's own.
             guidance_scale: scale of the guidance, instead of the task's own.
             decode: False gives latents, as the denoiser made them.
+            decode_tile: decode in tiles of so many latents' height and width, see ``generate``.
+            decode_frames: decode so many frames of latents at a time, see ``generate``.
 
         Returns:
             Pixels (b, 3, f, h, w) within [-1, 1]; or latents (b, c, f, h, w).
@@ -280,6 +369,7 @@ class DiffusionTask(Task):
                     autoencoder=self.autoencoder, objective=self.objective,
                     sampler=sampler, guidance=guidance, size=size,
                     prompts=prompts[i : i + step], seeds=seeds[i : i + step], decode=decode,
+                    decode_tile=decode_tile, decode_frames=decode_frames,
                 )
                 for i in range(0, len(prompts), step)
             ]  # fmt: skip
@@ -365,6 +455,26 @@ def held_out_draws(ids: Sequence[str], latents: Tensor) -> tuple[Tensor, Tensor]
     u = torch.cat([torch.rand(1, generator=g) for g in generators])
     noise = torch.stack([torch.randn(latents.shape[1:], generator=g) for g in generators])
     return noise.to(latents), u.to(latents.device)
+
+
+def with_empty(text: TextFeatures, empty: TextFeatures, drop: Sequence[bool]) -> TextFeatures:
+    """Features of b captions with those of the empty one (b = 1) in their place where dropped."""
+    longest = max(text.mask.shape[1], empty.mask.shape[1])
+    dropped = torch.tensor(drop, device=text.mask.device)
+
+    def pick(kept: Tensor, other: Tensor) -> Tensor:
+        where = dropped.view(-1, *[1] * (kept.ndim - 1))
+        return torch.where(where, other, kept)
+
+    def padded(x: Tensor) -> Tensor:
+        axes = [0, 0] * (x.ndim - 2)
+        return F.pad(x, (*axes, 0, longest - x.shape[1]))
+
+    return TextFeatures(
+        pooled=pick(text.pooled, empty.pooled),
+        tokens=pick(padded(text.tokens), padded(empty.tokens)),
+        mask=pick(padded(text.mask), padded(empty.mask)),
+    )
 
 
 def replaced(part: Any, name: str, value: Any) -> Any:

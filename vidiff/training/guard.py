@@ -1,44 +1,58 @@
-"""Stops training soon after a loss that is not finite, without making every step wait."""
+"""Stop training soon after a loss that is not finite or stays zero, without making steps wait.
+
+Guards remember on the device. Reading it stalls it, so they are asked every few steps and before
+each checkpoint: no checkpoint is written after a bad step, and the last good one stays.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+Reduce = Callable[..., Any]
+"""Lightning's ``strategy.reduce``."""
+
 _NEVER = 2**62
 
 
-class FiniteGuard:
-    """Remembers, on the device, the first step at which a term of the loss was not finite.
+class Guard(ABC):
+    """Watches the terms of the loss."""
 
-    Reading the device stalls it, so ``check`` is called every few steps and before each checkpoint:
-    no checkpoint is written after a bad step, and the last good one stays.
-    """
+    @abstractmethod
+    def watch(self, step: int, terms: dict[str, Tensor]) -> None:
+        """Note the terms of one step's loss, scalars."""
+
+    @abstractmethod
+    def check(self, reduce: Reduce) -> bool:
+        """Stop all processes if what was noted is bad.
+
+        Returns:
+            Whether all is well so far; all processes get the same answer.
+
+        Raises:
+            FloatingPointError: naming the step and the term.
+        """
+
+
+class FiniteGuard(Guard):
+    """Remembers the first step at which a term was not finite, on any process."""
 
     def __init__(self) -> None:
         self.first_bad: dict[str, Tensor] = {}
 
     def watch(self, step: int, terms: dict[str, Tensor]) -> None:
-        """Note the terms of one step's loss, scalars."""
         for name, term in terms.items():
             bad = torch.where(term.detach().isfinite(), _NEVER, step)
             earlier = self.first_bad.get(name)
             self.first_bad[name] = bad if earlier is None else torch.minimum(earlier, bad)
 
-    def check(self, reduce: Callable[..., Any]) -> None:
-        """Stop all processes if one of them met a bad step.
-
-        Args:
-            reduce: Lightning's ``strategy.reduce``.
-
-        Raises:
-            FloatingPointError: naming the step and the term.
-        """
+    def check(self, reduce: Reduce) -> bool:
         if not self.first_bad:
-            return
+            return True
         names = sorted(self.first_bad)
         steps = torch.stack([self.first_bad[name] for name in names])
         steps = -reduce(-steps, reduce_op="max")
@@ -49,3 +63,44 @@ class FiniteGuard:
                 "before that step is kept. Lower the learning rate, clip gradients "
                 "(trainer.gradient_clip_val), or look at the clips of that step"
             )
+        return True
+
+
+class ZeroGuard(Guard):
+    """Remembers since when a term has been zero without a break, on all processes.
+
+    Args:
+        names: of the terms that must not stay zero.
+        patience: steps in a row after which training stops.
+        advice: what can be done about it.
+        tolerance: size up to which a term counts as zero.
+    """
+
+    def __init__(
+        self, names: Sequence[str], patience: int, advice: str, tolerance: float = 1e-8
+    ) -> None:
+        self.names, self.patience, self.advice = names, patience, advice
+        self.tolerance = tolerance
+        self.since: dict[str, Tensor] = {}
+        self.step = 0
+
+    def watch(self, step: int, terms: dict[str, Tensor]) -> None:
+        self.step = step
+        for name in self.names:
+            if name in terms:
+                zero = terms[name].detach().abs() <= self.tolerance
+                began = self.since.get(name, torch.full_like(zero, _NEVER, dtype=torch.long))
+                self.since[name] = torch.where(zero, began.clamp(max=step), _NEVER)
+
+    def check(self, reduce: Reduce) -> bool:
+        if not self.since:
+            return True
+        names = sorted(self.since)
+        steps = reduce(torch.stack([self.since[name] for name in names]), reduce_op="max")
+        first, name = min(zip(steps.tolist(), names, strict=True))
+        if self.step - first + 1 >= self.patience:
+            raise FloatingPointError(
+                f"{name} has been zero for {self.step - first + 1} steps, since step {first}: "
+                f"training stops, and the last checkpoint before that step is kept. {self.advice}"
+            )
+        return first == _NEVER

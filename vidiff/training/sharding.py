@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 
 
 def shard(module: nn.Module, mesh: DeviceMesh) -> None:
@@ -26,3 +27,8 @@ def shard(module: nn.Module, mesh: DeviceMesh) -> None:
             fully_shard(block, mesh=mesh["data_parallel"])
     # Without a backward pass the outermost weights would stay whole: the average never has one.
     fully_shard(module, mesh=mesh["data_parallel"], reshard_after_forward=True)
+
+
+def local(tensor: Tensor) -> Tensor:
+    """What this process holds of a tensor; all of it, if it is not sharded."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

@@ -1,16 +1,19 @@
-"""Lightning's trainer, with vidiff's default callbacks and a command that samples."""
+"""Lightning's trainer, with vidiff's default callbacks and commands that sample and encode."""
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
 from vidiff.checkpoints import read_checkpoint
+from vidiff.data import Split
 from vidiff.training.callbacks import add_defaults
+from vidiff.training.data import VideoDataModule
 from vidiff.training.diffusion import DiffusionTask
+from vidiff.training.encoding import Encoding, EncodingData
 from vidiff.training.samples import (
     PromptData,
     SampleFolder,
@@ -25,7 +28,7 @@ warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
 
 
 class VidiffTrainer(Trainer):
-    """Trains, validates and samples tasks.
+    """Trains, validates and samples tasks, and encodes datasets for them.
 
     Everything that Lightning's ``Trainer`` takes; a progress bar that knows when training ends,
     checkpoints and ``run.json`` come without being asked for.
@@ -50,6 +53,8 @@ class VidiffTrainer(Trainer):
         width: int | None = None,
         num_steps: int | None = None,
         guidance_scale: float | None = None,
+        decode_tile: int | None = None,
+        decode_frames: int | None = None,
         fps: float = 8,
         scale: int | None = None,
         exact: bool = True,
@@ -73,6 +78,10 @@ class VidiffTrainer(Trainer):
             width: in pixels; that of the training clips, by default.
             num_steps: steps of the sampler, instead of the config's.
             guidance_scale: scale of the guidance, instead of the config's.
+            decode_tile: height and width, in latents, of tiles that are decoded one after the other
+                and blended, so that memory does not grow with the frame.
+            decode_frames: frames of latents decoded at a time, so that memory does not grow with
+                the length; for autoencoders that can carry on where a chunk ends.
             fps: frames per second of the files.
             scale: factor by which the files are enlarged, each pixel repeated; by default such
                 that the shorter side has about 256 pixels.
@@ -98,6 +107,7 @@ class VidiffTrainer(Trainer):
         asked: dict[str, Any] = {
             "num_frames": f, "height": h, "width": w,
             "num_steps": num_steps, "guidance_scale": guidance_scale,
+            "decode_tile": decode_tile, "decode_frames": decode_frames,
         }  # fmt: skip
         folder = SampleFolder(
             output, texts, seed=seed, fps=fps, size=(h, w), scale=scale,
@@ -122,3 +132,73 @@ class VidiffTrainer(Trainer):
             )  # fmt: skip
         finally:
             self.callbacks.remove(writer)
+
+    def encode(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule | None = None,
+        output: str = "latents",
+        splits: str = "train,val",
+        num_epochs: int = 1,
+        dtype: Literal["float32", "float16", "bfloat16"] = "float32",
+        batch_size: int | None = None,
+        entries_per_shard: int = 256,
+        ckpt_path: str | None = None,
+        weights_only: bool = True,
+    ) -> None:
+        """Run the autoencoder, and the text encoder if it is frozen, once over a dataset.
+
+        The folder gets latents and text features in shards, and ``index.json``; the dataset
+        ``latent_cache`` trains from it. A call that was cut off goes on where it stopped, and
+        further splits can be added later.
+
+        Args:
+            model: a diffusion task, whose encoders are used.
+            datamodule: whose dataset is encoded.
+            output: folder to write into; new, or of the same call.
+            splits: some of train, val and test, with commas between.
+            num_epochs: epochs of the training split to encode, where each draws starts or crops
+                anew.
+            dtype: what is stored; half the bytes for a little noise.
+            batch_size: clips encoded at once; by default as in validation.
+            entries_per_shard: clips in one file. A process holds that many latents in memory.
+            ckpt_path: a checkpoint of the task, whose encoders are used.
+            weights_only: not used: nothing but tensors and plain values is ever read.
+
+        Raises:
+            ValueError: if the task is no diffusion task, an option is wrong, the clips do not fit
+                the autoencoder, or the folder holds something else.
+        """
+        if not isinstance(model, DiffusionTask) or not isinstance(datamodule, VideoDataModule):
+            raise ValueError(
+                f"encoding needs a DiffusionTask and its data, not a {type(model).__name__}: the "
+                "autoencoder of an AutoencoderTask's run is {class_path: trained, init_args: "
+                "{checkpoint: …}} in a DiffusionTask"
+            )
+        batch_size = datamodule.val_batch_size if batch_size is None else batch_size
+        for name, value in {
+            "num_epochs": num_epochs,
+            "batch_size": batch_size,
+            "entries_per_shard": entries_per_shard,
+        }.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        encoding = Encoding(model, read_checkpoint(ckpt_path) if ckpt_path else None)
+        data = EncodingData(
+            datamodule, encoding, output, splits=read_splits(splits), num_epochs=num_epochs,
+            dtype=dtype, batch_size=batch_size, entries_per_shard=entries_per_shard,
+        )  # fmt: skip
+        self.predict(encoding, datamodule=data, return_predictions=False)
+
+
+def read_splits(splits: str) -> list[Split]:
+    """Splits apart by commas, each once.
+
+    Raises:
+        ValueError: if there is none, or one is unknown.
+    """
+    names = dict.fromkeys(name.strip() for name in splits.split(","))
+    found: list[Split] = [split for split in get_args(Split) if split in names]
+    if len(found) != len(names):
+        raise ValueError(f"splits must be some of train, val and test, got {splits!r}")
+    return found

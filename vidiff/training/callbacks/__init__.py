@@ -9,11 +9,13 @@ from lightning.pytorch.callbacks.progress.progress_bar import ProgressBar as Lig
 
 from vidiff.training.callbacks.checkpoint import SaveCheckpoint
 from vidiff.training.callbacks.progress import RunProgressBar
+from vidiff.training.callbacks.reconstructions import Reconstructions
 from vidiff.training.callbacks.run_record import RunRecord
 from vidiff.training.callbacks.sample_videos import SampleVideos
 from vidiff.training.callbacks.throughput import Throughput
 
 __all__ = [
+    "Reconstructions",
     "RunProgressBar",
     "RunRecord",
     "SampleVideos",

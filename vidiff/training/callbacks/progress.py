@@ -23,8 +23,8 @@ class RunProgressBar(TQDMProgressBar):
 
     @property
     def predict_description(self) -> str:
-        """What the bar of ``vidiff sample`` is called."""
-        return "Sampling"
+        """What the bar of ``vidiff sample`` is called, and of ``vidiff encode``."""
+        return getattr(self.trainer.lightning_module, "predict_description", "Sampling")
 
     def on_train_start(self, trainer: Trainer, *_: Any) -> None:
         self._first_step = trainer.global_step

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from vidiff.training.base import Task
-from vidiff.types import Grid, VideoBatch
+from vidiff.types import Batch, Grid
 
 
 class Throughput(Callback):
@@ -31,7 +31,7 @@ class Throughput(Callback):
         self._clips, self._flops, self._tokens = 0, 0.0, 0
 
     def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: VideoBatch, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int
     ) -> None:
         if isinstance(pl_module, Task) and batch.size not in self.costs:
             # Before the task seeds this step, so that counting changes no draw of it.
@@ -45,7 +45,7 @@ class Throughput(Callback):
         trainer: Trainer,
         pl_module: LightningModule,
         outputs: Any,
-        batch: VideoBatch,
+        batch: Batch,
         batch_idx: int,
     ) -> None:
         flops, tokens = self.costs.get(batch.size, (0.0, 0))

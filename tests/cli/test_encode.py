@@ -1,0 +1,73 @@
+"""``vidiff encode`` from the command line: one config for encoding and for training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import load_file
+from tiny import write_config
+
+from vidiff.__main__ import main
+
+AUTOENCODER = {
+    "class_path": "causal_kl",
+    "init_args": {"latent_channels": 4, "folds": [[2, 4, 4]], "width": [8], "depth": 1},
+}
+CHANGES = {
+    "model.init_args.autoencoder": AUTOENCODER,
+    "model.init_args.denoiser.init_args.patchifier.init_args.patch_size": [1, 2, 2],
+    "data.dataset.init_args.num_frames": 3,
+    "data.dataset.init_args.num_videos": 10,
+}
+
+
+def shards(root: Path) -> dict[str, dict[str, torch.Tensor]]:
+    return {path.name: load_file(path) for path in root.glob("*.safetensors")}
+
+
+def test_two_processes_write_what_one_does_and_training_goes_on_from_it(
+    vidiff: Any, tmp_path: Path
+) -> None:
+    config = str(write_config(tmp_path / "c.yaml", CHANGES))
+    words = ["encode", "-c", config, "--entries_per_shard=4", "--output"]
+    assert main([*words, str(tmp_path / "one")]) == 0
+    done = vidiff(*words, "two", "--trainer.devices=2", "--trainer.strategy=ddp")
+    assert done.returncode == 0, done.stderr
+    assert "train: 10 clips, 0 of 3 shards" in done.stderr
+    assert "Encoding" in done.stdout
+    assert len(shards(tmp_path / "one")) == 4
+    torch.testing.assert_close(shards(tmp_path / "one"), shards(tmp_path / "two"))
+    index, other = (tmp_path / name / "index.json" for name in ("one", "two"))
+    assert index.read_text() == other.read_text()
+    assert not (tmp_path / "run").exists(), "encoding writes into its output alone"
+
+    cached = ["--data.dataset=latent_cache", f"--data.dataset.root={tmp_path / 'two'}"]
+    assert main(["fit", "-c", config, *cached]) == 0
+    saved = tmp_path / "run" / "config.yaml"
+    dataset = yaml.safe_load(saved.read_text())["data"]["dataset"]
+    assert dataset["init_args"] == {"root": str(tmp_path / "two"), "check_source": True}
+    assert main(["validate", "-c", str(saved), "--ckpt_path=last"]) == 0
+    assert main([*words, str(tmp_path / "one")]) == 0  # complete: nothing to do
+
+
+def test_what_encode_refuses_is_one_line(tmp_path: Path, capsys: Any) -> None:
+    config = str(write_config(tmp_path / "c.yaml", CHANGES))
+    for words, message in (
+        (["--splits=train,valid"], "splits must be some of train, val and test"),
+        (["--dtype=float8"], "dtype"),
+        (["--output", config], "File exists"),
+        (["--data.dataset.num_frames=4"], "the nearest is"),
+    ):
+        capsys.readouterr()
+        output = [] if "--output" in words else ["--output", str(tmp_path / "x")]
+        assert main(["encode", "-c", config, *output, *words]) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith("vidiff: error: ")
+        assert message in error
+    assert main(["encode", "--help"]) == 0
+    page = capsys.readouterr().out
+    for option in ("--output", "--splits", "--num_epochs", "--dtype", "--entries_per_shard"):
+        assert option in page

@@ -1,0 +1,146 @@
+"""What autoencoders that are trained share: latents of unit variance, and a Gaussian posterior."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vidiff.autoencoders.base import Autoencoder, Gaussian, Past, Posterior
+
+
+class Learned(Autoencoder):
+    """An autoencoder that is trained, and takes videos whole or chunk by chunk.
+
+    While it is trained, it keeps the mean and standard deviation of each latent channel, by which
+    ``encode`` normalises latents for diffusion. They stay in float32 whatever the weights are in:
+    a moving average in bfloat16 would stand still.
+
+    Args:
+        latent_channels: channels of the latents.
+
+    Raises:
+        ValueError: if ``latent_channels`` is below 1.
+    """
+
+    latent_mean: Tensor
+    latent_square: Tensor
+    num_updates: Tensor
+
+    def __init__(self, latent_channels: int) -> None:
+        super().__init__()
+        if latent_channels < 1:
+            raise ValueError(f"latent_channels must be at least 1, got {latent_channels}")
+        self.latent_channels = latent_channels
+        self.register_buffer("latent_mean", torch.zeros(latent_channels, dtype=torch.float32))
+        self.register_buffer("latent_square", torch.ones(latent_channels, dtype=torch.float32))
+        self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
+
+    @abstractmethod
+    def read(self, pixels: Tensor, past: Past | None = None) -> Posterior:
+        """The posterior of pixels (b, 3, f, h, w) that are known to fit.
+
+        Args:
+            pixels: a whole video, or a chunk of one.
+            past: None for a whole video; for a chunk, see ``encode_chunk``.
+        """
+
+    @abstractmethod
+    def reconstruct(self, latents: Tensor, past: Past | None = None) -> Tensor:
+        """Unscaled latents (b, c, f, h, w) to pixels; ``past`` as in ``read``."""
+
+    def posterior(self, pixels: Tensor) -> Posterior:
+        self.check(pixels)
+        posterior = self.read(pixels)
+        if self.training:
+            self._update_statistics(*self.spread(posterior))
+        return posterior
+
+    def spread(self, posterior: Posterior) -> tuple[Tensor, Tensor]:
+        """Mean and mean square of each latent channel in a batch: (c,) twice."""
+        axes = (0, 2, 3, 4)
+        return posterior.mode.mean(axes), posterior.mode.square().mean(axes)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        return self.normalise(self.posterior(pixels).mode)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.reconstruct(self.denormalise(latents))
+
+    def encode_chunk(self, pixels: Tensor, past: Past) -> Tensor:
+        self.check(pixels, past)
+        return self.normalise(self.read(pixels, past).mode)
+
+    def decode_chunk(self, latents: Tensor, past: Past) -> Tensor:
+        return self.reconstruct(self.denormalise(latents), past)
+
+    def normalise(self, latents: Tensor) -> Tensor:
+        """Unscaled latents to those for diffusion, each channel of zero mean and unit variance."""
+        mean, std = self._statistics()
+        return (latents - mean) / std
+
+    def denormalise(self, latents: Tensor) -> Tensor:
+        """Latents for diffusion to unscaled ones.
+
+        Raises:
+            ValueError: if they have no frame, or other channels than this autoencoder's.
+        """
+        if latents.ndim != 5 or latents.shape[1] != self.latent_channels or not latents.shape[2]:
+            raise ValueError(
+                f"latents must be (b, {self.latent_channels}, f, h, w) with at least one frame, "
+                f"got {tuple(latents.shape)}"
+            )
+        mean, std = self._statistics()
+        return latents * std + mean
+
+    @torch.no_grad()
+    def _update_statistics(self, mean: Tensor, square: Tensor, momentum: float = 0.98) -> None:
+        """Moving averages; the first updates are a plain average, so that nothing lags."""
+        keep = (self.num_updates / (self.num_updates + 1)).clamp(max=momentum)
+        for average, value in ((self.latent_mean, mean), (self.latent_square, square)):
+            average.lerp_(value.float(), 1 - keep)
+        self.num_updates += 1
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """Called by ``to``, ``bfloat16`` and the like: statistics change device, but not type."""
+        kept = {name: getattr(self, name) for name in ("latent_mean", "latent_square")}
+        super()._apply(fn, recurse)
+        for name, value in kept.items():
+            moved = getattr(self, name)
+            if moved.dtype != torch.float32:
+                setattr(self, name, value.to(moved.device))
+        return self
+
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        variance = (self.latent_square - self.latent_mean.square()).clamp(min=1e-8)
+        shape = (1, -1, 1, 1, 1)
+        return self.latent_mean.view(shape), variance.sqrt().view(shape)
+
+
+class Variational(Learned):
+    """An autoencoder whose encoder gives the mean and log-variance of a Gaussian over latents.
+
+    Args:
+        latent_channels: channels of the latents.
+    """
+
+    @abstractmethod
+    def moments(self, pixels: Tensor, past: Past | None = None) -> Tensor:
+        """Means and log-variances of latents, (b, 2 c, f, h, w); arguments as in ``read``."""
+
+    def read(self, pixels: Tensor, past: Past | None = None) -> Gaussian:
+        mean, log_variance = self.moments(pixels, past).chunk(2, dim=1)
+        return Gaussian(mean.float(), log_variance.float().clamp(-30, 20))
+
+    def spread(self, posterior: Posterior) -> tuple[Tensor, Tensor]:
+        assert isinstance(posterior, Gaussian)
+        mean, square = super().spread(posterior)
+        return mean, square + posterior.log_variance.exp().mean((0, 2, 3, 4))
+
+
+def in_type_of(layers: nn.Module, x: Tensor) -> Tensor:
+    """``x`` in the type of the layers' weights, so that half-precision weights take any latents."""
+    return x.to(next(layers.parameters()).dtype)

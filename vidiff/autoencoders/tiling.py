@@ -1,0 +1,208 @@
+"""Decoding part by part: tiles of each frame, whose seams are blended, and chunks of frames."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from vidiff.autoencoders.base import Autoencoder, Past
+from vidiff.autoencoders.chunks import in_chunks
+
+Pasts = dict[tuple[int, int], Past]
+"""What is kept of earlier chunks, by the place of the tile."""
+
+
+def decode_in_parts(
+    autoencoder: Autoencoder,
+    latents: Tensor,
+    *,
+    tile: int | None = None,
+    overlap: int | None = None,
+    frames: int | None = None,
+) -> Tensor:
+    """Decode in less memory than ``autoencoder.decode`` takes.
+
+    Chunks give what whole decoding gives; tiles differ from it near their seams, see
+    ``seam_error``.
+
+    Args:
+        autoencoder: any for tiles; for chunks, one that streams.
+        latents: (b, c, f, h, w).
+        tile: height and width of a tile, in latents; None for whole frames.
+        overlap: see ``decode_tiled``.
+        frames: frames of latents at a time; None for all.
+
+    Returns:
+        Pixels (b, 3, f, h, w).
+
+    Raises:
+        ValueError: if a number is out of its range, or the autoencoder needs the whole video.
+    """
+    if frames is None and tile is None:
+        return autoencoder.decode(latents)
+    tile = max(latents.shape[3:]) if tile is None else tile
+    if frames is None:
+        return decode_tiled(autoencoder, latents, tile=tile, overlap=overlap)
+    pasts: Pasts = {}
+    return torch.cat(
+        [
+            decode_tiled(autoencoder, chunk, tile=tile, overlap=overlap, pasts=pasts)
+            for chunk in in_chunks(latents, frames, frames)
+        ],
+        dim=2,
+    )
+
+
+def decode_tiled(
+    autoencoder: Autoencoder,
+    latents: Tensor,
+    *,
+    tile: int,
+    overlap: int | None = None,
+    pasts: Pasts | None = None,
+) -> Tensor:
+    """Decode square tiles one after the other, and blend them where they overlap.
+
+    Tiles are spread evenly over the frame. Across an overlap, the weight of one falls linearly as
+    that of the other rises. A single tile that covers the frame gives exactly what ``decode`` does.
+
+    Args:
+        autoencoder: any.
+        latents: (b, c, f, h, w).
+        tile: height and width of a tile, in latents, each of which is ``compression`` pixels.
+        overlap: the least that neighbours share, in latents; by default a quarter of a tile.
+        pasts: to decode chunk by chunk, a dict that is empty for the first one and is then handed
+            on, as ``past`` is to ``decode_chunk``; None for a whole video.
+
+    Returns:
+        Pixels (b, 3, f, h, w).
+
+    Raises:
+        ValueError: if ``tile`` is below 1, or ``overlap`` negative or more than half a tile.
+    """
+    rows, columns = plan_tiles(autoencoder, latents, tile, overlap)
+    pixels: Tensor | None = None
+    for row in rows:
+        for column in columns:
+            inside = latents[..., row.latents, column.latents]
+            if pasts is None:
+                part = autoencoder.decode(inside)
+            else:
+                past = pasts.setdefault((row.latents.start, column.latents.start), {})
+                part = autoencoder.decode_chunk(inside, past)
+            if pixels is None:
+                size = rows[-1].pixels.stop, columns[-1].pixels.stop
+                pixels = part.new_zeros(*part.shape[:3], *size, dtype=torch.float32)
+            weights = (row.weights[:, None] * column.weights).to(part.device)
+            pixels[..., row.pixels, column.pixels] += weights * part
+    assert pixels is not None
+    return pixels.to(part.dtype)
+
+
+@dataclass(frozen=True)
+class SeamError:
+    """How far pixels from tiles are from those of whole decoding, as absolute differences.
+
+    A place is at a seam if several tiles cover it, or if it lies directly beside the edge of a tile
+    within the frame. Pixels span 2, from -1 to 1.
+
+    Attributes:
+        max_at_seams: the largest difference at seams.
+        mean_at_seams: their mean; both are 0 where there is but one tile.
+        max_elsewhere: the largest difference at all other places.
+        mean_elsewhere: their mean; both are 0 where all is seams.
+    """
+
+    max_at_seams: float
+    mean_at_seams: float
+    max_elsewhere: float
+    mean_elsewhere: float
+
+
+@torch.no_grad()
+def seam_error(
+    autoencoder: Autoencoder, latents: Tensor, *, tile: int, overlap: int | None = None
+) -> SeamError:
+    """Measure what tiling costs, by decoding whole as well.
+
+    Args:
+        autoencoder: any.
+        latents: (b, c, f, h, w).
+        tile: see ``decode_tiled``.
+        overlap: see ``decode_tiled``.
+
+    Raises:
+        ValueError: as ``decode_tiled`` does.
+    """
+    whole = autoencoder.decode(latents)
+    tiled = decode_tiled(autoencoder, latents, tile=tile, overlap=overlap)
+    error = (tiled.float() - whole.float()).abs()
+    beside = []
+    for tiles in plan_tiles(autoencoder, latents, tile, overlap):
+        at_seam = torch.zeros(tiles[-1].pixels.stop, dtype=torch.bool)
+        for before, after in pairwise(tiles):
+            at_seam[after.pixels.start - 1 : before.pixels.stop + 1] = True
+        beside.append(at_seam)
+    seams = (beside[0][:, None] | beside[1]).to(error.device)
+    parts = [error[..., places] for places in (seams, ~seams)]
+    figures = [float(f(x)) if x.numel() else 0.0 for x in parts for f in (torch.amax, torch.mean)]
+    return SeamError(*figures)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile along one axis.
+
+    Attributes:
+        latents: where it is.
+        pixels: the same in pixels.
+        weights: of its pixels; those of all tiles add up to one at every place.
+    """
+
+    latents: slice
+    pixels: slice
+    weights: Tensor
+
+
+def plan_tiles(
+    autoencoder: Autoencoder, latents: Tensor, tile: int, overlap: int | None
+) -> tuple[list[Tile], list[Tile]]:
+    """The tiles along height and along width.
+
+    Raises:
+        ValueError: as ``decode_tiled`` does.
+    """
+    if tile < 1:
+        raise ValueError(f"tile must be at least 1 latent, got {tile}")
+    overlap = tile // 4 if overlap is None else overlap
+    if not 0 <= overlap <= tile // 2:
+        raise ValueError(
+            f"overlap must lie within 0 and half a tile, {tile // 2} latents, got {overlap}"
+        )
+    _, ch, cw = autoencoder.compression
+    height, width = latents.shape[3:]
+    return tiles_along(height, tile, overlap, ch), tiles_along(width, tile, overlap, cw)
+
+
+def tiles_along(size: int, tile: int, overlap: int, factor: int) -> list[Tile]:
+    """Tiles along an axis of ``size`` latents, each of ``factor`` pixels."""
+    steps = max(0, math.ceil((size - tile) / (tile - overlap)))
+    tile = min(tile, size)
+    starts = [(size - tile) * step // max(1, steps) for step in range(steps + 1)]
+    weights = torch.ones(len(starts), size * factor)
+    place = torch.arange(size * factor) + 0.5  # the middle of each pixel
+    for index, (before, after) in enumerate(pairwise(starts)):
+        begin, end = after * factor, (before + tile) * factor
+        shared = max(end - begin, 0.5)  # where nothing is, one weight ends as the other begins
+        weights[index] *= ((end - place) / shared).clamp(0, 1)
+        weights[index + 1] *= ((place - begin) / shared).clamp(0, 1)
+    weights /= weights.sum(0)  # up to three tiles may share a place
+    tiles = []
+    for start, own in zip(starts, weights, strict=True):
+        pixels = slice(start * factor, (start + tile) * factor)
+        tiles.append(Tile(slice(start, start + tile), pixels, own[pixels]))
+    return tiles

@@ -1,0 +1,346 @@
+"""The files of a latent cache: an index of constant size, and shards of equally many clips.
+
+Entry ``i`` of a split is the clip that its source gave for index ``i``, and lies in shard
+``i // entries_per_shard``. A shard is a safetensors file:
+
+====================  =======================================================================
+``latents.S``         (entries, c, f, h, w): the clips in size number ``S``
+``ids``               their ids, as bytes one after the other; ``ids.ends`` says where
+``captions``          each caption once, the empty one first; ``captions.ends`` says where
+``caption``           (entries,): which of them is whose
+``text.tokens``       (tokens, text_dim): features of all captions, one after the other
+``text.mask``         (tokens,): which of these are real
+``text.ends``         where each caption's tokens end
+``text.pooled``       (captions, text_dim)
+====================  =======================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vidiff.building import Node
+from vidiff.types import Grid, LatentSample, TextFeatures
+
+VERSION = 1
+INDEX = "index.json"
+DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+
+
+@dataclass(frozen=True)
+class CachedSplit:
+    """What a cache holds of one split.
+
+    Attributes:
+        length: clips in one epoch.
+        draws: epochs that were cached.
+        source: the fingerprint of what the clips come from.
+    """
+
+    length: int
+    draws: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Index:
+    """What a cache holds, and what it was made from.
+
+    Attributes:
+        autoencoder: hash of the autoencoder.
+        text_encoder: hash of the frozen text encoder; None if captions were not read.
+        dataset: how the source is built, but for its split.
+        draws_anew: as of the source, see ``VideoDataset``.
+        latent_channels: channels of the latents.
+        compression: pixels per latent along frames, height and width.
+        sizes: frames, height and width of clips in pixels, for each size that they may have.
+        dtype: type of what is stored.
+        precision: the trainer's when it was encoded.
+        entries_per_shard: a multiple of the number of sizes.
+        splits: by name.
+    """
+
+    autoencoder: str
+    text_encoder: str | None
+    dataset: Node
+    draws_anew: bool
+    latent_channels: int
+    compression: Grid
+    sizes: tuple[Grid, ...]
+    dtype: str
+    precision: str
+    entries_per_shard: int
+    splits: dict[str, CachedSplit]
+
+    def num_entries(self, split: str) -> int:
+        """Clips of a split, in all sizes and draws."""
+        held = self.splits[split]
+        return held.length * held.draws * len(self.sizes)
+
+    def num_shards(self, split: str) -> int:
+        """Files of a split."""
+        return -(-self.num_entries(split) // self.entries_per_shard)
+
+    def key(self, split: str) -> str:
+        """What a shard of this cache and split is known by."""
+        told = asdict(self) | {"splits": {split: asdict(self.splits[split])}}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    def differences(self, other: Index) -> list[str]:
+        """In what another cache differs, in words. A split that one lacks is no difference."""
+        ours, theirs = asdict(self), asdict(other)
+        names = [name for name in ours if name not in ("dataset", "splits")]
+        found = [name.replace("_", " ") for name in names if ours[name] != theirs[name]]
+        settings = [_settings(index.dataset) for index in (self, other)]
+        for name in sorted(settings[0].keys() | settings[1].keys()):
+            values = [held.get(name) for held in settings]
+            if values[0] != values[1]:
+                found.append(f"the dataset's {name} ({values[0]!r} and {values[1]!r})")
+        for split in sorted(self.splits.keys() & other.splits.keys()):
+            one, two = self.splits[split], other.splits[split]
+            if one.source != two.source:
+                found.append(f"source files of {split}")
+            if one.draws != two.draws:
+                found.append(f"num_epochs of {split} ({one.draws} and {two.draws})")
+        return found
+
+    def dumps(self) -> str:
+        """As it stands in ``index.json``."""
+        return json.dumps({"version": VERSION, **asdict(self)}, indent=1) + "\n"
+
+
+def _settings(node: Node) -> dict[str, Any]:
+    return {"class_path": node.get("class_path"), **node.get("init_args", {})}
+
+
+def read_index(root: Path) -> Index:
+    """The index of the cache in ``root``.
+
+    Raises:
+        ValueError: if there is none, it is of another version, or damaged.
+    """
+    path = root / INDEX
+    if not path.is_file():
+        raise ValueError(
+            f"{root} holds no latent cache, as it has no {INDEX}: "
+            f"`vidiff encode -c CONFIG --output {root}` makes one"
+        )
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        version = stored.pop("version")
+        if version == VERSION:
+            return _parsed(stored)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged ({error}): encode into another folder") from error
+    raise ValueError(
+        f"{path} is of version {version!r}, and this vidiff reads version {VERSION}: encode again "
+        "into another folder, or use the vidiff that wrote it"
+    )
+
+
+def _parsed(stored: dict[str, Any]) -> Index:
+    splits = {name: CachedSplit(**held) for name, held in stored.pop("splits").items()}
+    sizes = tuple(_grid(size) for size in stored.pop("sizes"))
+    index = Index(
+        **stored | {"splits": splits, "sizes": sizes, "compression": _grid(stored["compression"])}
+    )
+    counts = [index.latent_channels, index.entries_per_shard]
+    counts += [count for held in splits.values() for count in (held.length, held.draws)]
+    if any(type(count) is not int or count < 1 for count in counts):
+        raise ValueError(f"a count is not a positive number: {counts}")
+    if not sizes or index.entries_per_shard % len(sizes):
+        raise ValueError(f"{index.entries_per_shard} entries do not hold {len(sizes)} sizes")
+    if index.dtype not in DTYPES or not isinstance(index.dataset, dict):
+        raise ValueError(f"dtype {index.dtype!r}, dataset {index.dataset!r}")
+    return index
+
+
+def _grid(numbers: Sequence[int]) -> Grid:
+    f, h, w = numbers
+    if any(type(number) is not int or number < 1 for number in (f, h, w)):
+        raise ValueError(f"a size is not positive: {numbers}")
+    return f, h, w
+
+
+# -- Shards ---------------------------------------------------------------------------------------
+
+
+def shard_path(root: Path, split: str, number: int) -> Path:
+    """Where a shard lies."""
+    return root / f"{split}-{number:06d}.safetensors"
+
+
+def count_shards(root: Path, split: str) -> int:
+    """How many shards of a split there are."""
+    with os.scandir(root) as files:
+        return sum(
+            f.name.startswith(f"{split}-") and f.name.endswith(".safetensors") for f in files
+        )
+
+
+def is_whole(path: Path, key: str) -> bool:
+    """Whether a shard is there, complete, and of the cache with ``key``."""
+    try:
+        Shard(path, key)
+    except ValueError:
+        return False
+    return True
+
+
+def write_shard(
+    path: Path,
+    key: str,
+    samples: Sequence[LatentSample],
+    texts: Mapping[str, TextFeatures] | None,
+    *,
+    num_sizes: int,
+    dtype: torch.dtype,
+) -> None:
+    """Write a shard in one go: it is there whole or not at all.
+
+    Args:
+        path: the file.
+        key: of the cache and split.
+        samples: the entries in order; entry ``i`` is in size ``i % num_sizes``.
+        texts: features of each caption and of the empty one, or None.
+        num_sizes: how many sizes there are.
+        dtype: what latents and features are stored in.
+
+    Raises:
+        ValueError: if a latent is not finite in that type.
+    """
+    captions = list(dict.fromkeys(["", *(sample.caption for sample in samples)]))
+    rows = {caption: row for row, caption in enumerate(captions)}
+    tensors = {
+        **_joined("ids", [sample.id for sample in samples]),
+        **_joined("captions", captions),
+        "caption": torch.tensor([rows[sample.caption] for sample in samples]),
+    }
+    for size in range(num_sizes):
+        latents = torch.stack([sample.latents for sample in samples[size::num_sizes]]).to(dtype)
+        if not latents.isfinite().all():
+            bad = [s.id for s in samples if not s.latents.to(dtype).isfinite().all()]
+            raise ValueError(
+                f"the latents of {', '.join(bad[:5])} are not finite in {dtype}: look at those "
+                "clips and at the autoencoder, or use --dtype float32"
+            )
+        tensors[f"latents.{size}"] = latents
+    if texts is not None:
+        features = [texts[caption] for caption in captions]
+        tensors |= {
+            "text.pooled": torch.cat([text.pooled for text in features]).to(dtype),
+            "text.tokens": torch.cat([text.tokens[0] for text in features]).to(dtype),
+            "text.mask": torch.cat([text.mask[0] for text in features]),
+            "text.ends": _ends([text.mask.shape[1] for text in features]),
+        }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(tensors, temporary, metadata={"key": key})
+    shutil.copymode(path.with_name(INDEX), temporary)  # safetensors lets nobody else read
+    os.replace(temporary, path)
+
+
+class Shard:
+    """One open shard; a file in memory that the system may drop at any time.
+
+    Args:
+        path: the file.
+        key: of the cache and split.
+
+    Raises:
+        ValueError: if it is missing, damaged, of another cache, or a link out of its folder.
+    """
+
+    def __init__(self, path: Path, key: str) -> None:
+        self.path = path
+        if not path.resolve().is_relative_to(path.parent.resolve()):
+            raise self._error("is a link that leads out of the cache: put the file itself there")
+        try:
+            self._file = safe_open(path, "pt")
+        except (OSError, SafetensorError) as error:
+            raise self._damage(error) from error
+        if (self._file.metadata() or {}).get("key") != key:
+            raise self._error("belongs to another cache, or to other settings of this one")
+
+    def sample(self, row: int, sizes: Sequence[Grid], latent_channels: int) -> LatentSample:
+        """The entry at ``row``, without the features of the empty caption.
+
+        Raises:
+            ValueError: if the file is damaged.
+        """
+        size = row % len(sizes)
+        try:
+            latents = self._file.get_slice(f"latents.{size}")[row // len(sizes)]
+            caption = int(self._file.get_slice("caption")[row])
+            sample = LatentSample(
+                latents=latents.to(torch.float32, copy=True),
+                size=sizes[size],
+                caption=self._string("captions", caption),
+                id=self._string("ids", row),
+                text=self.text(caption),
+            )
+        except (IndexError, ValueError, SafetensorError) as error:
+            raise self._damage(error) from error
+        if latents.ndim != 4 or latents.shape[0] != latent_channels:
+            raise self._damage(f"latents of shape {tuple(latents.shape)}")
+        return sample
+
+    def text(self, caption: int) -> TextFeatures | None:
+        """Features of caption number ``caption``, in float32; 0 is the empty one."""
+        if "text.ends" not in self._file.keys():  # noqa: SIM118, it is no dict
+            return None
+        part = self._between("text.ends", caption)
+        return TextFeatures(
+            pooled=self._file.get_slice("text.pooled")[caption : caption + 1].float(),
+            tokens=self._file.get_slice("text.tokens")[part].float()[None],
+            mask=self._file.get_slice("text.mask")[part].clone()[None],
+        )
+
+    def _string(self, name: str, row: int) -> str:
+        letters = self._file.get_slice(name)[self._between(f"{name}.ends", row)]
+        return letters.numpy().tobytes().decode("utf-8", "surrogateescape")
+
+    def _between(self, name: str, row: int) -> slice:
+        begin, end = self._file.get_slice(name)[row : row + 2].tolist()
+        if not 0 <= begin <= end:
+            raise ValueError(f"{name} falls from {begin} to {end}")
+        return slice(begin, end)
+
+    def _damage(self, why: object) -> ValueError:
+        return self._error(
+            f"cannot be read ({why}): run the same `vidiff encode` again, which writes what is "
+            "missing or damaged anew"
+        )
+
+    def _error(self, what: str) -> ValueError:
+        return ValueError(f"{self.path} {what}")
+
+
+def _joined(name: str, strings: Sequence[str]) -> dict[str, Tensor]:
+    # surrogateescape: ids may hold file names, which may be any bytes.
+    parts = [string.encode("utf-8", "surrogateescape") for string in strings]
+    letters = torch.frombuffer(bytearray(b"".join(parts)), dtype=torch.uint8) if any(parts) else ()
+    return {
+        name: torch.as_tensor(letters, dtype=torch.uint8),
+        f"{name}.ends": _ends([len(part) for part in parts]),
+    }
+
+
+def _ends(lengths: Sequence[int]) -> Tensor:
+    return torch.tensor([0, *accumulate(lengths)])

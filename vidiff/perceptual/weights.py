@@ -1,0 +1,124 @@
+"""Finding and reading the weights of perceptual distances, in the formats in circulation."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from vidiff.perceptual.backbones import BackboneName
+
+FILES: dict[BackboneName, tuple[str, ...]] = {
+    "alex": ("alexnet-owt-7be5be79.pth", "alexnet-owt-4df8aa71.pth", "alex_shift_tolerant.pth"),
+    "vgg": ("vgg16-397923af.pth", "vgg_shift_tolerant.pth"),
+}
+"""Names under which torchvision and stlpips-pytorch publish a backbone, the plain one first."""
+
+
+@dataclass
+class Weights:
+    """What a file holds of a perceptual distance.
+
+    Attributes:
+        convolutions: weight and bias of each of the backbone's, in their order.
+        channels: weights of each stage's channels, (c,); none in a file of a backbone alone.
+        shift_tolerant: whether the backbone blurs before it leaves pixels out.
+    """
+
+    convolutions: list[tuple[Tensor, Tensor]]
+    channels: list[Tensor]
+    shift_tolerant: bool
+
+    @property
+    def backbone(self) -> BackboneName | None:
+        """Which backbone they are of; None if of no known one."""
+        found = len(self.convolutions), *self.convolutions[0][0].shape[2:]
+        known: dict[tuple[int, ...], BackboneName] = {(5, 11, 11): "alex", (13, 3, 3): "vgg"}
+        return known.get(found)
+
+
+def find_weights(backbone: BackboneName) -> Path:
+    """The file of a backbone on this machine.
+
+    Looks in ``$VIDIFF_WEIGHTS``, in torch hub's cache, and in the package stlpips-pytorch, which is
+    not imported.
+
+    Raises:
+        ValueError: if there is none, with the places that were looked in.
+    """
+    places = [Path(torch.hub.get_dir()) / "checkpoints"]
+    if "VIDIFF_WEIGHTS" in os.environ:
+        places.insert(0, Path(os.environ["VIDIFF_WEIGHTS"]))
+    if (package := _package("stlpips_pytorch")) is not None:
+        places.append(package / "weights" / "vST0.0")
+    for place in places:
+        for name in FILES[backbone]:
+            if (place / name).is_file():
+                return place / name
+    raise ValueError(
+        f"no weights of the perceptual distance's backbone {backbone!r} were found: looked for "
+        f"{', '.join(FILES[backbone])} in {', '.join(map(str, places))}. Set weights to the path "
+        "of one of them, or VIDIFF_WEIGHTS to its folder, or install stlpips-pytorch "
+        "(pip install --no-deps stlpips-pytorch); nothing is downloaded"
+    )
+
+
+def read_weights(path: Path) -> Weights:
+    """Read a file: torchvision's of a backbone, or one of a whole LPIPS or ST-LPIPS network.
+
+    Raises:
+        ValueError: if it cannot be read, or holds no backbone.
+    """
+    if not path.is_file():
+        raise ValueError(f"weights {path} do not exist: give the path of a .pth or .safetensors")
+    try:
+        state = (
+            load_file(path)
+            if path.suffix == ".safetensors"
+            else torch.load(path, map_location="cpu", weights_only=True)
+        )
+    except (OSError, EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path} cannot be read as weights: {reason}") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} holds a {type(state).__name__}: expected a dict of weights")
+    names = [n for n in state if re.fullmatch(r"(features|net\.slice\d)\..*weight", n)]
+    biases = [name.removesuffix("weight") + "bias" for name in names]
+    if not names or not all(bias in state for bias in biases):
+        raise ValueError(
+            f"{path} holds no backbone: expected the weights of torchvision's vgg16 or alexnet, or "
+            f"of a whole LPIPS network, and found {', '.join(list(state)[:5]) or 'nothing'}"
+        )
+    return Weights(
+        convolutions=[(state[w], state[b]) for w, b in zip(names, biases, strict=True)],
+        channels=channel_weights(state),
+        shift_tolerant=any(name.endswith(".filt") for name in state),
+    )
+
+
+def read_linear(backbone: BackboneName) -> list[Tensor]:
+    """The channels' weights of LPIPS 0.1, which torchmetrics carries; it is not imported."""
+    package = _package("torchmetrics")
+    assert package is not None, "torchmetrics is required, so pip installed it"
+    path = package / "functional" / "image" / "lpips_models" / f"{backbone}.pth"
+    return channel_weights(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def channel_weights(state: dict[str, Tensor]) -> list[Tensor]:
+    """The weights of each stage's channels, (c,), as all of these files name them."""
+    return [
+        state[name].flatten() for name in state if re.fullmatch(r"lin\d\.model\.[01]\.weight", name)
+    ]
+
+
+def _package(name: str) -> Path | None:
+    spec = find_spec(name)
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent

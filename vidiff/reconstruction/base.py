@@ -1,0 +1,93 @@
+"""What a measure of reconstructions promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from vidiff.registry import kind
+
+if TYPE_CHECKING:
+    from vidiff.autoencoders import Posterior
+
+Sums = dict[str, Tensor]
+"""Sums over videos, by name, of shapes that never change."""
+
+
+@dataclass
+class Reconstruction:
+    """Videos beside what an autoencoder made of them.
+
+    Attributes:
+        pixels: reconstructions (b, 3, f, h, w) in [-1, 1], float32.
+        reference: the originals, the same shape.
+        latents: what they were rebuilt from, as diffusion sees it: (b, c, f, h, w).
+        posterior: what the encoder said; None where the autoencoder is not trained.
+    """
+
+    pixels: Tensor
+    reference: Tensor
+    latents: Tensor
+    posterior: Posterior | None = None
+
+
+@kind("reconstruction_metric")
+class ReconstructionMetric(nn.Module, ABC):
+    """A measure of reconstructed videos beside their originals, as two pure functions.
+
+    What is found of a batch is summed, and the figures follow from the sums: several processes
+    give the figures of one, and memory does not grow with the number of videos. A metric may hold
+    a network, which is moved to the device with it and never trained.
+
+    Attributes:
+        higher_is_better: which way the first figure is better; None where neither is.
+    """
+
+    higher_is_better: ClassVar[bool | None] = None
+
+    @abstractmethod
+    def measure(self, videos: Reconstruction) -> Sums:
+        """Sums over the videos of a batch; none where it does not apply to this autoencoder."""
+
+    @abstractmethod
+    def summarise(self, sums: Sums) -> dict[str, Tensor]:
+        """The figures of all videos, scalars by name, from the sums over all batches.
+
+        They are few and read once, so this may wait for the device.
+        """
+
+
+class VideoScore(ReconstructionMetric):
+    """A measure that gives each video a number; the figure is their mean.
+
+    Attributes:
+        figure: what the mean is called.
+    """
+
+    figure: str
+
+    @abstractmethod
+    def score(self, videos: Reconstruction) -> Tensor:
+        """The number of each video: (b,)."""
+
+    def measure(self, videos: Reconstruction) -> Sums:
+        scores = self.score(videos).to(widest(videos.pixels.device))
+        return {"score": scores.sum(), "num_videos": scores.new_full((), len(scores))}
+
+    def summarise(self, sums: Sums) -> dict[str, Tensor]:
+        return {self.figure: sums["score"] / sums["num_videos"]}
+
+
+class MakeReconstructionMetric(Protocol):
+    """A measure with everything set."""
+
+    def __call__(self) -> ReconstructionMetric: ...
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """The type to sum in: float64, where the device knows it."""
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -1,0 +1,32 @@
+"""Frozen networks that a task uses and does not own."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import nn
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class Beside(Generic[M]):
+    """A frozen network beside a task: no part of its weights, so that no checkpoint holds it.
+
+    Args:
+        module: moved to the device of what it is called with.
+    """
+
+    def __init__(self, module: M) -> None:
+        self.module = module.requires_grad_(False).eval()
+        self._device: torch.device | None = None
+
+    def on(self, device: torch.device) -> M:
+        """The network on ``device``."""
+        if self._device != device:
+            with torch.inference_mode(False):  # validation may move it, and training use it
+                self.module, self._device = self.module.to(device), device
+        return self.module
+
+    def __call__(self, *tensors: torch.Tensor, **settings: Any) -> Any:
+        return self.on(tensors[0].device)(*tensors, **settings)

@@ -1,0 +1,349 @@
+"""``vidiff encode``: the autoencoder and a frozen text encoder, once over a dataset.
+
+Each process writes whole shards of its own, so that none waits for another, and a call that was cut
+off goes on with the shards that are missing, on more or fewer processes too.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch.utils.data import Sampler
+
+from vidiff.building import describe
+from vidiff.checkpoints import Checkpoint, part_weights
+from vidiff.data import Split
+from vidiff.data.cache_files import (
+    DTYPES,
+    INDEX,
+    CachedSplit,
+    Index,
+    is_whole,
+    read_index,
+    shard_path,
+    write_shard,
+)
+from vidiff.training.data import EvalLoader, VideoDataModule
+from vidiff.training.diffusion import DiffusionTask
+from vidiff.training.samples import replace_text
+from vidiff.types import Grid, LatentSample, TextFeatures, VideoBatch, VideoSample
+
+# A process may have nothing left to do, or all of them.
+warnings.filterwarnings("ignore", message=".*Total length of `Jobs` across ranks is zero")
+
+Missing = dict[Split, list[int]]
+"""Numbers of the shards to write, by split."""
+
+
+@dataclass
+class Job:
+    """One batch of clips to encode.
+
+    Attributes:
+        batch: the clips.
+        path: the shard that they belong to.
+        key: that the shard is known by.
+        rows: their places in it.
+        last: whether the shard is complete with them.
+    """
+
+    batch: VideoBatch
+    path: Path
+    key: str
+    rows: list[int]
+    last: bool
+
+
+class Encoding(LightningModule):
+    """Encodes jobs and writes each shard when its last clip is there.
+
+    Args:
+        task: whose autoencoder and text encoder are used; its denoiser is never built.
+        checkpoint: of the task, if its weights are to be used instead of those of the config.
+    """
+
+    predict_description = "Encoding"
+    index: Index
+
+    def __init__(self, task: DiffusionTask, checkpoint: Checkpoint | None = None) -> None:
+        super().__init__()
+        self.task, self.checkpoint = task, checkpoint
+        self._entries: dict[int, LatentSample] = {}
+
+    def configure_model(self) -> None:
+        task, checkpoint = self.task, self.checkpoint
+        if hasattr(task, "autoencoder"):
+            return
+        if checkpoint is not None:
+            task.adopt(checkpoint)
+        with torch.random.fork_rng(devices=[]):  # as the task itself does
+            torch.manual_seed(task.seed)
+            task.build_encoders()
+        for part in ("autoencoder", "text_encoder"):
+            if checkpoint is not None and (weights := part_weights(checkpoint, part)):
+                getattr(task, part).load_state_dict(weights)
+        self.checkpoint = None
+
+    def predict_step(self, job: Job, batch_idx: int) -> int:
+        """Encode a batch, and write the shard that it completes; the number of its clips."""
+        batch, sizes = job.batch, self.index.sizes
+        latents = self.task.autoencoder.encode(batch.pixels).float().cpu()
+        for row, *clip in zip(job.rows, latents, batch.captions, batch.ids, strict=True):
+            expected = sizes[row % len(sizes)]
+            if batch.size != expected:
+                raise ValueError(
+                    f"clip {clip[2]!r} has frames, height and width {batch.size}, and the first "
+                    f"clip has {expected}: a dataset of several sizes must say so (num_sizes)"
+                )
+            self._entries[row] = LatentSample(clip[0], expected, clip[1], clip[2])
+        if job.last:
+            samples = [self._entries[row] for row in sorted(self._entries)]
+            self._entries = {}
+            write_shard(
+                job.path, job.key, samples, self._texts(samples, len(batch)),
+                num_sizes=len(sizes), dtype=DTYPES[self.index.dtype],
+            )  # fmt: skip
+        return len(batch)
+
+    def _texts(
+        self, samples: Sequence[LatentSample], batch_size: int
+    ) -> dict[str, TextFeatures] | None:
+        """Features of each caption and of the empty one, without padding."""
+        if self.index.text_encoder is None:
+            return None
+        captions = list(dict.fromkeys(["", *(sample.caption for sample in samples)]))
+        texts = {}
+        for begin in range(0, len(captions), batch_size):
+            some = captions[begin : begin + batch_size]
+            features = self.task.read(self.task.text_encoder, some)
+            assert features is not None
+            pooled, tokens, mask = features.pooled.cpu(), features.tokens.cpu(), features.mask.cpu()
+            for row, caption in enumerate(some):
+                end = int(mask[row].nonzero().max()) + 1
+                one = slice(row, row + 1)
+                texts[caption] = TextFeatures(pooled[one], tokens[one, :end], mask[one, :end])
+        return texts
+
+
+class EncodingData(LightningDataModule):
+    """The clips of the shards that are missing, dealt to the processes.
+
+    Args:
+        data: loads the clips.
+        encoding: is told the index.
+        root: the cache's folder.
+        splits: which to encode.
+        num_epochs: epochs to cache of a training split that draws anew in each.
+        dtype: of what is stored.
+        batch_size: clips encoded at once.
+        entries_per_shard: about how many clips a shard holds.
+    """
+
+    allow_zero_length_dataloader_with_multiple_devices = True
+
+    def __init__(
+        self,
+        data: VideoDataModule,
+        encoding: Encoding,
+        root: str,
+        *,
+        splits: Sequence[Split],
+        num_epochs: int,
+        dtype: str,
+        batch_size: int,
+        entries_per_shard: int,
+    ) -> None:
+        super().__init__()
+        self.data, self.encoding, self.root, self.splits = data, encoding, Path(root), splits
+        self.num_epochs, self.dtype = num_epochs, dtype
+        self.batch_size, self.entries_per_shard = batch_size, entries_per_shard
+
+    def predict_dataloader(self) -> Jobs:
+        """Claim the folder; called when weights are where and as they will be used."""
+        assert self.trainer is not None
+        self.data.trainer = self.trainer
+        answer: tuple[Index, Missing] | ValueError | OSError | None = None
+        if self.trainer.is_global_zero:
+            try:
+                answer = claim(self.root, self.describe())
+            except (ValueError, OSError) as error:
+                answer = error
+        answer = self.trainer.strategy.broadcast(answer)
+        if isinstance(answer, (ValueError, OSError)):
+            raise answer
+        assert answer is not None
+        index, missing = answer
+        self.encoding.index = index
+        _tell(self.root, index, missing)
+        place = self.trainer.distributed_sampler_kwargs or {"rank": 0, "num_replicas": 1}
+        mine = slice(place["rank"], None, place["num_replicas"])
+        dealt = [(split, number) for split, numbers in missing.items() for number in numbers][mine]
+        parts = []
+        for split in missing:
+            shards = [number for of, number in dealt if of == split]
+            batches = ShardBatches(index, split, shards, self.batch_size)
+            parts.append((split, batches, self.data.loader(split, batches)))
+        return Jobs(self.root, index, parts)
+
+    def describe(self) -> Index:
+        """The index of the cache that is asked for.
+
+        Raises:
+            ValueError: if the dataset gives latents, or clips that do not fit the autoencoder.
+        """
+        task = self.encoding.task
+        datasets = {split: self.data.dataset(split) for split in self.splits}
+        first = datasets[self.splits[0]]
+        sizes = tuple(_size(first[index]) for index in range(first.num_sizes))
+        for size in sizes:
+            task.autoencoder.latent_size(*size)
+        autoencoder, text_encoder = task.encoder_hashes()
+        per_shard = math.ceil(self.entries_per_shard / len(sizes)) * len(sizes)
+        return Index(
+            autoencoder=autoencoder,
+            text_encoder=text_encoder,
+            dataset=describe(self.data.make_dataset),
+            draws_anew=first.draws_anew,
+            latent_channels=task.autoencoder.latent_channels,
+            compression=task.autoencoder.compression,
+            sizes=sizes,
+            dtype=self.dtype,
+            precision=str(self.trainer.precision) if self.trainer is not None else "",
+            entries_per_shard=per_shard,
+            splits={
+                split: CachedSplit(
+                    length=len(dataset),
+                    # Validation and test ask for the same draws each time.
+                    draws=self.num_epochs if split == "train" and dataset.draws_anew else 1,
+                    source=dataset.fingerprint(),
+                )
+                for split, dataset in datasets.items()
+            },
+        )
+
+
+class ShardBatches(Sampler[list[int]]):
+    """The clips of some shards, shard after shard, in batches of one size.
+
+    Args:
+        index: of the cache.
+        split: whose shards.
+        shards: their numbers.
+        batch_size: most clips in a batch.
+    """
+
+    def __init__(self, index: Index, split: Split, shards: Sequence[int], batch_size: int) -> None:
+        self.index, self.split, self.shards, self.batch_size = index, split, shards, batch_size
+        self._length = sum(len(self.ranges(shard)) for shard in shards)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (list(clips) for shard in self.shards for clips in self.ranges(shard))
+
+    def ranges(self, shard: int) -> list[range]:
+        """The batches of one shard, as the source's indices."""
+        begin = shard * self.index.entries_per_shard
+        end = min(begin + self.index.entries_per_shard, self.index.num_entries(self.split))
+        num_sizes, step = len(self.index.sizes), self.batch_size
+        of_sizes = [range(begin + size, end, num_sizes) for size in range(num_sizes)]
+        return [of[i : i + step] for of in of_sizes for i in range(0, len(of), step)]
+
+
+class Jobs:
+    """The jobs of one process; no ``DataLoader``, which Lightning would deal out once more.
+
+    Args:
+        root: the cache's folder.
+        index: of the cache.
+        parts: for each split, what is loaded in which order, and the loader that does it.
+    """
+
+    def __init__(
+        self, root: Path, index: Index, parts: Sequence[tuple[Split, ShardBatches, EvalLoader]]
+    ) -> None:
+        self.root, self.index, self.parts = root, index, parts
+
+    def __len__(self) -> int:
+        return sum(len(batches) for _, batches, _ in self.parts)
+
+    def __iter__(self) -> Iterator[Job]:
+        return chain.from_iterable(self._jobs(*part) for part in self.parts if len(part[1]))
+
+    def _jobs(self, split: Split, batches: ShardBatches, loader: EvalLoader) -> Iterator[Job]:
+        loaded = iter(loader)
+        key = self.index.key(split)
+        for shard in batches.shards:
+            path, ranges = shard_path(self.root, split, shard), batches.ranges(shard)
+            begin = shard * self.index.entries_per_shard
+            for number, clips in enumerate(ranges, 1):
+                batch = next(loaded)
+                assert isinstance(batch, VideoBatch)
+                rows = [clip - begin for clip in clips]
+                yield Job(batch, path, key, rows, last=number == len(ranges))
+
+
+def claim(root: Path, asked: Index) -> tuple[Index, Missing]:
+    """Make the folder, or find the same cache begun in it: its index and the missing shards.
+
+    Raises:
+        ValueError: if the folder holds anything else.
+    """
+    known, index = root / INDEX, asked
+    if known.exists() and any(root.glob("*.safetensors")):  # a call may fail before its first
+        held = read_index(root)
+        if differing := held.differences(asked):
+            raise ValueError(
+                f"{root} holds another cache, in which these differ: {'; '.join(differing)}. "
+                "Choose another --output, or remove that folder"
+            )
+        index = replace(held, splits=held.splits | asked.splits)
+    elif any(path.name != INDEX for path in root.glob("[!.]*")):
+        raise ValueError(
+            f"{root} is not empty and holds no latent cache: choose another --output folder"
+        )
+    root.mkdir(parents=True, exist_ok=True)
+    replace_text(known, index.dumps())
+    _sweep(root)
+    return index, {split: _missing(root, index, split) for split in asked.splits}  # type: ignore[misc]
+
+
+def _missing(root: Path, index: Index, split: str) -> list[int]:
+    key = index.key(split)
+    numbers = range(index.num_shards(split))
+    return [number for number in numbers if not is_whole(shard_path(root, split, number), key)]
+
+
+def _sweep(root: Path) -> None:
+    """Remove what calls that were killed left half written; no call writes on for an hour."""
+    for path in root.glob(".*.safetensors.*"):
+        with suppress(FileNotFoundError):  # another call's, which is there by its own name now
+            if time.time() - path.stat().st_mtime > 3600:
+                path.unlink()
+
+
+def _size(sample: object) -> Grid:
+    if not isinstance(sample, VideoSample):
+        raise ValueError(
+            "this dataset gives latents already: set data.dataset to the one that is to be encoded"
+        )
+    f, h, w = sample.pixels.shape[1:]
+    return f, h, w
+
+
+def _tell(root: Path, index: Index, missing: Missing) -> None:
+    for split, numbers in missing.items():
+        total, clips = index.num_shards(split), index.num_entries(split)
+        done = f"{total - len(numbers)} of {total} shards are there" if numbers else "complete"
+        rank_zero_info(f"{root}, {split}: {clips} clips, {done}")

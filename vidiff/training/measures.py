@@ -1,0 +1,123 @@
+"""Measures of reconstructions, summed over batches and processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vidiff.autoencoders import Autoencoder
+from vidiff.reconstruction import (
+    PSNR,
+    SSIM,
+    Codebook,
+    Flicker,
+    Latents,
+    MakeReconstructionMetric,
+    Reconstruction,
+    Sums,
+    widest,
+)
+from vidiff.training.beside import Beside
+
+DEFAULTS: tuple[MakeReconstructionMetric, ...] = (PSNR, SSIM, Flicker, Latents, Codebook)
+
+
+class Measures:
+    """Several metrics of one validation.
+
+    All processes must take in equally many batches. How clips are dealt to batches and processes
+    makes no difference; but of fewer clips than processes, some count twice.
+
+    Args:
+        factories: which metrics; by default PSNR, SSIM, flicker, latents' statistics and, where
+            there is a codebook, its use.
+    """
+
+    def __init__(self, factories: Sequence[MakeReconstructionMetric] | None) -> None:
+        makers = DEFAULTS if factories is None else factories
+        self.metrics = [Beside(make()) for make in makers]
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every batch."""
+        self.sums: list[Sums] = [{} for _ in self.metrics]
+
+    @torch.no_grad()
+    def update(self, videos: Reconstruction) -> None:
+        """Take in a batch, in full precision whatever the model runs in."""
+        device = videos.pixels.device
+        with full_precision(device):
+            for metric, totals in zip(self.metrics, self.sums, strict=True):
+                for name, value in metric.on(device).measure(videos).items():
+                    value = value.to(widest(device))
+                    totals[name] = totals[name] + value if name in totals else value
+
+    def compute(self, reduce: Callable[..., Any]) -> dict[str, Tensor]:
+        """The figures so far, of all processes; each of them must ask.
+
+        Args:
+            reduce: Lightning's ``strategy.reduce``.
+
+        Raises:
+            ValueError: if two metrics give figures of the same name.
+        """
+        flat = [value.flatten() for sums in self.sums for value in sums.values()]
+        if not flat:
+            return {}
+        parts = iter(reduce(torch.cat(flat), reduce_op="sum").split([len(value) for value in flat]))
+        figures: dict[str, Tensor] = {}
+        for metric, sums in zip(self.metrics, self.sums, strict=True):
+            together = {name: next(parts).view(value.shape) for name, value in sums.items()}
+            found = metric.module.summarise(together) if together else {}
+            if twice := sorted(figures.keys() & found):
+                raise ValueError(
+                    f"two of model.metrics give {', '.join(twice)}: leave one of them out"
+                )
+            figures |= found
+        return figures
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Neither mixed precision nor TF32, which would decide the last digits of a figure."""
+    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before = convolutions.fp32_precision
+    convolutions.fp32_precision = "ieee"
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        convolutions.fp32_precision = before
+
+
+@torch.no_grad()
+def frames_per_second(autoencoder: Autoencoder, pixels: Tensor) -> dict[str, Tensor]:
+    """How many frames this device encodes and decodes in a second.
+
+    Args:
+        autoencoder: has run on such pixels before, or what starts it up counts too.
+        pixels: (b, 3, f, h, w).
+    """
+    num_frames = pixels.shape[0] * pixels.shape[2]
+    latents, encoding = _timed(autoencoder.encode, pixels)
+    _, decoding = _timed(autoencoder.decode, latents)
+    rates = {"encode": num_frames / encoding, "decode": num_frames / decoding}
+    return {f"{name}_frames_per_second": torch.tensor(rate) for name, rate in rates.items()}
+
+
+def _timed(call: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, float]:
+    _wait(x.device)
+    since = time.perf_counter()
+    result = call(x)
+    _wait(x.device)
+    return result, max(time.perf_counter() - since, 1e-9)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)

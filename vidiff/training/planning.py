@@ -167,7 +167,8 @@ def plan(
         with place:  # as Lightning does for a strategy that shards nothing
             task.configure_model()
         task.train()
-        pixels = torch.empty(batch_size, _channels(task), *clip, device=place, dtype=dtype)
+        # Zeros, as small tensors of a fake CPU have values, which must be finite.
+        pixels = torch.zeros(batch_size, _channels(task), *clip, device=place, dtype=dtype)
         captions = [_readable(task, caption)] * batch_size
         batch = VideoBatch(pixels, captions, [str(number) for number in range(batch_size)])
         latents = _latents(task, clip)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from vidiff.autoencoders.base import Autoencoder, Gaussian, Past, Posterior
@@ -98,10 +99,15 @@ class Learned(Autoencoder):
 
     @torch.no_grad()
     def _update_statistics(self, mean: Tensor, square: Tensor, momentum: float = 0.98) -> None:
-        """Moving averages; the first updates are a plain average, so that nothing lags."""
+        """Moving averages; the first updates are a plain average, so that nothing lags.
+
+        Processes that train together take the mean of their batches, as batch norm does when it is
+        synchronised, so that all of them keep the same.
+        """
+        mean, square = mean_of_processes(torch.stack([mean.float(), square.float()]))
         keep = (self.num_updates / (self.num_updates + 1)).clamp(max=momentum)
         for average, value in ((self.latent_mean, mean), (self.latent_square, square)):
-            average.lerp_(value.float(), 1 - keep)
+            average.lerp_(value, 1 - keep)
         self.num_updates += 1
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
@@ -118,6 +124,14 @@ class Learned(Autoencoder):
         variance = (self.latent_square - self.latent_mean.square()).clamp(min=1e-8)
         shape = (1, -1, 1, 1, 1)
         return self.latent_mean.view(shape), variance.sqrt().view(shape)
+
+
+def mean_of_processes(values: Tensor) -> Tensor:
+    """The mean over all processes, which all must ask for; the values themselves of one."""
+    if not dist.is_available() or not dist.is_initialized():
+        return values
+    dist.all_reduce(values)
+    return values / dist.get_world_size()
 
 
 class Variational(Learned):

@@ -21,6 +21,7 @@ from vidiff.testing import check_component
 from vidiff.training import AutoencoderTask, DiffusionTask
 from vidiff.training.data import VideoDataModule
 from vidiff.training.trainer import VidiffTrainer
+from vidiff_eval.features import I3D
 
 load_all()
 COMPONENTS = [(kind.name, name) for kind in list_kinds() for name in list_components(kind.name)]
@@ -34,6 +35,8 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("autoencoder", "causal_kl"): {"width": [16], "depth": 1, "latent_channels": 4},
     ("discriminator", "patch_3d"): {"width": 8},
     ("autoencoder", "fsq"): {"width": [16], "depth": 1, "levels": [5, 5]},
+    ("features", "timm"): {"model": "test_vit"},
+    ("metric", "fd"): {"features": I3D},
     ("autoencoder", "framewise_kl"): {"width": [16, 24], "depth": 1, "num_groups": 8},
 }
 """Settings for components whose defaults would be slow."""
@@ -69,7 +72,7 @@ def settings(kind: str, name: str, tmp_path: Path) -> dict[str, Any]:
         weights = tmp_path / "alexnet.pth"
         torch.save({f"features.{key}": value for key, value in features.items()}, weights)
         small = {"weights": str(weights), "backbone": "alex"}
-        return small if kind == "perceptual" else {"distance": partial(LPIPS, **small)}
+        return {"distance": partial(LPIPS, **small)} if kind.startswith("reconstruction") else small
     if (kind, name) == ("autoencoder", "pretrained"):
         diffusers = pytest.importorskip("diffusers")
         diffusers.AutoencoderKL(

@@ -11,10 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from typing import Any
 
 INDEX = "samples.jsonl"
 
@@ -62,27 +59,6 @@ def read_samples(folder: Path) -> list[Sample]:
     if not samples:
         raise ValueError(f"{index} lists no sample; was `vidiff sample` stopped early?")
     return samples
-
-
-def read_pixels(sample: Sample) -> Tensor:
-    """A sample's video (3, f, h, w) in [-1, 1], at the size that the model made it.
-
-    Raises:
-        ValueError: if the file cannot be read, or its size is not a multiple of its scale.
-    """
-    from einops import reduce
-
-    from vidiff.video import VideoReader
-
-    with VideoReader(sample.path) as video:
-        pixels = video.clip(num_frames=max(1, round(video.duration * video.fps)))
-    scale = sample.scale
-    if pixels.shape[2] % scale or pixels.shape[3] % scale:
-        raise ValueError(
-            f"{sample.path} is {pixels.shape[2]}x{pixels.shape[3]}, no multiple of its scale "
-            f"{scale} in {INDEX}; sample it again"
-        )
-    return reduce(pixels, "c f (h sh) (w sw) -> c f h w", "mean", sh=scale, sw=scale)
 
 
 def parse_groups(words: Sequence[str]) -> dict[str, Path]:

@@ -35,7 +35,8 @@ for group in seen unseen; do
 done
 
 echo; echo "== Measuring how many prompts the videos follow"
-vidiff evaluate "${samples[@]}" --metric prompt_accuracy -c "$out/diffusion/config.yaml" --output "$out/evaluation.json"
-vidiff report "${runs[@]}" --evaluation "$out/evaluation.json" \
+vidiff evaluate --generated "${samples[@]}" --metrics prompt_accuracy --protocol whole \
+  -c "$out/diffusion/config.yaml" --output "$out/evaluation"
+vidiff report "${runs[@]}" --evaluation "$out/evaluation/report.json" \
   "${samples[@]/#/--samples=}" --title "Prompt to video: the $way demo" --output "$out"
 echo; echo "Open $out/index.html in a browser."

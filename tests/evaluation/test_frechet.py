@@ -5,7 +5,10 @@ import pytest
 import scipy.linalg
 import torch
 
-from vidiff_eval.frechet import Moments, frechet_distance
+from vidiff_eval.statistics.extrapolation import extrapolate, leave_out_extrapolation
+from vidiff_eval.statistics.frechet import Moments, frechet, frechet_distance, frechet_of_moments
+from vidiff_eval.statistics.frechet_left_out import leave_out_frechet
+from vidiff_eval.statistics.resampling import interval, leave_out
 
 
 def features(n, d, seed, scale=1.0, shift=0.0):
@@ -20,8 +23,8 @@ def moments_of_gaussian(mean, covariance, count=1000):
     return Moments(torch.tensor(float(count), dtype=torch.float64), count * mean, outer)
 
 
-def by_scipy(a, b):
-    cov_a, cov_b = (np.cov(x.numpy(), rowvar=False) for x in (a, b))
+def by_scipy(a, b, ddof=1):
+    cov_a, cov_b = (np.cov(x.numpy(), rowvar=False, ddof=ddof) for x in (a, b))
     root = scipy.linalg.sqrtm(cov_a @ cov_b).real
     difference = (a.mean(0) - b.mean(0)).square().sum().item()
     return difference + np.trace(cov_a) + np.trace(cov_b) - 2 * np.trace(root)
@@ -78,3 +81,125 @@ def test_sums_of_sums_are_sums():
 def test_no_feature_has_no_mean():
     with pytest.raises(ValueError, match="no feature"):
         Moments.of(torch.zeros(0, 3, dtype=torch.float64)).gaussian()
+
+
+# --- from features ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("covariance", ["n-1", "n"])
+@pytest.mark.parametrize("n", [45, 600])
+def test_features_equal_scipys_root(n, covariance):
+    """Where there are more features than dimensions, the root is exact enough to compare with."""
+    a, b = features(n, 40, 0), features(n + 7, 40, 1, scale=1.3, shift=0.2)
+    expected = by_scipy(a, b, ddof=1 if covariance == "n-1" else 0)
+    assert frechet(a, b, covariance).value == pytest.approx(expected, rel=1e-6)
+    sums = frechet_of_moments(Moments.of(a), Moments.of(b), covariance)
+    assert sums.value == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("n", "m"), [(6, 9), (2, 300), (300, 6), (40, 40), (41, 41), (3000, 2500)])
+def test_features_and_sums_agree(n, m):
+    """Three ways to the overlap: singular values, eigenvalues, roots; in chunks and as a whole."""
+    a, b = features(n, 40, 0, shift=2), features(m, 40, 1, scale=0.7)
+    sums = frechet_distance(Moments.of(a), Moments.of(b)).item()
+    assert frechet(a, b).value == pytest.approx(sums, rel=1e-6)
+    assert frechet(b, a).value == pytest.approx(sums, rel=1e-6)
+
+
+@pytest.mark.parametrize("d", [30, 256, 300])
+def test_spectra_that_fall_steeply_are_exact(d):
+    """Near to singular, where roots of eigenvalues lose digits; also in more than one block.
+
+    Features of exactly diagonal covariance, both turned alike, have a distance that is known.
+    """
+    deviations = torch.logspace(0, -7, d, dtype=torch.float64)
+    turn = torch.linalg.qr(torch.randn(d, d, dtype=torch.float64))[0]
+    noise = torch.randn(2 * d, d, dtype=torch.float64)
+    white = torch.linalg.qr(noise - noise.mean(0))[0] * (2 * d - 1) ** 0.5
+    a, b = white * deviations @ turn, white * deviations.sqrt() @ turn + 1
+    expected = d + (deviations - deviations.sqrt()).square().sum().item()
+    assert frechet(a, b).value == pytest.approx(expected, rel=1e-9)
+
+
+def test_float32_features_are_summed_in_float64():
+    """Far from zero, sums in float32 would lose all digits of the covariance."""
+    a, b = (features(500, 6, seed, shift=3000.0).float() for seed in (0, 1))
+    assert frechet(a, b).value == pytest.approx(by_scipy(a.double(), b.double()), rel=1e-6)
+
+
+def test_rounding_below_zero_is_kept_beside_the_value():
+    sets = (features(n, 30, n, scale=40) for n in range(10, 60))
+    found = [frechet(a, a.flip(0)) for a in sets]
+    assert all(0 <= one.value < 1e-6 and abs(one.raw) < 1e-6 for one in found)
+    assert any(one.raw < 0 == one.value for one in found)
+
+
+@pytest.mark.parametrize(("n", "m", "words"), [
+    (0, 5, "real side .* is no clip"), (5, 0, "generated side .* is no clip"),
+    (1, 5, "real side .* is one clip"), (5, 1, "generated side .* is one clip"),
+])  # fmt: skip
+def test_one_feature_and_none_are_errors_that_say_which_side(n, m, words):
+    a, b = features(n, 4, 0), features(m, 4, 1)
+    with pytest.raises(ValueError, match=words):
+        frechet(a, b)
+    with pytest.raises(ValueError, match=words):
+        frechet_distance(Moments.of(a), Moments.of(b))
+
+
+@pytest.mark.parametrize(("n", "expected"), [(64, 549), (399, 204), (2048, 39)])
+def test_equal_distributions_are_apart_by_what_was_measured(n, expected):
+    """400 dimensions of unit variance: the bias that makes figures of different n differ."""
+    generator = torch.Generator().manual_seed(n)
+    a, b = (torch.randn(n, 400, generator=generator) for _ in range(2))
+    assert frechet(a, b).value == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.parametrize("covariance", ["n-1", "n"])
+@pytest.mark.parametrize(("n", "m", "d"), [(100, 60, 16), (9, 12, 16), (16, 17, 16), (60, 9, 16)])
+@pytest.mark.parametrize("frames", [None, 3])
+def test_distances_without_groups_are_those_taken_again(n, m, d, frames, covariance):
+    generator = torch.Generator().manual_seed(0)
+    inner = () if frames is None else (frames,)
+    a = torch.randn(n, *inner, d, generator=generator)
+    b = torch.randn(m, *inner, d, generator=generator) * 1.3 + 0.2
+
+    def again(one, other):
+        return frechet(one.reshape(-1, d), other.reshape(-1, d), covariance).value
+
+    found, expected = leave_out_frechet(a, b, covariance), leave_out(again, a, b)
+    torch.testing.assert_close(found.real, expected.real, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(found.generated, expected.generated, rtol=1e-6, atol=1e-6)
+
+
+# --- infinitely many clips -------------------------------------------------------------------
+
+
+def raw(a, b):
+    return frechet(a, b).raw
+
+
+def test_the_line_meets_infinity():
+    """A distance that is exactly a + b/n + c/m has the limit a."""
+    found = extrapolate(
+        lambda x, y: 3 + 5 / len(x) + 7 / len(y), torch.zeros(64, 1), torch.ones(40, 1)
+    )
+    assert found == pytest.approx(3)
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1.5, 0.3)])
+def test_limit_is_that_of_the_distributions(scale, shift):
+    """Of Gaussians whose distance is known: 0, or d (shift² + (scale - 1)²)."""
+    d, truth = 12, 12 * (shift**2 + (scale - 1) ** 2)
+    limits, plain, covered = [], [], 0
+    for seed in range(30):
+        generator = torch.Generator().manual_seed(seed)
+        a, b = (torch.randn(160, d, generator=generator) for _ in range(2))
+        b = b * scale + shift
+        limits.append(extrapolate(raw, a, b))
+        plain.append(raw(a, b))
+        low, high = interval(limits[-1], leave_out_extrapolation(raw, a, b))
+        covered += low <= truth <= high
+    bias = sum(plain) / len(plain) - truth
+    assert bias > 0.3
+    assert abs(sum(limits) / len(limits) - truth) < 0.25 * bias
+    assert covered >= 26

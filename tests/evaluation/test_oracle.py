@@ -179,7 +179,7 @@ def test_defaults_are_those_of_the_dataset() -> None:
 
     dataset = MovingShapes(split="val")
     for name in ("radius", "speed", "background"):
-        assert getattr(PromptAccuracy().ranges, name) == getattr(dataset, name)
+        assert getattr(PromptAccuracy().features.ranges, name) == getattr(dataset, name)
     found = find_scenes(torch.stack([dataset[k].pixels for k in range(8)]), RANGES)
     assert [c.caption for c in combinations(found.scenes)] == [dataset[k].caption for k in range(8)]
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import copy
-import doctest
 from collections.abc import Callable
 
 import pytest
@@ -10,11 +8,10 @@ from scipy.stats import binomtest
 from torch import Tensor
 from torch.nn import functional as F
 
-import vidiff_eval.metrics.accumulator
 from vidiff.data.shapes import COMBINATIONS, Combination, Scenes, render
-from vidiff_eval.intervals import wilson
 from vidiff_eval.metrics import PromptAccuracy
 from vidiff_eval.psnr import MAX_PSNR, psnr
+from vidiff_eval.statistics.intervals import wilson
 
 SIZE = (9, 32, 32)
 SQUARE = Combination("red", "square", "moves left")
@@ -27,7 +24,8 @@ def square(scenes: MakeScenes) -> Tensor:
 
 
 def judge(video: Tensor, prompt: str, **settings: float) -> dict:
-    return PromptAccuracy(**settings).measure(video, [prompt])[0]
+    metric = PromptAccuracy(**settings)
+    return metric.judge(metric.features.extract(video), [prompt])[0]
 
 
 def test_a_true_rendering_is_right(square: Tensor) -> None:
@@ -40,16 +38,16 @@ def test_a_true_rendering_is_right(square: Tensor) -> None:
 @pytest.mark.parametrize(
     ("prompt", "wrong"),
     [
-        ("a green square moves left", "colour_right"),
-        ("a red circle moves left", "shape_right"),
-        ("a red square moves right", "motion_right"),
-        ("a red square stays still", "motion_right"),
+        ("a green square moves left", "colour_accuracy"),
+        ("a red circle moves left", "shape_accuracy"),
+        ("a red square moves right", "motion_accuracy"),
+        ("a red square stays still", "motion_accuracy"),
     ],
 )
 def test_each_part_of_the_prompt_counts(square: Tensor, prompt: str, wrong: str) -> None:
     row = judge(square, prompt)
     assert not row["right"]
-    parts = {part: row[part] for part in ("colour_right", "shape_right", "motion_right")}
+    parts = {part: row[part] for part in ("colour_accuracy", "shape_accuracy", "motion_accuracy")}
     assert parts == {part: part != wrong for part in parts}
 
 
@@ -89,7 +87,8 @@ def test_blurred_and_plain_videos_are_not_right(
 def test_a_black_video_is_not_right_where_shapes_are_small() -> None:
     """A small shape on black is nearer than 18 dB to black alone, whatever the prompt."""
     metric = PromptAccuracy(radius=(2.0, 3.0), background=(0.0, 0.0))
-    rows = metric.measure(torch.full((120, 3, 2, 24, 24), -1.0), [c.caption for c in COMBINATIONS])
+    black = metric.features.extract(torch.full((120, 3, 2, 24, 24), -1.0))
+    rows = metric.judge(black, [c.caption for c in COMBINATIONS])
     assert min(row["psnr_db"] for row in rows) > 18
     assert not any(row["right"] for row in rows)
 
@@ -98,35 +97,15 @@ def test_summary_counts(scenes: MakeScenes) -> None:
     metric = PromptAccuracy()
     some = list(COMBINATIONS[:6])
     prompts = [c.caption for c in some[:4]] + ["a cyan cross moves up"] * 2
-    rows = metric.measure(render(scenes(some), *SIZE), prompts)
-    summary = metric.summarise(metric.tally(rows))
-    assert summary["num_right"] == 4
-    assert summary["accuracy"] == pytest.approx(4 / 6)
-    assert summary["accuracy_interval_95"] == pytest.approx(wilson(4, 6))
-    assert summary["psnr_db"] == pytest.approx(sum(r["psnr_db"] for r in rows) / 6)
-    with pytest.raises(ValueError, match="no video"):
+    rows = metric.judge(metric.features.extract(render(scenes(some), *SIZE)), prompts)
+    figures = {figure.name: figure for figure in metric.summarise(metric.tally(rows))}
+    assert tuple(figures) == metric.figures
+    assert figures["prompt_accuracy"].value == pytest.approx(4 / 6)
+    assert figures["prompt_accuracy"].interval_95 == pytest.approx(wilson(4, 6))
+    psnr_db = sum(row["psnr_db"] for row in rows) / 6
+    assert figures["oracle_psnr_db"].value == pytest.approx(psnr_db)
+    with pytest.raises(ValueError, match="no clip"):
         metric.summarise(metric.tally([]))
-
-
-def test_two_processes_give_what_one_gives(scenes: MakeScenes) -> None:
-    """Uneven shards, joined as torchmetrics joins processes: by adding their sums."""
-    some = list(COMBINATIONS[::20])
-    videos, prompts = render(scenes(some), *SIZE), [c.caption for c in some]
-    prompts[1] = prompts[0]
-    whole, first = PromptAccuracy().accumulator(), PromptAccuracy().accumulator()
-    second = copy.deepcopy(first)
-    whole.update(videos, prompts)
-    first.update(videos[:4], prompts[:4])
-    second.update(videos[4:], prompts[4:])
-    assert first._reductions["sums"] is not None
-    first.sums = torch.stack([first.sums, second.sums]).sum(0)
-    joined, alone = first.compute(), whole.compute()
-    assert joined.pop("accuracy_interval_95") == pytest.approx(alone.pop("accuracy_interval_95"))
-    assert joined == pytest.approx(alone)
-
-
-def test_docstring_example() -> None:
-    assert doctest.testmod(vidiff_eval.metrics.accumulator).failed == 0
 
 
 def test_prompts_outside_the_grammar_are_named() -> None:

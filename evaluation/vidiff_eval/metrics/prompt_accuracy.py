@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vidiff.registry import register
-from vidiff_eval.intervals import wilson
-from vidiff_eval.metrics.base import Row, Sums, VideoMetric
+from vidiff_eval.features.base import Found
+from vidiff_eval.features.scenes import POSE, Scene
+from vidiff_eval.metrics.base import ClipMetric, Row
 from vidiff_eval.ranges import Ranges
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 PARTS = ("colour", "shape", "motion")
 
 
 @register("prompt_accuracy")
-class PromptAccuracy(VideoMetric):
+class PromptAccuracy(ClipMetric):
     """Share of videos that show the colour, shape and motion of their MovingShapes prompt.
 
     Each video is compared with every true rendering in the given ranges (``vidiff_eval.oracle``).
     It is right if the nearest one has the colour, shape and motion that the prompt names, if its
     PSNR against that is at least ``min_psnr``, and if it is nearer to that than to a plain grey.
+    Shares of right colours, shapes and motions stand beside it, and the mean PSNR in dB.
 
     Args:
         radius: smallest and largest half extent of the training data's shapes, in pixels.
@@ -35,7 +33,11 @@ class PromptAccuracy(VideoMetric):
         ValueError: if a range is empty, or if a shape that moves may stand still.
     """
 
+    figures = (
+        "prompt_accuracy", *(f"{part}_accuracy" for part in PARTS), "oracle_psnr_db",
+    )  # fmt: skip
     higher_is_better = True
+    needs_prompts = True
 
     def __init__(
         self,
@@ -44,13 +46,12 @@ class PromptAccuracy(VideoMetric):
         background: tuple[float, float] = (0.0, 0.3),
         min_psnr: float = 18.0,
     ) -> None:
-        self.ranges = Ranges(radius, speed, background)
+        self.features = Scene(Ranges(radius, speed, background))
         self.min_psnr = min_psnr
 
     @property
     def settings(self) -> dict[str, Any]:
-        ranges = {name: list(bounds) for name, bounds in asdict(self.ranges).items()}
-        return {**ranges, "min_psnr": self.min_psnr}
+        return {"min_psnr": self.min_psnr, "features": self.features.settings}
 
     def check_prompts(self, prompts: Sequence[str]) -> None:
         from vidiff.data.shapes import parse_caption
@@ -63,55 +64,30 @@ class PromptAccuracy(VideoMetric):
                     f"prompt_accuracy cannot judge prompt {number} of {len(prompts)}: {error}"
                 ) from error
 
-    def measure(self, videos: Tensor, prompts: Sequence[str]) -> list[Row]:
+    def judge(self, found: Found, prompts: Sequence[str]) -> list[Row]:
         from vidiff.data.shapes import COLOURS, MOTIONS, SHAPES, Combination, parse_caption
-        from vidiff_eval.oracle import find_scenes
 
-        matches = find_scenes(videos, self.ranges)
-        scenes = matches.scenes
         rows = []
         for index, prompt in enumerate(prompts):
             asked = parse_caption(prompt)
-            found = Combination(
-                list(COLOURS)[scenes.colour[index]],
-                SHAPES[scenes.shape[index]],
-                list(MOTIONS)[scenes.motion[index]],
+            seen = Combination(
+                list(COLOURS)[int(found["colour"][index])],
+                SHAPES[int(found["shape"][index])],
+                list(MOTIONS)[int(found["motion"][index])],
             )
-            same = {part: getattr(asked, part) == getattr(found, part) for part in PARTS}
-            psnr, blank_psnr = float(matches.psnr[index]), float(matches.blank_psnr[index])
-            shown = psnr >= self.min_psnr and psnr > blank_psnr
+            same = {part: getattr(asked, part) == getattr(seen, part) for part in PARTS}
+            psnr, blank_psnr = float(found["psnr"][index]), float(found["blank_psnr"][index])
+            right = psnr >= self.min_psnr and psnr > blank_psnr and all(same.values())
             rows.append(
                 {
-                    "right": shown and all(same.values()),
-                    "found": found.caption,
+                    "prompt_accuracy": right,
+                    **{f"{part}_accuracy": same[part] for part in PARTS},
+                    "oracle_psnr_db": psnr,
+                    "right": right,
+                    "found": seen.caption,
                     "psnr_db": psnr,
                     "blank_psnr_db": blank_psnr,
-                    **{f"{part}_right": same[part] for part in PARTS},
-                    "pose": {
-                        name: round(float(getattr(scenes, name)[index]), 4)
-                        for name in ("radius", "speed", "x", "y", "background")
-                    },
+                    "pose": {name: round(float(found[name][index]), 4) for name in POSE},
                 }
             )
         return rows
-
-    def tally(self, rows: Sequence[Row]) -> Sums:
-        flags = ("right", *(f"{part}_right" for part in PARTS))
-        return {
-            "num_videos": float(len(rows)),
-            "psnr_db": sum((row["psnr_db"] for row in rows), 0.0),
-            **{flag: float(sum(row[flag] for row in rows)) for flag in flags},
-        }
-
-    def summarise(self, sums: Sums) -> dict[str, Any]:
-        total, right = round(sums["num_videos"]), round(sums["right"])
-        if not total:
-            raise ValueError("there is no video to judge")
-        return {
-            "num_videos": total,
-            "num_right": right,
-            "accuracy": right / total,
-            "accuracy_interval_95": list(wilson(right, total)),
-            **{f"{part}_accuracy": sums[f"{part}_right"] / total for part in PARTS},
-            "psnr_db": sums["psnr_db"] / total,
-        }

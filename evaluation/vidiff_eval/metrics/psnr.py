@@ -1,0 +1,27 @@
+"""Peak signal-to-noise ratio of pairs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vidiff.registry import register
+from vidiff_eval.metrics.reconstruction import ScoredPairs
+
+if TYPE_CHECKING:
+    from vidiff.reconstruction.base import VideoScore
+
+
+@register("psnr")
+class PSNR(ScoredPairs):
+    """Peak signal-to-noise ratio in dB of each clip beside the real one of its name.
+
+    Over all of a clip's pixels, at most 100 dB; the mean is taken over clips, of decibels.
+    """
+
+    figures = ("psnr",)
+    higher_is_better = True
+
+    def make(self) -> VideoScore:
+        from vidiff.reconstruction.psnr import PSNR
+
+        return PSNR()

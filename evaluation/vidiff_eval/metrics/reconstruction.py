@@ -1,0 +1,60 @@
+"""Metrics of pairs that measures of reconstructions (kind ``reconstruction_metric``) compute."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from vidiff_eval.metrics.base import PairMetric, Row
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from vidiff.reconstruction.base import VideoScore
+
+
+class ScoredPairs(PairMetric):
+    """Gives each generated clip the number of a measure that training reports too.
+
+    So a figure here is that of ``vidiff validate``, but for the compression of the files.
+    """
+
+    device: torch.device | str = "cpu"
+    _made: VideoScore | None = None
+
+    @abstractmethod
+    def make(self) -> VideoScore:
+        """The measure; it is made once, when it is first needed.
+
+        Raises:
+            ValueError: if its weights are missing.
+        """
+
+    @property
+    def measure(self) -> VideoScore:
+        """The measure."""
+        if self._made is None:
+            self._made = self.make().eval()
+        return self._made
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"clips": "mean over all pixels and frames of a clip, then over clips"}
+
+    def to(self, device: torch.device | str) -> None:
+        self.device = device
+
+    def judge(self, generated: Tensor, real: Tensor) -> list[Row]:
+        from vidiff.reconstruction.base import Reconstruction
+
+        if generated.shape != real.shape:
+            raise ValueError(
+                f"clips of a pair differ: {tuple(generated.shape[1:])} and {tuple(real.shape[1:])} "
+                "(c f h w); set --protocol.size and --protocol.num_frames"
+            )
+        measure = self.measure.to(self.device)
+        sides = (side.to(self.device) for side in (generated, real))
+        pixels, reference = sides
+        scores = measure.score(Reconstruction(pixels, reference, pixels.new_zeros(len(pixels), 0)))
+        return [{self.figures[0]: float(score)} for score in scores.cpu()]

@@ -1,0 +1,28 @@
+"""Structural similarity of pairs (Wang et al. 2004)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vidiff.registry import register
+from vidiff_eval.metrics.reconstruction import ScoredPairs
+
+if TYPE_CHECKING:
+    from vidiff.reconstruction.base import VideoScore
+
+
+@register("ssim")
+class SSIM(ScoredPairs):
+    """Structural similarity of each clip and the real one of its name, mean over frames.
+
+    As torchmetrics computes it on the scale of [0, 1]: Gaussian windows of 11 x 11 pixels with
+    deviation 1.5, by channel.
+    """
+
+    figures = ("ssim",)
+    higher_is_better = True
+
+    def make(self) -> VideoScore:
+        from vidiff.reconstruction.ssim import SSIM
+
+        return SSIM()

@@ -1,0 +1,1 @@
+"""Networks that look at videos, and where their weights are found; nothing is downloaded."""

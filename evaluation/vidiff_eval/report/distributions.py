@@ -1,0 +1,118 @@
+"""How a figure is spread over clips: outlines of histograms, or dots where clips are few."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vidiff_eval.report import charts
+
+FEW = 30
+"""Clips of each side up to which each one is drawn as a dot."""
+
+REAL = "real clips"
+"""Label of the real side."""
+
+MAX_BINS = 30
+MAX_CHARTS = 24
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The values of one set of clips: an outline, or dots (x, y)."""
+
+    label: str
+    num_clips: int
+    path: str = ""
+    dots: list[tuple[float, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A chart in a box of ``charts.WIDTH`` x ``charts.HEIGHT``; ticks are (place, label)."""
+
+    title: str
+    series: list[Spread]
+    x_ticks: list[tuple[float, str]]
+
+
+def make_distributions(report: dict[str, Any]) -> list[Distribution]:
+    """A chart of every figure that is found of single clips and takes more than two values."""
+    sides = dict(report["groups"])
+    if report["real"]:
+        sides[REAL] = report["real"]
+    made = []
+    for name, metric in report["metrics"].items():
+        for figure in metric["figures"] if metric["kind"] != "sets" else ():
+            values = {label: _values(side, name, figure) for label, side in sides.items()}
+            values = {label: some for label, some in values.items() if some}
+            if len({value for some in values.values() for value in some}) > 2:
+                made.append(make_distribution(figure, values))
+    return made[:MAX_CHARTS]
+
+
+def make_distribution(title: str, values: dict[str, list[float]]) -> Distribution:
+    """One chart of finite values by label, all on one axis; there is a value at least."""
+    low, high = charts.widen(*_ends([v for some in values.values() for v in some]))
+
+    def place(value: float) -> float:
+        share = (value - low) / (high - low)
+        return round(charts.LEFT + share * (charts.WIDTH - charts.LEFT - charts.RIGHT), 1)
+
+    most = max(map(len, values.values()))
+    draw = _dots if most <= FEW else _outlines
+    ticks = [(place(tick), f"{tick:.4g}") for tick in charts.ticks(low, high)]
+    return Distribution(title, draw(values, place, low, high), ticks)
+
+
+def _dots(values: dict[str, list[float]], place: Any, low: float, high: float) -> list[Spread]:
+    """A lane for each set."""
+    lane = (charts.HEIGHT - charts.TOP - charts.BOTTOM) / len(values)
+    return [
+        Spread(label, len(some), dots=[
+            (place(value), round(charts.TOP + lane * (index + 0.5 + 0.36 * _jitter(k)), 1))
+            for k, value in enumerate(some)
+        ])
+        for index, (label, some) in enumerate(values.items())
+    ]  # fmt: skip
+
+
+def _outlines(values: dict[str, list[float]], place: Any, low: float, high: float) -> list[Spread]:
+    """Histograms of shares, so that sets of different size can be compared."""
+    num_bins = min(MAX_BINS, max(8, math.isqrt(max(map(len, values.values())))))
+    shares = {label: _shares(some, low, high, num_bins) for label, some in values.items()}
+    tallest = max(max(some) for some in shares.values())
+    base = charts.HEIGHT - charts.BOTTOM
+    edges = [place(low + (high - low) * k / num_bins) for k in range(num_bins + 1)]
+
+    def path(heights: Sequence[float]) -> str:
+        steps = []
+        for k, height in enumerate(heights):
+            y = round(base - height / tallest * (base - charts.TOP), 1)
+            steps.append(f"L{edges[k]} {y}L{edges[k + 1]} {y}")
+        return f"M{edges[0]} {base}{''.join(steps)}L{edges[-1]} {base}Z"
+
+    return [Spread(label, len(values[label]), path(some)) for label, some in shares.items()]
+
+
+def _shares(values: Sequence[float], low: float, high: float, num_bins: int) -> list[float]:
+    counts = [0] * num_bins
+    for value in values:
+        counts[min(num_bins - 1, int((value - low) / (high - low) * num_bins))] += 1
+    return [count / len(values) for count in counts]
+
+
+def _jitter(index: int) -> float:
+    """In (-1, 1), spread evenly by the golden ratio: dots of a lane do not hide each other."""
+    return 2 * (index * 0.6180339887 % 1.0) - 1
+
+
+def _values(side: dict[str, Any], metric: str, figure: str) -> list[float]:
+    found = [video["found"].get(metric, {}).get(figure) for video in side["videos"]]
+    return [float(v) for v in found if isinstance(v, (int, float)) and math.isfinite(v)]
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    return min(values), max(values)

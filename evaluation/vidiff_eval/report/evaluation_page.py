@@ -1,0 +1,76 @@
+"""The page of an evaluation: one HTML file that asks nothing of the network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from vidiff_eval.report import charts
+from vidiff_eval.report.charts import Chart
+from vidiff_eval.report.distributions import REAL, make_distributions
+from vidiff_eval.report.environment import make_environment
+from vidiff_eval.report.figures_table import BAR, make_lines
+from vidiff_eval.report.gallery import make_gallery
+from vidiff_eval.report.sanity_table import make_sanity
+
+MAX_ROWS = 500
+"""Clips whose values are listed; all of them are in the JSON."""
+
+
+def render_evaluation(
+    report: dict[str, Any], *, clips: Mapping[str, Mapping[str, Path]] | None = None, title: str
+) -> str:
+    """An evaluation as a self-contained HTML page, for people who know nothing of the code.
+
+    Args:
+        report: what ``vidiff evaluate`` writes as ``report.json``.
+        clips: files by group and by id of their clip; those that are missing are not played.
+        title: heading of the page.
+
+    Returns:
+        The page; all that it shows is escaped.
+    """
+    gallery = make_gallery(report, clips or {})
+    rows = [(name, video) for name, group in report["groups"].items() for video in group["videos"]]
+    return make_environment().get_template("evaluation.html.j2").render(
+        title=title,
+        report=report,
+        lines=make_lines(report),
+        bar=BAR,
+        distributions=make_distributions(report),
+        sanity=make_sanity(report),
+        curves=[(curve["x"], chart) for curve in report["curves"] if (chart := _chart(curve))],
+        gallery=gallery,
+        rows=list(islice(rows, MAX_ROWS)),
+        num_rows=len(rows),
+        row_figures=_row_figures(report),
+        colours=_colours(report),
+    )  # fmt: skip
+
+
+def _chart(curve: dict[str, Any]) -> Chart | None:
+    """A chart of the points that are numbers; None without any."""
+    lines = {
+        one["label"]: [(x, y) for x, y in one["points"] if y is not None and math.isfinite(y)]
+        for one in curve["series"]
+    }
+    lines = {label: points for label, points in lines.items() if points}
+    return charts.make_chart(curve["title"], lines, x=curve["x"]) if lines else None
+
+
+def _row_figures(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """(metric, main figure) of those that judge single clips."""
+    return [
+        (name, metric["figures"][0])
+        for name, metric in report["metrics"].items()
+        if metric["kind"] != "sets"
+    ]
+
+
+def _colours(report: dict[str, Any]) -> dict[str, str]:
+    """Each group has one colour in the whole page, and so have the real clips."""
+    of_real = dict.fromkeys((REAL, "real", "real against real"), "real")
+    return of_real | {group: f"s{k % 6}" for k, group in enumerate(report["groups"])}

@@ -1,0 +1,97 @@
+"""How sure a mean or a share over clips is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from typing import Any
+
+from vidiff_eval.figures import Figure
+
+Z_95 = 1.959963984540054
+"""The standard normal's 97.5 % quantile."""
+
+
+def wilson(successes: int, total: int) -> tuple[float, float]:
+    """The 95 % score interval of a share (Wilson 1927): right even near 0 and 1, never outside.
+
+    Raises:
+        ValueError: unless 0 <= successes <= total and total >= 1.
+    """
+    if total < 1 or not 0 <= successes <= total:
+        raise ValueError(f"a share needs 0 <= successes <= total >= 1, got {successes} of {total}")
+    share = successes / total
+    scale = 1 + Z_95**2 / total
+    centre = (share + Z_95**2 / (2 * total)) / scale
+    half = Z_95 / scale * sqrt(share * (1 - share) / total + Z_95**2 / (4 * total**2))
+    # At the ends the two terms cancel exactly but for rounding.
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == total else centre + half
+    return low, high
+
+
+def student_975(freedom: float) -> float:
+    """The 97.5 % quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.975))
+
+
+def tally(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, float]:
+    """What the means of named figures follow from; sums of sums are sums.
+
+    Args:
+        rows: what was found of each clip; a value that is None or not finite does not count.
+        names: of the figures, which every row has.
+
+    Returns:
+        ``num_clips``; and of each figure the number of its values, of those that are true or false,
+        the sum and the sum of squares. No rows give zeros.
+    """
+    sums = {"num_clips": float(len(rows))}
+    for name in names:
+        values = [row[name] for row in rows]
+        values = [value for value in values if value is not None and math.isfinite(value)]
+        sums[f"{name}.count"] = float(len(values))
+        sums[f"{name}.flags"] = float(sum(isinstance(value, bool) for value in values))
+        sums[f"{name}.sum"] = math.fsum(values)
+        sums[f"{name}.squares"] = math.fsum(value * value for value in values)
+    return sums
+
+
+def means(sums: Mapping[str, float], names: Sequence[str]) -> list[Figure]:
+    """The mean of each figure over clips.
+
+    With Student's interval, or Wilson's where every value is true or false and the mean is a share.
+    One value has no interval, and none give NaN.
+
+    Args:
+        sums: from ``tally``, or sums of such.
+        names: of the figures.
+
+    Raises:
+        ValueError: if there is no clip.
+    """
+    if not sums["num_clips"]:
+        raise ValueError("there is no clip to take a mean of: give a folder that holds videos")
+    return [_mean(sums, name) for name in names]
+
+
+def _mean(sums: Mapping[str, float], name: str) -> Figure:
+    count, flags, total, squares = (
+        sums[f"{name}.{part}"] for part in ("count", "flags", "sum", "squares")
+    )
+    detail: dict[str, Any] = {"num_clips": round(count)}
+    if not count:
+        return Figure(name, math.nan, detail=detail)
+    mean = total / count
+    if flags == count:
+        share = wilson(round(total), round(count))
+        return Figure(name, mean, share, "Wilson's over clips", detail)
+    if count < 2:
+        return Figure(name, mean, detail=detail)
+    deviation = sqrt(max(squares - total * mean, 0.0) / (count - 1))
+    half = student_975(count - 1) * deviation / sqrt(count)
+    detail["standard_deviation"] = deviation
+    return Figure(name, mean, (mean - half, mean + half), "Student's t over clips", detail)

@@ -1,0 +1,52 @@
+"""What a distance gives for two sets that lack nothing: real clips against real ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from vidiff_eval.metrics.base import SetMetric
+
+LEAST = 4
+"""Real clips that it takes to make two halves."""
+
+
+def noise_floor(
+    metric: SetMetric, real: Tensor, num_clips: int, *, repeats: int = 10, seed: int = 0
+) -> dict[str, Any] | None:
+    """A metric's main figure between disjoint parts of the real clips, drawn at random.
+
+    A difference between two models that is smaller than this is no difference.
+
+    Args:
+        metric: the distance.
+        real: features of real clips (N, …).
+        num_clips: n of the generated side: the parts are as large, or half of the real clips.
+        repeats: draws.
+        seed: of the draws.
+
+    Returns:
+        ``num_clips`` of a part, ``mean``, ``quantile_95`` and ``repeats``; and ``is_upper_bound``:
+        whether the parts are smaller than n, so that at n the floor is lower. None if there are too
+        few real clips.
+    """
+    size = min(num_clips, len(real) // 2)
+    if len(real) < LEAST or size < metric.min_clips:
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    values = []
+    for _ in range(repeats):
+        order = torch.randperm(len(real), generator=generator)
+        parts = real[order[:size]], real[order[size : 2 * size]]
+        values.append(metric.distance(*parts)[metric.figures[0]])
+    found = torch.tensor(values, dtype=torch.float64)
+    return {
+        "num_clips": size,
+        "mean": found.mean().item(),
+        "quantile_95": found.quantile(0.95).item(),
+        "repeats": repeats,
+        "is_upper_bound": size < num_clips,
+    }

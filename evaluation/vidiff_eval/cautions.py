@@ -56,6 +56,9 @@ def _of_floors(report: Mapping[str, Any]) -> Iterator[str]:
         if not described["noise_floor"]:
             continue
         floor = described["noise_floor"]["quantile_95"]
+        said = f"{floor:.4g}"
+        if described["noise_floor"]["is_upper_bound"]:
+            said += f", of {described['noise_floor']['num_clips']} clips: of more it is lower"
         values = {
             name: group["figures"][metric][0]["value"] for name, group in report["groups"].items()
         }
@@ -64,12 +67,12 @@ def _of_floors(report: Mapping[str, Any]) -> Iterator[str]:
             if value <= floor:
                 yield (
                     f"{metric} of {name} ({value:.4g}) is within what real clips have against real "
-                    f"ones ({floor:.4g}): it cannot tell these apart"
+                    f"ones ({said}): it cannot tell these apart"
                 )
         for one, other in combinations(values, 2):
             difference = abs(values[one] - values[other])
             if difference <= floor < max(values[one], values[other]):
                 yield (
                     f"{metric}: {one} and {other} differ by {difference:.4g}, less than the noise "
-                    f"floor ({floor:.4g})"
+                    f"floor ({said})"
                 )

@@ -12,14 +12,15 @@ of an interval over that of its distance.
 from __future__ import annotations
 
 import argparse
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from statistics import median
 
 import numpy as np
 import scipy.linalg
 import torch
-from timing import in_turns
 from torch import Tensor
 
 from vidiff_eval.statistics.frechet import Moments, frechet, frechet_of_moments
@@ -71,7 +72,7 @@ def main() -> None:
             "theirs, fitted": partial(by_root, *fitted),
             "interval": partial(leave_out_frechet, *sides),
         }
-        seconds = in_turns(ways, rounds)
+        seconds = {name: median_seconds(way, rounds) for name, way in ways.items()}
         total.update(seconds)
         print(
             f"{num_clips} x {width}: {ratios(seconds)}; relative difference {apart:.0e}; "
@@ -79,6 +80,23 @@ def main() -> None:
             flush=True,
         )
     print(f"in total: {ratios(total)}")
+
+
+def median_seconds(way: Callable[[], object], rounds: int) -> float:
+    """Of one way after the other, not in turns: scipy's threads go on spinning for a while.
+
+    After a call of scipy, so they take cores from the torch call that follows, and the other way
+    round.
+    """
+    way()
+    time.sleep(0.3)
+    way()
+    seconds = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        way()
+        seconds.append(time.perf_counter() - start)
+    return median(seconds)
 
 
 def ratios(seconds: Mapping[str, float]) -> str:

@@ -21,7 +21,7 @@ from vidiff.data import MovingShapes
 from vidiff.data.video_folder import EXTENSIONS
 from vidiff.video import VideoReader, write_video
 
-NOISE = 0.2  # standard deviation, where pixels are in [-1, 1]
+NOISE = 0.1  # standard deviation, where pixels are in [-1, 1]: 13 grey levels
 
 
 def main() -> None:

@@ -58,6 +58,10 @@ def make_metric(name: str, options: Sequence[str] = ()) -> VideoMetric:
     from vidiff.cli.names import install
 
     component = get_component("metric", name)
+    given = {option.removeprefix("--").partition("=")[0].partition(".")[0] for option in options}
+    for key, parameter in inspect.signature(component.cls).parameters.items():
+        if parameter.default is parameter.empty and key not in given:
+            raise UsageError(f"metric {name} needs --{name}.{key}")
     install()
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(component.cls, as_group=False)

@@ -24,10 +24,10 @@ from torch import Tensor
 if TYPE_CHECKING:
     from vidiff_eval.protocol import Covariance
 
-BLOCK = 256
+BLOCK = 128
 """Columns that products of which one half is known are made by."""
 
-ROWS = 1024
+ROWS = 2048
 """Features that are held in float64 at once."""
 
 TOLERANCE = 1e-8
@@ -184,7 +184,7 @@ def _fit(features: Tensor, covariance: Covariance) -> tuple[Tensor, Tensor]:
     near = features.mean(0).double()
     total, outer = torch.zeros_like(near), near.new_zeros(len(near), len(near))
     for part in features.split(ROWS):
-        rows = part - near
+        rows = part.to(near.dtype, copy=True).sub_(near)
         total += rows.sum(0)
         _add_outer(outer, rows)
     moments = Moments(near.new_full((), len(features)), total, _mirrored(outer))

@@ -1,0 +1,62 @@
+"""What a report warns of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vidiff_eval.cautions import cautions
+from vidiff_eval.metrics import FVD, KVD
+from vidiff_eval.presets import get_protocol
+from vidiff_eval.protocol import Protocol
+
+
+def report(values: dict[str, float], *, floor: float, num_clips: int = 300) -> dict[str, Any]:
+    return {
+        "real": {"num_clips": num_clips, "skipped": []},
+        "groups": {
+            name: {
+                "num_clips": num_clips,
+                "skipped": [],
+                "figures": {"fvd": [{"value": value}]},
+            }
+            for name, value in values.items()
+        },
+        "metrics": {
+            "fvd": {"noise_floor": {"quantile_95": floor, "num_clips": 150, "is_upper_bound": True}}
+        },
+    }
+
+
+def said(found: dict[str, Any], protocol: Protocol | None = None) -> list[str]:
+    return cautions(found, {"fvd": FVD()}, protocol or Protocol())
+
+
+def test_nothing_is_said_of_figures_that_tell() -> None:
+    assert said(report({"a": 100.0, "b": 200.0}, floor=50)) == []
+
+
+def test_figures_and_differences_below_the_floor() -> None:
+    (alone,) = said(report({"a": 40.0}, floor=50))
+    assert alone.startswith("fvd of a (40) is within what real clips have against real ones (50")
+    (apart,) = said(report({"a": 100.0, "b": 130.0}, floor=50))
+    assert "a and b differ by 30, less than the noise floor (50, of 150 clips" in apart
+    assert said(report({"a": None}, floor=50)) == []  # type: ignore[dict-item]
+
+
+def test_few_clips_and_unequal_numbers() -> None:
+    (few,) = said(report({"a": 100.0}, floor=50, num_clips=255))
+    assert "255 clips are few" in few
+    unequal = report({"a": 100.0, "b": 200.0}, floor=50)
+    unequal["groups"]["a"]["num_clips"] = 256
+    (numbers,) = said(unequal)
+    assert "different numbers of clips" in numbers
+    assert cautions(unequal, {"kvd": KVD()}, Protocol()) == []  # which has no bias from few clips
+
+
+def test_fewer_clips_than_the_protocol_takes_and_skipped_files() -> None:
+    found = report({"a": 100.0}, floor=50)
+    (a, real) = said(found, get_protocol("stylegan_v"))
+    assert "a: 300 clips, where protocol stylegan_v takes 2048" in a
+    assert real.startswith("real: 300 clips")
+    found["groups"]["a"]["skipped"] = [{"file": "b.mp4", "reason": "damaged"}]
+    assert said(found) == ["a: 1 files could not be used (b.mp4)"]

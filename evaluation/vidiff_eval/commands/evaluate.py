@@ -30,13 +30,12 @@ REPORT, PAGE = "report.json", "report.html"
 class Evaluate(Command):
     """Measure folders of videos with any metrics, and write a report with intervals.
 
-    The videos may come from any model: a folder of files is enough. For example:
-    vidiff evaluate --real real_videos --generated mine=samples --output report
-    vidiff evaluate --generated seen=out/seen unseen=out/unseen --metrics prompt_accuracy --protocol
-    whole --output report.
-    Options of a metric are given as --METRIC.OPTION VALUE (`vidiff components show METRIC` lists
-    them), a protocol is changed by --protocol.OPTION VALUE. Start it with torchrun to share the
-    work among processes.
+    The videos may come from any model: a folder of files is enough. For example, with real videos
+    to compare with: `vidiff evaluate --real real_videos --generated mine=samples --output report`,
+    or by prompts alone: `vidiff evaluate --generated seen=out/seen unseen=out/unseen --metrics
+    prompt_accuracy --protocol whole --output report`. Options of a metric are given as
+    --METRIC.OPTION VALUE (`vidiff components show metric.METRIC` lists them), and
+    --protocol.OPTION VALUE changes a protocol. Started by torchrun, processes share the work.
     """
 
     passes_on = True

@@ -185,3 +185,18 @@ def test_the_naive_bootstrap_would_exclude_the_estimate():
     assert value == pytest.approx(4.28, rel=0.1)
     assert min(replicates) > 1.5 * value
     assert low < value < high < min(replicates)
+
+
+def test_intervals_end_where_figures_do():
+    rows = [{"share": 0.1, "level": 2.0}, {"share": 0.9, "level": 200.0}]
+    sums = tally(rows, ["share", "level"])
+    for free, bound, end in zip(
+        means(sums, ["share", "level"]),
+        means(sums, ["share", "level"], [(0.0, 1.0), (0.0, 255.0)]),
+        ((0.0, 1.0), (0.0, 255.0)),
+        strict=True,
+    ):
+        assert free.value == bound.value
+        assert free.interval_95[0] < end[0]
+        assert free.interval_95[1] > end[1]
+        assert bound.interval_95 == end

@@ -102,7 +102,14 @@ class _OfFeatures(VideoMetric):
 
 
 class _OfRows(VideoMetric):
-    """A metric that finds a row of each clip: rows are summed, and figures follow from the sums."""
+    """A metric that finds a row of each clip: rows are summed, and figures follow from the sums.
+
+    Attributes:
+        limits: the least and the largest value that each of ``figures`` can have, in their order;
+            intervals end there. Empty where there are none.
+    """
+
+    limits: ClassVar[tuple[tuple[float, float], ...]] = ()
 
     def tally(self, rows: Sequence[Row]) -> Sums:
         """Sum rows up; no rows give zeros under the same names."""
@@ -118,7 +125,7 @@ class _OfRows(VideoMetric):
         """
         from vidiff_eval.statistics.intervals import means
 
-        return means(sums, self.figures)
+        return means(sums, self.figures, self.limits)
 
 
 class ClipMetric(_OfFeatures, _OfRows):

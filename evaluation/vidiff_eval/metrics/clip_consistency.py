@@ -22,6 +22,7 @@ class CLIPConsistency(Consistency):
     """
 
     figures = ("clip_consistency", "clip_consistency_vbench")
+    limits = ((-1.0, 1.0), (0.0, 1.0))
     ways = (ADJACENT, VBENCH)
 
     def __init__(self, model: str | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from vidiff.registry import register
@@ -32,6 +33,7 @@ class CLIPScore(ClipMetric):
     """
 
     figures = ("clip_score",)
+    limits = ((0.0, inf),)
     higher_is_better = True
     needs_prompts = True
 

@@ -79,6 +79,7 @@ class SubjectConsistency(Consistency):
     """
 
     figures = ("subject_consistency", "subject_consistency_adjacent")
+    limits = ((0.0, 1.0), (-1.0, 1.0))
     ways = (VBENCH, ADJACENT)
 
     def __init__(
@@ -105,6 +106,7 @@ class BackgroundConsistency(Consistency):
     """
 
     figures = ("background_consistency", "background_consistency_adjacent")
+    limits = ((0.0, 1.0), (-1.0, 1.0))
     ways = (VBENCH, ADJACENT)
 
     def __init__(self, model: str | None = None, weights: str | None = None) -> None:

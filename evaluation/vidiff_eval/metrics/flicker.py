@@ -25,6 +25,7 @@ class Flicker(ClipMetric):
     """
 
     figures = ("flicker", "flicker_vbench")
+    limits = ((0.0, 255.0), (0.0, 1.0))
     higher_is_better = None
     beside = ("motion",)
 

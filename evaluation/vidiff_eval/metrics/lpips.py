@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from vidiff.registry import register
@@ -27,6 +28,7 @@ class LPIPS(ScoredPairs):
     """
 
     figures = ("lpips",)
+    limits = ((0.0, inf),)
     higher_is_better = False
 
     def __init__(self, *, weights: str | None = None, backbone: BackboneName = "alex") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from vidiff.registry import register
@@ -38,6 +39,7 @@ class Motion(ClipMetric):
     """
 
     figures = ("motion", "dynamic_degree")
+    limits = ((0.0, inf), (0.0, 1.0))
     higher_is_better = None
 
     def __init__(self, *, flow: FlowName = "dis", weights: str | None = None) -> None:

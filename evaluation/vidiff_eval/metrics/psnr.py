@@ -19,6 +19,7 @@ class PSNR(ScoredPairs):
     """
 
     figures = ("psnr",)
+    limits = ((0.0, 100.0),)
     higher_is_better = True
 
     def make(self) -> VideoScore:

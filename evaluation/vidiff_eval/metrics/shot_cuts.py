@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from vidiff.registry import register
@@ -36,6 +37,7 @@ class ShotCuts(ClipMetric):
     """
 
     figures = ("shot_cuts",)
+    limits = ((0.0, inf),)
     higher_is_better = None
 
     def __init__(

@@ -20,6 +20,7 @@ class SSIM(ScoredPairs):
     """
 
     figures = ("ssim",)
+    limits = ((-1.0, 1.0),)
     higher_is_better = True
 
     def make(self) -> VideoScore:

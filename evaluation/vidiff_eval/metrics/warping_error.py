@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from vidiff.registry import register
@@ -34,6 +34,7 @@ class WarpingError(ClipMetric):
     """
 
     figures = ("warping_error", "visible_share")
+    limits = ((0.0, inf), (0.0, 1.0))
     higher_is_better = False
     beside = ("motion",)
 

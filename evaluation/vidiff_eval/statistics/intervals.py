@@ -60,7 +60,11 @@ def tally(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, 
     return sums
 
 
-def means(sums: Mapping[str, float], names: Sequence[str]) -> list[Figure]:
+def means(
+    sums: Mapping[str, float],
+    names: Sequence[str],
+    limits: Sequence[tuple[float, float]] = (),
+) -> list[Figure]:
     """The mean of each figure over clips.
 
     With Student's interval, or Wilson's where every value is true or false and the mean is a share.
@@ -69,16 +73,19 @@ def means(sums: Mapping[str, float], names: Sequence[str]) -> list[Figure]:
     Args:
         sums: from ``tally``, or sums of such.
         names: of the figures.
+        limits: the least and the largest value that each figure can have, in the order of names;
+            Student's interval, which knows nothing of them, ends there.
 
     Raises:
         ValueError: if there is no clip.
     """
     if not sums["num_clips"]:
         raise ValueError("there is no clip to take a mean of: give a folder that holds videos")
-    return [_mean(sums, name) for name in names]
+    ends = limits or [(-math.inf, math.inf)] * len(names)
+    return [_mean(sums, name, end) for name, end in zip(names, ends, strict=True)]
 
 
-def _mean(sums: Mapping[str, float], name: str) -> Figure:
+def _mean(sums: Mapping[str, float], name: str, end: tuple[float, float]) -> Figure:
     count, flags, total, squares = (
         sums[f"{name}.{part}"] for part in ("count", "flags", "sum", "squares")
     )
@@ -94,4 +101,5 @@ def _mean(sums: Mapping[str, float], name: str) -> Figure:
     deviation = sqrt(max(squares - total * mean, 0.0) / (count - 1))
     half = student_975(count - 1) * deviation / sqrt(count)
     detail["standard_deviation"] = deviation
-    return Figure(name, mean, (mean - half, mean + half), "Student's t over clips", detail)
+    around = max(mean - half, end[0]), min(mean + half, end[1])
+    return Figure(name, mean, around, "Student's t over clips", detail)

@@ -25,10 +25,10 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
 from vidiff.data.base import MakeDataset, VideoDataset, collate
+from vidiff.files import write_json
 from vidiff.types import Grid, LatentSample, VideoSample
 from vidiff_eval.commands.evaluate import table
 from vidiff_eval.figures import Figure
-from vidiff_eval.files import write_json
 from vidiff_eval.metrics.base import VideoMetric
 from vidiff_eval.presets import get_protocol
 from vidiff_eval.processes import all_or_none, gather, share

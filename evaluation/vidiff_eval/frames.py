@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidiff_eval.files import sha256
+from vidiff.files import sha256
 
 if TYPE_CHECKING:
     from torch import Tensor

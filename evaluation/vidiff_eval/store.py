@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidiff_eval.files import write_bytes, write_text
+from vidiff.files import write_bytes, write_text
 from vidiff_eval.protocol import fingerprint
 
 if TYPE_CHECKING:

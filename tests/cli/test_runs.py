@@ -125,6 +125,24 @@ def test_resuming_goes_on_in_the_folder_and_keeps_the_first_config(tmp_path: Pat
     assert main(["fit", "-c", str(run / "config-2.yaml"), "--trainer.max_steps=4"]) == 0
 
 
+def test_auto_begins_a_run_goes_on_with_it_and_keeps_others_out(
+    refused: Any, tmp_path: Path
+) -> None:
+    config = write_config(tmp_path / "c.yaml")
+    run, auto = tmp_path / "run", ["--ckpt_path", "auto"]
+    assert main(["fit", "-c", str(config), *auto]) == 0
+    assert main(["fit", "-c", str(config), *auto, "--trainer.max_steps=3"]) == 0
+    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 3
+    # Ended before its first checkpoint, a run begins again; that of another model does not.
+    for path in (run / "checkpoints").iterdir():
+        path.unlink()
+    other = refused("fit", "-c", config, *auto, "--model.denoiser.depth=2")
+    assert "holds another run" in other
+    assert main(["fit", "-c", str(config), *auto]) == 0
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 2
+
+
 def test_validate_test_and_sample_read_the_same_config_and_leave_the_run_alone(
     done: Path, run: Path, tmp_path: Path
 ) -> None:
@@ -140,7 +158,10 @@ def test_validate_test_and_sample_read_the_same_config_and_leave_the_run_alone(
     assert contents(run) == before
 
 
-def test_ctrl_c_ends_a_run_cleanly(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_told_to_end_ends_cleanly_and_says_that_it_is_not_done(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     config = write_config(tmp_path / "c.yaml", {"trainer.max_steps": 1_000_000})
     command = [sys.executable, "-m", "vidiff", "fit", "-c", str(config)]
     process = subprocess.Popen(
@@ -152,9 +173,9 @@ def test_ctrl_c_ends_a_run_cleanly(tmp_path: Path) -> None:
         if (tmp_path / "run" / "config.yaml").exists() or process.poll() is not None:
             break
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 130, error
+    assert process.returncode == code, error
     assert "Traceback" not in error
 
 

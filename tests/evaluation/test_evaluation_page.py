@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from vidiff.pages import charts, media
 from vidiff.video import probe, write_video
-from vidiff_eval.report import charts, gallery, media, render_evaluation
+from vidiff_eval.report import gallery, render_evaluation
 from vidiff_eval.report.distributions import make_distribution, make_distributions
 from vidiff_eval.report.figures_table import BAR, make_lines
 from vidiff_eval.report.gallery import make_gallery

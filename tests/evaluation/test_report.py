@@ -14,9 +14,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 from vidiff.__main__ import main
 from vidiff.data.shapes import COMBINATIONS, Scenes, render
-from vidiff_eval.files import sha256
-from vidiff_eval.report import charts
-from vidiff_eval.report.runs import read_curves
+from vidiff.files import sha256
+from vidiff.pages import charts
+from vidiff.pages.runs import read_curves
 from vidiff_eval.samples import read_samples
 
 SIZE = (9, 32, 32)

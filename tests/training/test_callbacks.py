@@ -1,8 +1,10 @@
 import io
 import json
+import time
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
@@ -156,6 +158,39 @@ def test_run_record(tmp_path):
     assert record["training_seconds"] > 0
     assert record["versions"]["torch"] == torch.__version__
     assert len(record["config_sha256"]) == 64
+
+
+def test_run_record_says_how_far_a_run_is_and_how_fast(tmp_path):
+    seen = []
+
+    def look(run, task):
+        path = tmp_path / "run.json"
+        seen.append(json.loads(path.read_text()))
+
+    run_with(tmp_path, [RunRecord(every_seconds=0.0), Each(look)], max_steps=6, log_every_n_steps=2)
+    assert [(r["status"], r["num_steps"]) for r in seen] == 6 * [("running", 6)]
+    assert [r["step"] for r in seen] == [1, 2, 3, 4, 5, 6]
+    assert seen[0]["seconds_per_step"] is None
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert 0 < record["seconds_per_step"] < record["training_seconds"]
+    assert record["peak_memory_bytes"]["process"] > 50e6
+
+
+def test_time_of_a_step_leaves_validation_out_and_survives_a_resume(tmp_path):
+    class Wait(Callback):
+        def on_validation_epoch_end(self, *args):
+            time.sleep(1.0)
+
+    record = RunRecord()
+    run_with(
+        tmp_path, [record, Wait()], max_steps=6, log_every_n_steps=1, val_check_interval=2,
+        limit_val_batches=1, num_sanity_val_steps=0,
+    )  # fmt: skip
+    assert json.loads((tmp_path / "run.json").read_text())["training_seconds"] > 2.0
+    assert max(record.seconds_per_step[1:]) < 0.9  # the first one warms up
+    again = RunRecord()
+    again.load_state_dict(record.state_dict())
+    assert again.seconds_per_step == record.seconds_per_step
 
 
 def test_run_record_of_a_failure(tmp_path):

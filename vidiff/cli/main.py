@@ -23,13 +23,15 @@ MODEL_COMMANDS = {
 """Commands that a model and a trainer take part in: methods of the trainer."""
 
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``vidiff`` with the arguments of this process, or with ``argv``.
 
     Returns:
-        0 if all went well, 2 after an error that the user can mend, 130 after Ctrl-C.
+        0 if all went well, 2 after an error that the user can mend, 130 after Ctrl-C, 143 after
+        SIGTERM.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words or os.environ.get("VIDIFF_DEBUG", "0") not in ("", "0")
@@ -42,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Lightning ends an interrupted run by exit(1).
         if isinstance(stop.__context__, KeyboardInterrupt):
             return INTERRUPTED
+        if type(stop).__name__ == "SIGTERMException":  # Lightning's, with no status: work is left
+            return TERMINATED
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except Exception as error:
         if debug or not _can_be_mended(error):

@@ -26,7 +26,7 @@ from vidiff.cli.checkpoint import differences, read_hyperparameters
 from vidiff.cli.errors import Refusal, UsageError, explain
 from vidiff.cli.help import HelpFormatter, short_page
 from vidiff.cli.main import MODEL_COMMANDS
-from vidiff.cli.run_folder import SaveConfig, find_checkpoint, refuse_second_run
+from vidiff.cli.run_folder import CONFIG, SaveConfig, find_checkpoint, refuse_second_run
 from vidiff.plugins import load_all
 from vidiff.training import AutoencoderTask, Task
 from vidiff.training.data import VideoDataModule
@@ -156,8 +156,10 @@ class VidiffCLI(LightningCLI):
         command = self.config.subcommand
         config = self.config[command]
         folder = Path(config.trainer.default_root_dir or ".")
+        go_on = command == "fit" and str(config.ckpt_path) == "auto"
         if config.ckpt_path:
             config.ckpt_path = find_checkpoint(str(config.ckpt_path), folder)
+        if config.ckpt_path:
             self._compare(command, config.ckpt_path)
         elif command not in ("fit", "encode") and not (
             command in ("validate", "test") and self._is_whole()
@@ -166,7 +168,8 @@ class VidiffCLI(LightningCLI):
                 f"{command} needs a trained model: give --ckpt_path, or `last` for the newest "
                 f"checkpoint of {folder}"
             )
-        if command == "fit" and getattr(rank_zero_only, "rank", 0) == 0:
+        is_first = getattr(rank_zero_only, "rank", 0) == 0
+        if command == "fit" and is_first and not (go_on and self._began(folder)):
             refuse_second_run(folder, config.ckpt_path)
 
     def _is_whole(self) -> bool:
@@ -178,6 +181,15 @@ class VidiffCLI(LightningCLI):
             issubclass(import_object(model["class_path"]), AutoencoderTask)
             and import_object(model["autoencoder"]["class_path"]).frozen
         )
+
+    def _began(self, folder: Path) -> bool:
+        """Whether a run of this very model began in the folder, and left no checkpoint."""
+        if any(folder.glob("checkpoints/*.ckpt")) or not (folder / CONFIG).exists():
+            return False
+        model = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))["model"]
+        held = {"class_path": model["class_path"], **(model.get("init_args") or {})}
+        config = Namespace(model=self.config["fit"].model)
+        return not differences(_dumped(self._subcommand_parsers["fit"], config), held)
 
     def _compare(self, command: str, ckpt_path: str) -> None:
         parser = self._subcommand_parsers[command]

@@ -9,7 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
 from vidiff.cli.errors import UsageError
-from vidiff.training.samples import replace_text
+from vidiff.files import write_text
 
 CONFIG = "config.yaml"
 
@@ -37,11 +37,15 @@ class SaveConfig(SaveConfigCallback):
             number += 1
             path = folder / f"config-{number}.yaml"
         folder.mkdir(parents=True, exist_ok=True)
-        replace_text(path, text)
+        write_text(path, text)
 
 
 def refuse_second_run(folder: Path, ckpt_path: str | None) -> None:
     """Keep a new run out of a folder that holds another one.
+
+    Args:
+        folder: of the run.
+        ckpt_path: the checkpoint that it starts from.
 
     Raises:
         UsageError: unless the folder holds no run, or ``ckpt_path`` is one of its checkpoints.
@@ -55,17 +59,26 @@ def refuse_second_run(folder: Path, ckpt_path: str | None) -> None:
     )
 
 
-def find_checkpoint(ckpt_path: str, folder: Path) -> str:
-    """The checkpoint that ``ckpt_path`` means: a path, or ``last`` for the newest of the folder.
+def find_checkpoint(ckpt_path: str, folder: Path) -> str | None:
+    """The checkpoint that ``ckpt_path`` means.
+
+    Args:
+        ckpt_path: a path; ``last`` for the newest of the folder; ``auto`` for that if there is one.
+        folder: of the run.
+
+    Returns:
+        Its path; None where ``auto`` finds none, and training starts.
 
     Raises:
         UsageError: if there is none.
     """
-    if ckpt_path != "last":
+    if ckpt_path not in ("last", "auto"):
         if not Path(ckpt_path).exists():
             raise UsageError(f"--ckpt_path {ckpt_path} does not exist")
         return ckpt_path
     found = sorted(folder.glob("**/last*.ckpt"), key=lambda path: path.stat().st_mtime)
+    if not found and ckpt_path == "auto":
+        return None
     if not found:
         raise UsageError(
             f"--ckpt_path last: there is no last.ckpt in {folder}; leave it out to start a new "

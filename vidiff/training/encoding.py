@@ -33,9 +33,9 @@ from vidiff.data.cache_files import (
     shard_path,
     write_shard,
 )
+from vidiff.files import write_text
 from vidiff.training.data import EvalLoader, VideoDataModule
 from vidiff.training.diffusion import DiffusionTask
-from vidiff.training.samples import replace_text
 from vidiff.types import Grid, LatentSample, TextFeatures, VideoBatch, VideoSample
 
 # A process may have nothing left to do, or all of them.
@@ -314,7 +314,7 @@ def claim(root: Path, asked: Index) -> tuple[Index, Missing]:
             f"{root} is not empty and holds no latent cache: choose another --output folder"
         )
     root.mkdir(parents=True, exist_ok=True)
-    replace_text(known, index.dumps())
+    write_text(known, index.dumps())
     _sweep(root)
     return index, {split: _missing(root, index, split) for split in asked.splits}  # type: ignore[misc]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
+from vidiff.files import write_text
 from vidiff.training.diffusion import DiffusionTask, PromptBatch
 from vidiff.video import contact_sheet, read_clip, write_video
 
@@ -74,7 +74,7 @@ class SampleFolder:
             )
         else:
             self.path.mkdir(parents=True, exist_ok=True)
-            replace_text(known, json.dumps(plan, indent=1) + "\n")
+            write_text(known, json.dumps(plan, indent=1) + "\n")
         done = {index for index in range(len(self.prompts)) if self._gif(index).exists()}
         return [index for index in range(len(self.prompts)) if index not in done]
 
@@ -94,7 +94,7 @@ class SampleFolder:
             [self.prompts[index] for index in shown],
         )
         lines = [json.dumps(self.record(index)) for index in range(len(self.prompts))]
-        replace_text(self.path / SAMPLES, "\n".join(lines) + "\n")
+        write_text(self.path / SAMPLES, "\n".join(lines) + "\n")
 
     def record(self, index: int) -> dict[str, Any]:
         """The line of ``samples.jsonl`` for one prompt."""
@@ -226,13 +226,6 @@ def fingerprint(checkpoint: str | Path) -> str:
     path = Path(checkpoint)
     with (path / ".metadata" if path.is_dir() else path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file that is either the old one or the whole new one, whenever it is read."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def _prompt_of(path: Path, line: str) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vidiff.commands.base import Command
+from vidiff.files import read_json, refuse_overwrite, write_json
 from vidiff.registry import register
 from vidiff_eval.comparison import Incomparable, choose_groups, compare
-from vidiff_eval.files import read_json, refuse_overwrite, write_json
 
 
 @register("compare")

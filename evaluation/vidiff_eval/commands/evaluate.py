@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidiff.cli.errors import UsageError
 from vidiff.commands.base import Command
+from vidiff.files import refuse_overwrite, write_json, write_text
 from vidiff.registry import get_component, list_components, nearest, register
 from vidiff_eval.commands.options import (
     Options,
@@ -17,7 +18,6 @@ from vidiff_eval.commands.options import (
     make_metric,
     read_options,
 )
-from vidiff_eval.files import refuse_overwrite, write_json, write_text
 
 if TYPE_CHECKING:
     from vidiff_eval.clips import ClipSet
@@ -67,6 +67,10 @@ class Evaluate(Command):
         )  # fmt: skip
         parser.add_argument("--output", type=Path, required=True, metavar="DIR")
         parser.add_argument("--overwrite", action="store_true", help="replace the output's report")
+        parser.add_argument(
+            "--dry-run", "--dry_run", action="store_true",
+            help="check the options and what the metrics need, and measure nothing",
+        )  # fmt: skip
         parser.add_argument("--title", default="", help="heading of the page")
         parser.add_argument(
             "--sanity", type=int, default=32, metavar="N",
@@ -96,6 +100,8 @@ class Evaluate(Command):
             refuse_overwrite(args.output / name, args.overwrite)
         options = read_options(args.rest)
         protocol = change_protocol(get_protocol(args.protocol), options.pop("protocol", []))
+        if args.dry_run:
+            return _check(args, options)
         folders = parse_groups(args.generated)
         if args.prompts and len(folders) > 1:
             raise UsageError(
@@ -141,6 +147,18 @@ class Evaluate(Command):
         for warning in report["warnings"]:
             print(f"warning: {warning}")
         print(f"written: {args.output / REPORT}\nwritten: {args.output / PAGE}")
+
+
+def _check(args: Namespace, options: Options) -> int:
+    """Refuse what could not be measured whatever is generated."""
+    if args.real is not None and not args.real.is_dir():
+        raise ValueError(f"--real {args.real} is no folder")
+    if args.metrics in (None, "all"):
+        return 0
+    for name, metric in _asked(args.metrics, options, args.config)[0].items():
+        if metric.needs_real and args.real is None:
+            raise ValueError(f"{name} compares with real videos: give their folder by --real")
+    return 0
 
 
 def _asked(

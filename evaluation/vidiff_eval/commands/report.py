@@ -6,8 +6,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from vidiff.commands.base import Command
+from vidiff.files import refuse_overwrite, write_json, write_text
 from vidiff.registry import register
-from vidiff_eval.files import refuse_overwrite, write_json, write_text
 
 
 @register("report")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from vidiff_eval.files import read_json
+from vidiff.files import read_json
 from vidiff_eval.networks.clip import CLIPFolder, in_a_line, require
 from vidiff_eval.networks.frames import Preparation
 from vidiff_eval.protocol import fingerprint

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from vidiff_eval.files import read_json
+from vidiff.files import read_json
 from vidiff_eval.networks.clip import CLIPFolder, in_a_line, require
 from vidiff_eval.networks.frames import Preparation
 from vidiff_eval.protocol import fingerprint

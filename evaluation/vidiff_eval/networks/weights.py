@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from vidiff_eval import files
+from vidiff import files
 
 VARIABLE = "VIDIFF_WEIGHTS"
 """Names a folder of weights, or one file of them."""

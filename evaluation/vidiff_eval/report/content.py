@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from vidiff_eval.files import read_json, sha256
-from vidiff_eval.report.runs import Run, read_run
+from vidiff.files import read_json, sha256
+from vidiff.pages.runs import Run, read_run
 from vidiff_eval.samples import Sample, parse_groups, read_samples
 
 FORMAT = "vidiff evaluation 1"

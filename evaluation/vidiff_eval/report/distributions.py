@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vidiff_eval.report import charts
+from vidiff.pages import charts
 
 FEW = 30
 """Clips of each side up to which each one is drawn as a dot."""

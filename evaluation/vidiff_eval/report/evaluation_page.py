@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from vidiff_eval.report import charts
-from vidiff_eval.report.charts import Chart
+from vidiff.pages import charts
+from vidiff.pages.charts import Chart
+from vidiff.pages.environment import make_environment
 from vidiff_eval.report.distributions import REAL, make_distributions
-from vidiff_eval.report.environment import make_environment
 from vidiff_eval.report.figures_table import BAR, make_lines
 from vidiff_eval.report.gallery import make_gallery
 from vidiff_eval.report.sanity_table import make_sanity
@@ -35,7 +35,7 @@ def render_evaluation(
     """
     gallery = make_gallery(report, clips or {})
     rows = [(name, video) for name, group in report["groups"].items() for video in group["videos"]]
-    return make_environment().get_template("evaluation.html.j2").render(
+    return make_environment("vidiff_eval", "report").get_template("evaluation.html.j2").render(
         title=title,
         report=report,
         lines=make_lines(report),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vidiff_eval.report.media import Media, embed_clip
+from vidiff.pages.media import Media, embed_clip
 
 EACH = 6
 """Clips shown at either end of a figure, for each group."""

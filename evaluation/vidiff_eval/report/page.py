@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from vidiff_eval.report import charts
+from vidiff.pages import charts
+from vidiff.pages.environment import make_environment
+from vidiff.pages.media import Media, embed
 from vidiff_eval.report.content import Content, Video
-from vidiff_eval.report.environment import make_environment
-from vidiff_eval.report.media import Media, embed
 
 
 def render_page(content: Content, *, title: str) -> str:
     """The report as a self-contained HTML page; all that it shows is escaped."""
-    environment = make_environment()
+    environment = make_environment("vidiff_eval", "report")
     environment.filters.update(
         count=_count, duration=_duration, percent=_percent, data_uri=_data_uri
     )

@@ -16,9 +16,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
+from vidiff.files import write_text
 from vidiff.training.autoencoder import AutoencoderTask, pixels_of
 from vidiff.training.callbacks.sample_videos import log_gif
-from vidiff.training.samples import replace_text
 from vidiff.types import Batch
 from vidiff.video import write_video
 
@@ -135,4 +135,4 @@ def add_row(path: Path, row: dict[str, str]) -> None:
     writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows([*rows, row])
-    replace_text(path, text.getvalue())
+    write_text(path, text.getvalue())

@@ -6,37 +6,68 @@ import hashlib
 import json
 import os
 import platform
+import resource
 import subprocess
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 import vidiff
-from vidiff.training.samples import replace_text
+from vidiff.files import write_text
+
+MAX_STRETCHES = 1000
+"""Stretches of steps whose times a checkpoint holds."""
 
 PACKAGES = ("vidiff", "torchvision", "lightning", "jsonargparse", "numpy", "av")
 
 
 class RunRecord(Callback):
-    """Writes ``run.json`` into the run folder when training starts, stops and fails.
+    """Writes ``run.json`` into the run folder when training starts, goes on, stops and fails.
 
     It holds versions, a hash of the config, the state of the source, hardware, counts of
-    parameters, steps, and seconds of training; these go on counting when the run is resumed.
+    parameters, steps, seconds of training, the median time of a step without validation, and the
+    most memory that was in use; seconds and steps go on counting when the run is resumed.
+
+    Args:
+        every_seconds: at most so often it is written while training goes on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, every_seconds: float = 5.0) -> None:
+        self.every_seconds = every_seconds
         self.seconds = 0.0
+        self.seconds_per_step: list[float] = []
+        """Of stretches of steps: as long as the loggers', as no step waits for its device."""
         self._since: float | None = None
+        self._written = 0.0
+        self._stretch: tuple[int, float] | None = None
         self._fixed: dict[str, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._since = time.monotonic()
         self._fixed = describe_run(pl_module)
         self._write(trainer, "running")
+
+    def on_train_batch_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        if self._stretch is None:
+            self._stretch = trainer.global_step, time.monotonic()
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        step, now = trainer.global_step, time.monotonic()
+        assert self._stretch is not None, "a step began"
+        begun, since = self._stretch
+        if step > begun and step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self.seconds_per_step.append((now - since) / (step - begun))
+            self._stretch = None
+        if now - self._written > self.every_seconds:
+            self._write(trainer, "running")
+
+    def on_validation_start(self, *args: Any) -> None:
+        self._stretch = None  # it would hold the time of the validation
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._write(trainer, "finished")
@@ -49,10 +80,14 @@ class RunRecord(Callback):
             self._write(trainer, f"failed: {type(exception).__name__}")
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self._seconds_so_far()}
+        return {
+            "seconds": self._seconds_so_far(),
+            "seconds_per_step": self.seconds_per_step[-MAX_STRETCHES:],
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds = state_dict["seconds"]
+        self.seconds_per_step = list(state_dict.get("seconds_per_step", []))
 
     def _seconds_so_far(self) -> float:
         return self.seconds + (time.monotonic() - self._since if self._since is not None else 0.0)
@@ -60,12 +95,16 @@ class RunRecord(Callback):
     def _write(self, trainer: Trainer, status: str) -> None:
         if not trainer.is_global_zero:
             return
+        self._written = time.monotonic()
         folder = Path(trainer.default_root_dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        steps = trainer.estimated_stepping_batches
         record = {
             "status": status,
             "step": trainer.global_step,
+            "num_steps": None if steps == float("inf") else int(steps),
             "training_seconds": round(self._seconds_so_far(), 3),
+            "seconds_per_step": median(self.seconds_per_step) if self.seconds_per_step else None,
+            "peak_memory_bytes": peak_memory(),
             **self._fixed,
             "devices": {
                 "num_processes": trainer.world_size,
@@ -74,7 +113,16 @@ class RunRecord(Callback):
                 **hardware(),
             },
         }
-        replace_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
+        write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
+
+
+def peak_memory() -> dict[str, int]:
+    """The most bytes that were in use so far: by this process, and by tensors on its GPU."""
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = {"process": host * (1 if platform.system() == "Darwin" else 1024)}
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.max_memory_allocated()
+    return found
 
 
 def describe_run(task: LightningModule) -> dict[str, Any]:

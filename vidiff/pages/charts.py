@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from vidiff_eval.report.runs import Curve
+from vidiff.pages.runs import Curve
 
 Points = Sequence[tuple[float, float]]
 """(x, y) pairs; a ``Curve`` is one."""

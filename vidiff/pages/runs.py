@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from vidiff_eval.files import read_json
+from vidiff.files import read_json
 
 Curve = list[tuple[int, float]]
 """(step, value) pairs."""

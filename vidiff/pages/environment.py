@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from vidiff_eval.report import charts
+from vidiff.pages import charts
 
 
-def make_environment() -> Environment:
-    """Templates of this folder, with everything that they show escaped."""
+def make_environment(package: str, folder: str) -> Environment:
+    """Templates of a folder of a package, and the parts of this one; what they show is escaped."""
+    own, shared = PackageLoader(package, folder), PackageLoader("vidiff", "pages")
     environment = Environment(
-        loader=PackageLoader("vidiff_eval", "report"),
+        loader=ChoiceLoader([own, shared]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

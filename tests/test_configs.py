@@ -14,7 +14,11 @@ from vidiff.cli.errors import UsageError
 from vidiff.plugins import load_all
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = sorted([*ROOT.glob("experiments/**/*.yaml"), *ROOT.glob("plugins/*/*.yaml")])
+FILES = sorted([*ROOT.glob("experiments/**/*.yaml"), *ROOT.glob("plugins/*/*.yaml")])
+ABLATIONS = [path for path in FILES if "axes" in yaml.safe_load(path.read_text())]
+CONFIGS = [path for path in FILES if path not in ABLATIONS]
+every = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+ablations = pytest.mark.parametrize("path", ABLATIONS, ids=lambda p: str(p.relative_to(ROOT)))
 shipped = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
@@ -58,9 +62,10 @@ def refusal(parser: Any, path: Path) -> str | None:
 
 def test_there_are_configs() -> None:
     assert CONFIGS
+    assert ABLATIONS
 
 
-@shipped
+@every
 def test_a_config_begins_with_its_question_and_the_command(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     head = lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))]
@@ -92,6 +97,23 @@ def test_each_key_of_a_config_is_refused_if_it_is_misspelt(
         assert error is not None, f"accepted without {key}"
         assert "\n" not in error
         assert str(key[-1]) in error, key
+
+
+@ablations
+def test_an_ablation_has_three_seeds_and_every_run_of_it_builds(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vidiff.ablation.cells import make_runs
+    from vidiff.ablation.file import read_ablation
+    from vidiff.ablation.preparing import Preparation
+
+    monkeypatch.chdir(ROOT)  # where ablations are called, and what their paths begin from
+    preparation = Preparation(read_ablation(path.relative_to(ROOT)))
+    assert len(preparation.ablation.seeds) >= 3
+    runs = make_runs(preparation.cells(), preparation.base, preparation.ablation.seeds)
+    assert [(run.name, str(error)) for run, error in preparation.checker.check_all(runs)] == []
+    options = preparation.ablation.samples, preparation.ablation.evaluation
+    assert preparation.checker.check_measuring(*options, preparation.base) == []
 
 
 @pytest.mark.slow

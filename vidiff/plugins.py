@@ -35,6 +35,7 @@ __all__ += ["left_out", "load_installed", "load_plugins", "requested_plugins", "
 
 GROUP = "vidiff.plugins"
 BUILTIN = (
+    "ablation.launchers",
     "attention",
     "autoencoders",
     "commands",

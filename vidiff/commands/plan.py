@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vidiff.types import Grid
 
 DEVICES = ("a100", "h100", "h200", "cpu")
+SIZE = ("num_frames", "height", "width")
 SHARDED = ("model_parallel", "modelparallel", "fsdp")
 """Parts of the names of strategies that share the weights among the devices."""
 
@@ -119,12 +120,10 @@ def _refuse_missing(node: Any) -> None:
     Raises:
         ValueError: if there is such a one in the node or below.
     """
-    from vidiff.autoencoders import Trained
-
     if not isinstance(node, Mapping):
         return
-    checkpoint = (node.get("init_args") or {}).get("checkpoint")
-    if checkpoint and issubclass(_class(node["class_path"]), Trained) and not exists(checkpoint):
+    checkpoint = checkpoint_of(node)
+    if checkpoint and not exists(checkpoint):
         raise ValueError(
             f"checkpoint {checkpoint} does not exist yet, and what it holds is part of the plan: "
             "train it first (`vidiff fit` with its own config), or plan with the part that it will "
@@ -134,32 +133,52 @@ def _refuse_missing(node: Any) -> None:
         _refuse_missing(below)
 
 
-def _clip(dataset: Any, args: Namespace) -> Grid:
-    """Frames, height and width: as asked for, else as the dataset's arguments say.
+def checkpoint_of(node: Any) -> str | None:
+    """The checkpoint that a parsed node of an earlier run's autoencoder names; None for others."""
+    from vidiff.autoencoders import Trained
 
-    Of several sizes the one of most pixels: it decides how much memory is needed.
+    checkpoint = (node.get("init_args") or {}).get("checkpoint")
+    is_trained = checkpoint and issubclass(_class(node["class_path"]), Trained)
+    return checkpoint if is_trained else None
+
+
+def _clip(dataset: Any, args: Namespace) -> Grid:
+    """The size that is planned for; of several the one of most pixels, which needs most memory.
 
     Raises:
         ValueError: if nothing says it.
     """
-    known = _arguments(dataset)
-    names = ("num_frames", "height", "width")
-    if sizes := known.get("sizes"):
-        known |= dict(zip(names, max(sizes, key=math.prod), strict=True))
-    known |= {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    if missing := [name for name in names if not isinstance(known.get(name), int)]:
+    sizes = clip_sizes(dataset, {name: getattr(args, name) for name in SIZE})
+    if missing := [name for name, count in zip(SIZE, sizes[0], strict=True) if count is None]:
         options = " ".join(f"--{name.replace('_', '-')} N" for name in missing)
         raise ValueError(
             f"the size of a clip is not known: the dataset has no {', '.join(missing)}; "
             f"give {options}"
         )
-    return known["num_frames"], known["height"], known["width"]
+    return max(sizes, key=math.prod)
 
 
-def _arguments(dataset: Any) -> dict[str, Any]:
-    """What a dataset will be built with: a class, or a config node."""
-    node = dataset if hasattr(dataset, "class_path") else None
-    cls = _class(node.class_path if node else dataset)
+def clip_sizes(dataset: Any, asked: Mapping[str, int | None] | None = None) -> list[Any]:
+    """The sizes of a dataset's clips: as asked for, else as its arguments say.
+
+    Args:
+        dataset: a class, or a config node.
+        asked: what is not to be as there, by name.
+
+    Returns:
+        Frames, height and width of each; None for what nothing says.
+    """
+    known = arguments(dataset)
+    given = {name: count for name, count in (asked or {}).items() if count is not None}
+    several = [dict(zip(SIZE, size, strict=True)) for size in known.get("sizes") or ()]
+    counts = [[(known | size | given).get(name) for name in SIZE] for size in several or [{}]]
+    return [tuple(n if isinstance(n, int) else None for n in size) for size in counts]
+
+
+def arguments(part: Any) -> dict[str, Any]:
+    """What a part will be built with: a class, or a parsed config node."""
+    node = part if hasattr(part, "class_path") else None
+    cls = _class(node.class_path if node else part)
     defaults = {name: p.default for name, p in inspect.signature(cls).parameters.items()}
     given = node.get("init_args") if node else None
     return {**defaults, **(given.as_dict() if given else {})}
@@ -177,7 +196,7 @@ def read_settings(trainer: Any, args: Namespace) -> dict[str, Any]:
     return {
         "device": "cpu" if on_cpu else "cuda",
         "precision": _precision(trainer.precision),
-        "num_devices": args.devices if args.devices is not None else _num_devices(trainer),
+        "num_devices": args.devices if args.devices is not None else num_devices(trainer),
         "sharded": _is_sharded(args.strategy or trainer.strategy),
         "accumulate": trainer.accumulate_grad_batches,
     }
@@ -188,7 +207,7 @@ def _precision(name: Any) -> str:
     return aliases.get(str(name), str(name))
 
 
-def _num_devices(trainer: Any) -> int:
+def num_devices(trainer: Any) -> int:
     """Those that the config counts; one where it leaves that to the machine."""
     devices = trainer.devices
     if isinstance(devices, str) and devices.lstrip("-").isdigit():

@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 from vidiff.autoencoders import Identity
 from vidiff.training.base import Task, counting
 from vidiff.training.fake_device import fake_device, mixed_precision
-from vidiff.types import Grid, VideoBatch
+from vidiff.types import Batch, Grid, LatentBatch, VideoBatch
 
 CAPTION = "a red square moves left over a dark background while the camera stays still"
 """What is read in the place of the dataset's captions."""
@@ -191,6 +191,37 @@ def plan(
         )
 
 
+def count_batch(
+    task: Task, *, clip: Grid, batch_size: int, encoded: bool = False
+) -> tuple[int, int]:
+    """Count what a batch takes in a task that was built on the meta device, as ``plan`` counts it.
+
+    Meta tensors do not pretend to be on a device: they are several times as fast as fake ones, but
+    do not show what is kept for the backward pass.
+
+    Args:
+        task: what is counted.
+        clip: frames, height and width of a clip.
+        batch_size: clips in the batch.
+        encoded: whether it holds latents, so that no autoencoder runs.
+
+    Returns:
+        ``Costs.tokens_per_clip`` and ``Costs.flops``.
+
+    Raises:
+        ValueError: if the size does not fit the model.
+        RuntimeError: if a part needs more of a tensor than its shape; ``plan`` may still do.
+    """
+    task.train()
+    captions, ids = [_readable(task, None)] * batch_size, [str(k) for k in range(batch_size)]
+    batch: Batch = VideoBatch(
+        torch.zeros(batch_size, _channels(task), *clip, device="meta"), captions, ids
+    )
+    if encoded and (shape := _latents(task, clip)):
+        batch = LatentBatch(torch.zeros(batch_size, *shape, device="meta"), clip, captions, ids)
+    return task.tokens_per_clip(batch), task.count_flops(batch)
+
+
 def saved_bytes(forward: Callable[[], Any], beside: Iterable[Tensor] = ()) -> int:
     """Bytes that autograd keeps for the backward pass of ``forward``, each storage counted once.
 
@@ -225,6 +256,9 @@ def optimizer_costs(task: Task) -> tuple[int, int]:
     for parameter in trained:
         parameter.grad = torch.zeros_like(parameter)
     optimizer = task.make_optimizer().build(parts)
+    if any(parameter.device.type == "meta" for parameter in trained):
+        for group in optimizer.param_groups:
+            group["fused"] = False  # there are no such kernels, and no products in them
     with counting() as counter:
         optimizer.step()
     for parameter in trained:

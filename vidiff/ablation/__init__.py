@@ -1,0 +1,1 @@
+"""Which part helps: ablation file -> cells -> runs -> table and report."""

@@ -1,0 +1,155 @@
+"""From an ablation to the runs that answer it.
+
+A *cell* is one combination of the values of all axes. A *run* is a cell with one seed: a complete
+config that stands alone, and an id that is a hash of what it says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from vidiff.ablation import nodes
+from vidiff.ablation.nodes import Config
+
+ROOT = "trainer.default_root_dir"
+"""Where a run keeps its checkpoints: not part of what it is."""
+
+Axes = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""By axis and by the name of its value: the nodes that this value replaces, by dotted key."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of the values of all axes.
+
+    Attributes:
+        choices: the name of the value of each axis.
+        nodes: what these replace in the base config, by dotted key.
+        is_baseline: whether the others are compared with it.
+        solved: what was solved for to make it equal to the baseline, by dotted key.
+        equality: the quantity that was made equal, over the baseline's; None if none was.
+    """
+
+    choices: Mapping[str, str]
+    nodes: Mapping[str, Any]
+    is_baseline: bool = False
+    solved: Mapping[str, Any] = field(default_factory=dict)
+    equality: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The values, with the names of their axes where there are several."""
+        if len(self.choices) == 1:
+            return next(iter(self.choices.values()))
+        return ", ".join(f"{axis}={value}" for axis, value in self.choices.items())
+
+    def config(self, base: Config) -> Config:
+        """The base config with the nodes of this cell."""
+        return nodes.replace(nodes.replace(base, self.nodes), self.solved)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A cell with a seed.
+
+    Attributes:
+        cell: what is tried.
+        seed: of the weights, the noise and the order of the clips.
+        config: complete, but for the folder of the run.
+        id: of the config's content: the same for the same config, whatever its cell is called.
+    """
+
+    cell: Cell
+    seed: int
+    config: Config
+    id: str
+
+    @property
+    def name(self) -> str:
+        """The cell and the seed, for people."""
+        return f"{self.cell.name}, seed {self.seed}"
+
+
+def expand(
+    axes: Axes,
+    baseline: Mapping[str, str] | None = None,
+    exclude: Sequence[Mapping[str, str]] = (),
+) -> list[Cell]:
+    """All combinations of the values, the baseline first.
+
+    Args:
+        axes: their values.
+        baseline: the value of each axis that the others are compared with; by default its first.
+        exclude: combinations that are left out; one that names some axes alone leaves out all that
+            have these values.
+
+    Raises:
+        ValueError: if two axes replace the same node, or the baseline is left out.
+    """
+    chosen = {axis: next(iter(values)) for axis, values in axes.items()} | dict(baseline or {})
+    cells = []
+    for names in itertools.product(*axes.values()):
+        choices = dict(zip(axes, names, strict=True))
+        if any(all(choices[a] == v for a, v in left_out.items()) for left_out in exclude):
+            continue
+        cells.append(Cell(choices, _nodes(axes, choices), choices == chosen))
+    if not any(cell.is_baseline for cell in cells):
+        named = ", ".join(f"{axis}={value}" for axis, value in chosen.items())
+        raise ValueError(
+            f"exclude leaves out the baseline ({named}), which the others are compared with: name "
+            "another one by baseline"
+        )
+    return sorted(cells, key=lambda cell: not cell.is_baseline)
+
+
+def make_run(cell: Cell, base: Config, seed: int) -> Run:
+    """The run of a cell with a seed."""
+    config = nodes.replace(cell.config(base), {"seed_everything": seed, "data.seed": seed})
+    return Run(cell, seed, config, content_id(config))
+
+
+def make_runs(cells: Sequence[Cell], base: Config, seeds: Sequence[int]) -> list[Run]:
+    """Every cell with every seed: all cells with the first seed, then all with the second.
+
+    So that an ablation that is stopped half way has seeds of every cell, not all of some.
+    """
+    return [make_run(cell, base, seed) for seed in seeds for cell in cells]
+
+
+def content_id(config: Config) -> str:
+    """Twelve hexadecimal digits that stand for a config, whatever folder it writes into."""
+    trainer = {k: v for k, v in (config.get("trainer") or {}).items() if k != "default_root_dir"}
+    text = json.dumps(config | {"trainer": trainer}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def alike(runs: Sequence[Run]) -> Iterator[tuple[Run, Run]]:
+    """Pairs of runs that have the same config: their cells differ in name alone."""
+    first: dict[str, Run] = {}
+    for run in runs:
+        known = first.setdefault(run.id, run)
+        if known is not run:
+            yield known, run
+
+
+def with_solution(cell: Cell, solved: Mapping[str, Any], equality: float) -> Cell:
+    """The cell after what makes it equal to the baseline was found."""
+    return replace(cell, solved=dict(solved), equality=equality)
+
+
+def _nodes(axes: Axes, choices: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    by: dict[str, str] = {}
+    for axis, value in choices.items():
+        for key, node in axes[axis][value].items():
+            if key in found:
+                raise ValueError(
+                    f"axes {by[key]} and {axis} both replace {key}: put their values into one axis"
+                )
+            found[key], by[key] = node, axis
+    return found

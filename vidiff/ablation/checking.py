@@ -1,0 +1,250 @@
+"""Every run is parsed, built on the meta device and counted before any is trained."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from vidiff.ablation.cells import Run
+from vidiff.ablation.counting import Clips, Counts, Models
+from vidiff.ablation.nodes import Config
+from vidiff.ablation.parsing import Once, Parser
+from vidiff.cli.errors import UsageError
+from vidiff.registry import nearest
+
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A config in which nothing is wrong that can be seen before training.
+
+    Attributes:
+        config: parsed as ``vidiff fit`` does; the model without its defaults.
+        clips: that its dataset gives.
+        counts: of its model.
+    """
+
+    config: Namespace
+    clips: Clips
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class RunCosts:
+    """What a run takes.
+
+    Attributes:
+        parameters: those that are trained, of all parts.
+        flops_per_step: floating-point operations of a step on one device, a multiply-add counted
+            as two, with the optimizer's: as ``vidiff plan`` counts them.
+        steps: at most.
+        tokens: video tokens of all steps and devices; 0 where a model has none.
+        flops: operations of all steps, on one device.
+        memory_bytes: an estimate of what training holds on one device; None if not asked for.
+    """
+
+    parameters: int
+    flops_per_step: int
+    steps: int
+    tokens: int
+    flops: int
+    memory_bytes: int | None = None
+
+
+class Checker:
+    """Refuses what ``vidiff fit`` would refuse, and counts what it would do.
+
+    No data are opened, unless nothing else tells the size of the clips.
+
+    Args:
+        first: configs that are trained before. An autoencoder that is read from the folder of one
+            is checked and counted as what this one will have trained.
+
+    Attributes:
+        parser: of all model commands.
+    """
+
+    def __init__(self, first: Sequence[Config] = ()) -> None:
+        self._once = Once()
+        self._parser = Parser(self._once)
+        self._models = Models(self._parser, first)
+        self.parser = self._parser.commands
+
+    def check_all(self, runs: Sequence[Run]) -> list[tuple[Run, str]]:
+        """Check every run.
+
+        Returns:
+            The runs in which something is wrong, each with one line that says what.
+        """
+        errors = []
+        for run in runs:
+            try:
+                self.check(run.config)
+            except Exception as error:  # somebody's block may raise anything
+                errors.append((run, _said(error)))
+        return errors
+
+    def check(self, config: Config) -> Checked:
+        """Parse a config, and build and count its model on the meta device.
+
+        Raises:
+            UsageError: if it cannot be parsed, or cannot be a part of an ablation.
+            ValueError: if its parts do not fit together.
+        """
+        parsed = self._parser.parse(config)
+        for name in ("trainer", "data"):
+            if not hasattr(parsed[name], "get"):
+                raise UsageError(f"{name}: expected settings, got {parsed[name]!r}")
+        if parsed.get("ckpt_path"):
+            raise UsageError(
+                "ckpt_path: a run of an ablation goes on from its own checkpoints: leave it out"
+            )
+        if parsed.trainer.max_steps < 1:
+            raise UsageError(
+                "trainer.max_steps: say how many steps there are, since runs are compared by them; "
+                f"got {parsed.trainer.max_steps}"
+            )
+        self._once(self._check_trainer, parsed.trainer)
+        clips = self._once(self._clips, parsed.data)
+        return Checked(parsed, clips, self._once(self._models.count, parsed.model, clips))
+
+    def settings(self, config: Config, key: str) -> dict[str, Any]:
+        """What the part at a dotted key will be built with, see ``Parser.settings``."""
+        return self._parser.settings(config, key)
+
+    def parameters(self, config: Config) -> int:
+        """The trained parameters of a config's model, which is built and not run.
+
+        Raises:
+            UsageError, ValueError: as ``check``.
+        """
+        return self._once(self._models.parameters, self._parser.parse(config).model)
+
+    def costs(self, config: Config, memory: bool = False) -> RunCosts:
+        """What a run takes.
+
+        Args:
+            config: of the run.
+            memory: whether to estimate its memory, which takes a second for each model.
+
+        Raises:
+            UsageError, ValueError: as ``check``.
+        """
+        from vidiff.commands.plan import num_devices
+
+        checked = self.check(config)
+        trainer, counts = checked.config.trainer, checked.counts
+        num_batches = trainer.accumulate_grad_batches
+        num_clips = checked.clips.batch_size * num_batches * num_devices(trainer)
+        per_step = num_batches * counts.flops + counts.optimizer_flops
+        return RunCosts(
+            parameters=counts.parameters,
+            flops_per_step=per_step,
+            steps=trainer.max_steps,
+            tokens=counts.tokens_per_clip * num_clips * trainer.max_steps,
+            flops=per_step * trainer.max_steps,
+            memory_bytes=self._once(self._memory, checked) if memory else None,
+        )
+
+    def check_measuring(
+        self, samples: Mapping[str, Any] | None, evaluation: Mapping[str, Any] | None, base: Config
+    ) -> list[str]:
+        """What is wrong with the options of sampling and of the evaluation, a line each."""
+        from vidiff.ablation.measuring import check_measuring
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "base.yaml"
+            path.write_text(yaml.safe_dump(base), encoding="utf-8")
+            return check_measuring(self.parser, samples, evaluation, path)
+
+    def data(self, base: Config) -> dict[str, Any]:
+        """What the clips of a config are, for the record."""
+        from vidiff.ablation.measuring import data_of
+
+        return data_of(self.parser, base)
+
+    # -- What fit would find out later -------------------------------------------------------------
+
+    def _check_trainer(self, trainer: Namespace) -> None:
+        """Build the trainer and its callbacks: on the CPU, as runs may be for other machines."""
+        from lightning.pytorch.accelerators import AcceleratorRegistry
+        from lightning.pytorch.plugins.environments import LightningEnvironment
+        from lightning.pytorch.strategies import StrategyRegistry
+
+        from vidiff.training.trainer import VidiffTrainer
+
+        for name, known in {
+            "accelerator": ["auto", "gpu", *AcceleratorRegistry.available_accelerators()],
+            "strategy": ["auto", *StrategyRegistry.available_strategies()],
+        }.items():
+            asked = trainer[name]
+            if isinstance(asked, str) and asked.lower() not in known:
+                raise UsageError(
+                    f"trainer.{name}: unknown {name} {asked!r}{nearest(asked, known)}; known: "
+                    f"{', '.join(known)}"
+                )
+        settings = dict(vars(self._parser.instantiate("trainer", trainer)))
+        settings |= {"plugins": LightningEnvironment(), "logger": False}
+        settings |= {"deterministic": None, "benchmark": None}  # they would change this process
+        if trainer.accelerator != "cpu":
+            settings |= {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}
+            settings |= {"precision": None}
+        with _silence():
+            VidiffTrainer(**settings)
+
+    def _clips(self, data: Namespace) -> Clips:
+        """As the dataset's arguments say; where they do not, as its first clips are."""
+        from vidiff.commands.plan import clip_sizes
+        from vidiff.types import LatentSample
+
+        module = self._parser.instantiate("data", data)
+        sizes = clip_sizes(data.dataset)
+        if None not in sizes[0]:
+            return Clips(tuple(sizes), False, module.batch_size)
+        dataset = module.dataset("train")
+        samples = [dataset[index] for index in range(dataset.num_sizes)]
+        is_encoded = isinstance(samples[0], LatentSample)
+        sizes = [s.size if is_encoded else tuple(s.pixels.shape[1:]) for s in samples]
+        return Clips(tuple(sizes), is_encoded, module.batch_size)
+
+    def _memory(self, checked: Checked) -> int:
+        from argparse import Namespace as Options
+
+        from vidiff.commands.plan import read_settings
+        from vidiff.training.planning import plan
+
+        settings = read_settings(
+            checked.config.trainer, Options(device=None, devices=None, strategy=None)
+        )
+        task, clips = self._models.make(checked.config.model), checked.clips
+        return plan(task, clip=clips.largest, batch_size=clips.batch_size, **settings).memory.total
+
+
+def _said(error: Exception) -> str:
+    """One line, with the kind of the error unless it was meant for a user."""
+    line = " ".join(str(error).split())
+    is_meant = isinstance(error, UsageError | ValueError) or "Misconfiguration" in repr(error)
+    return line if is_meant and line else f"{type(error).__name__}: {line}"
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Without what a trainer says of the machine."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,248 @@
+"""The folder of a run: its config, what was done of it, and who works on it.
+
+::
+
+    runs/3f2a…/
+      config.yaml          the whole config: `vidiff fit -c` trains it alone
+      job.json             the commands of the run, in order
+      state.json           which of them are done, and what failed
+      log.txt              what the commands printed
+      train/               the run folder of `vidiff fit`
+      samples-…/           of `vidiff sample`, one for each way of sampling
+      evaluation-…/        of `vidiff evaluate`, likewise
+      lock                 held while somebody works on the run
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vidiff.ablation import nodes
+from vidiff.ablation.cells import ROOT, Run
+from vidiff.ablation.nodes import Config
+from vidiff.files import read_json, write_json, write_text
+
+CONFIG, JOB, STATE, LOG, LOCK = "config.yaml", "job.json", "state.json", "log.txt", "lock"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A command of a run.
+
+    Attributes:
+        name: ``fit``, ``sample`` or ``evaluate``.
+        words: the command.
+        key: of what it does; where that changes, the phase is to be done again.
+        folder: that it writes into.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    key: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is.
+
+    Attributes:
+        done: keys of the phases that are done, with the seconds that they took.
+        attempts: how often work on it was begun.
+        error: why it failed last, in one line; empty if it did not.
+        seconds: that all attempts took together.
+    """
+
+    done: Mapping[str, float]
+    attempts: int = 0
+    error: str = ""
+    seconds: float = 0.0
+
+
+class RunFolder:
+    """The folder of a run.
+
+    Args:
+        path: of the folder; need not be there.
+        phases: what is to be done in it.
+        train: the run folder of ``vidiff fit``; by default ``train`` in it.
+    """
+
+    def __init__(self, path: Path, phases: Sequence[Phase] = (), train: Path | None = None) -> None:
+        self.path, self.phases, self.train = path, list(phases), train or path / "train"
+
+    @classmethod
+    def read(cls, path: Path) -> RunFolder:
+        """The folder as ``prepare`` left it.
+
+        Raises:
+            ValueError: if there is no job in it.
+        """
+        phases = [
+            Phase(p["name"], tuple(p["words"]), p["key"], Path(p["folder"]))
+            for p in read_json(path / JOB)["phases"]
+        ]
+        return cls(path, phases)
+
+    def folder_of(self, phase: str) -> Path | None:
+        """Where a phase writes; None if the run has no such phase."""
+        return next((each.folder for each in self.phases if each.name == phase), None)
+
+    def prepare(self, config: Config, comment: str) -> None:
+        """Write the config and the commands, unless they are there."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not (self.path / CONFIG).exists():
+            text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+            write_text(self.path / CONFIG, f"# {comment}\n{text}")
+        job = {"phases": [
+            {"name": p.name, "words": p.words, "key": p.key, "folder": str(p.folder)}
+            for p in self.phases
+        ]}  # fmt: skip
+        if not (self.path / JOB).exists() or read_json(self.path / JOB) != _plain(job):
+            write_json(self.path / JOB, job)
+
+    # -- State ------------------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """What was done so far, by anybody."""
+        try:
+            state = json.loads((self.path / STATE).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return Status({})
+        return Status(state["done"], state["attempts"], state["error"], state["seconds"])
+
+    def is_done(self) -> bool:
+        """Whether every phase is done."""
+        return not self.left()
+
+    def left(self, status: Status | None = None) -> list[Phase]:
+        """The phases that are not done, in order."""
+        done = (status or self.status()).done
+        return [phase for phase in self.phases if phase.key not in done]
+
+    def record(self, status: Status) -> None:
+        """Keep a status; only who holds the lock may."""
+        state = {**vars(status), "done": dict(status.done)}
+        write_json(self.path / STATE, state)
+
+    # -- Lock -------------------------------------------------------------------------------------
+
+    def claim(self, patience: float = 1.0) -> int | None:
+        """Take the lock, which ends with the last process that has the returned file open.
+
+        The kernel lets go of it, however these processes end; a training that outlives the process
+        that started it inherits it, and keeps others out.
+
+        Args:
+            patience: seconds to try for, as somebody may just be looking.
+
+        Returns:
+            A file descriptor; None if somebody else works on the run.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        end = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return handle
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    os.close(handle)
+                    return None
+                time.sleep(0.05)
+
+    def is_busy(self) -> bool:
+        """Whether somebody works on the run."""
+        try:
+            handle = os.open(self.path / LOCK, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+
+
+def make_folder(
+    run: Run,
+    store: Path,
+    samples: Mapping[str, Any] | None = None,
+    evaluation: Mapping[str, Any] | None = None,
+) -> tuple[RunFolder, Config]:
+    """The folder of a run, and the config with its place in it.
+
+    Args:
+        run: whose folder.
+        store: folder of all runs.
+        samples: options of ``vidiff sample``; None for no videos.
+        evaluation: options of ``vidiff evaluate``.
+    """
+    path = store / run.id
+    config = nodes.replace(run.config, {ROOT: str(path / "train")})
+    program = (sys.executable, "-P", "-m", "vidiff")  # not what lies in the working folder
+    file = str(path / CONFIG)
+    fit = (*program, "fit", "-c", file, "--ckpt_path", "auto")
+    phases = [Phase("fit", fit, f"fit-{run.id}", path / "train")]
+    if samples is not None:
+        # What the prompts are, not where they are kept.
+        key = _key({**samples, "prompts": prompts_of(str(samples["prompts"]))})
+        folder = path / f"samples-{key}"
+        words = (*program, "sample", "-c", file, "--ckpt_path", "last", "--output", str(folder))
+        phases.append(Phase("sample", (*words, *options(samples)), f"sample-{key}", folder))
+        judged = _key(evaluation or {}, key)
+        report = path / f"evaluation-{judged}"
+        judge = (
+            *program, "evaluate", "--generated", f"run={folder}",
+            "-c", str(path / "train" / CONFIG), "--output", str(report), "--overwrite",
+        )  # fmt: skip
+        phases.append(
+            Phase("evaluate", (*judge, *options(evaluation or {})), f"evaluate-{judged}", report)
+        )
+    return RunFolder(path, phases), config
+
+
+def options(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as words of a command: ``{fvd.num_steps: 3}`` is ``--fvd.num_steps=3``."""
+    words = []
+    for name, value in settings.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        words.append(f"--{name}={text}")
+    return words
+
+
+def prompts_of(prompts: str) -> str:
+    """The text of the prompts, so that another text in a file of the same name is seen.
+
+    Raises:
+        ValueError: if the file cannot be read.
+    """
+    if Path(prompts).suffix not in (".txt", ".jsonl"):
+        return prompts
+    try:
+        return Path(prompts).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"samples.prompts: {error.strerror}: {prompts}") from error
+
+
+def _key(*parts: Any) -> str:
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))

@@ -1,0 +1,149 @@
+"""What one run gave: figures, curves, costs and videos, as its folder has them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidiff.ablation.cells import Run
+from vidiff.ablation.folders import RunFolder
+
+COSTS = "costs.json"
+CURVES = ("train/loss", "val/")
+"""What is drawn of all that training logs: tags that begin like this."""
+
+SHOWN = 12
+"""Videos of a run that a report may show, of different prompts from all over the list."""
+
+
+@dataclass
+class Found:
+    """What a run gave, as far as it has come.
+
+    Attributes:
+        run: which one.
+        state: ``done``, ``failed``, ``running`` or ``missing``.
+        error: why it failed, in one line.
+        attempts: how often work on it was begun.
+        values: of each metric: one for each prompt, in their order, NaN where there is none; or
+            one alone.
+        figures: of each metric, as the evaluation or training reports it.
+        record: ``run.json`` of the training.
+        costs: counted before it was started.
+        curves: scalars by tag: (step, value).
+        evaluation: the report of ``vidiff evaluate``.
+        videos: some, the same prompts in each run.
+    """
+
+    run: Run
+    state: str
+    error: str = ""
+    attempts: int = 0
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+    record: dict[str, Any] = field(default_factory=dict)
+    costs: dict[str, Any] = field(default_factory=dict)
+    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    videos: list[dict[str, Any]] = field(default_factory=list)
+
+
+def find(run: Run, folder: RunFolder, metrics: Sequence[str], output: Path) -> Found:
+    """Read the folder of a run.
+
+    Args:
+        run: which one.
+        folder: of it.
+        output: from where the paths of videos are given.
+        metrics: what is to be known of it; a run that is not done has none.
+
+    Raises:
+        ValueError: if the run is done, and a metric is nowhere to be found.
+    """
+    status = folder.status()
+    done = not folder.left(status)
+    busy = not done and folder.is_busy()
+    state = "done" if done else "running" if busy else "failed" if status.error else "missing"
+    found = Found(run, state, status.error, status.attempts)
+    found.record = _json(folder.train / "run.json")
+    found.costs = _json(folder.path / COSTS)
+    if folder.train.is_dir():
+        found.curves = _curves(folder.train)
+    if not done:
+        return found
+    reported = folder.folder_of("evaluate")
+    if reported is not None:
+        found.evaluation = _json(reported / "report.json")
+        found.videos = _videos(found.evaluation, folder, output)
+    for name in metrics:
+        found.values[name], found.figures[name] = _values(name, found)
+    return found
+
+
+def _values(name: str, found: Found) -> tuple[np.ndarray, float]:
+    """A metric's value of each prompt, or the only one; and what it is on the whole."""
+    if "/" in name:
+        curve = found.curves.get(name)
+        if not curve:
+            known = ", ".join(sorted(tag for tag in found.curves if "/" in tag)) or "nothing"
+            raise ValueError(f"run {found.run.id} logged no {name}; it logged {known}")
+        return np.array([curve[-1][1]]), curve[-1][1]
+    group = found.evaluation["groups"]["run"]
+    for metric, figures in group["figures"].items():
+        value = next((f["value"] for f in figures if f["name"] == name), math.nan)
+        if any(figure["name"] == name for figure in figures):
+            each = _of_videos(group["videos"], metric, name)
+            whole = math.nan if value is None else float(value)
+            return (np.array([whole]) if each is None else each), whole
+    known = ", ".join(f["name"] for figures in group["figures"].values() for f in figures)
+    raise ValueError(f"the evaluation of run {found.run.id} has no {name}; it has {known}")
+
+
+def _of_videos(videos: Sequence[dict[str, Any]], metric: str, name: str) -> np.ndarray | None:
+    """A figure of each video, where the metric judges videos one by one."""
+    if not any(name in (video["found"].get(metric) or {}) for video in videos):
+        return None
+    values = np.full(max(video["index"] for video in videos) + 1, math.nan)
+    for video in videos:
+        value = (video["found"].get(metric) or {}).get(name)
+        if value is not None:
+            values[video["index"]] = float(value)
+    return values
+
+
+def _videos(evaluation: dict[str, Any], folder: RunFolder, output: Path) -> list[dict[str, Any]]:
+    every = sorted(evaluation["groups"]["run"]["videos"], key=lambda video: video["index"])
+    first = {video["prompt"]: video for video in reversed(every)}  # of each prompt
+    videos = sorted(first.values(), key=lambda video: video["index"])
+    videos = videos[:: -(-len(videos) // SHOWN)]
+    sampled = folder.folder_of("sample")
+    assert sampled is not None, "what is evaluated was sampled"
+    return [
+        {
+            "prompt": video["prompt"],
+            "path": os.path.relpath(sampled / video["file"], output),
+            "right": next((f["right"] for f in video["found"].values() if "right" in f), None),
+        }
+        for video in videos
+    ]
+
+
+def _curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    from vidiff.pages.runs import read_curves
+
+    return {tag: curve for tag, curve in read_curves(folder).items() if tag.startswith(CURVES)}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A file's contents; nothing if it is missing, or being replaced by hand."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError):
+        return {}

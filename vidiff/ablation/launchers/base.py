@@ -1,0 +1,84 @@
+"""What a launcher promises: commands run somewhere, and what became of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from vidiff.registry import kind
+
+State = Literal["waiting", "running", "succeeded", "failed"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command, where it runs, and what it needs.
+
+    Attributes:
+        name: for lists of jobs; letters, digits, ``-``, ``_`` and ``.``.
+        words: the command.
+        folder: of the run, absolute, and reached from wherever the job runs; logs go there.
+        cwd: working folder, absolute.
+        env: variables beside those of this process.
+        num_devices: devices (and processes) of each node that the training takes.
+        num_nodes: nodes.
+        on_gpu: whether the devices are GPUs.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    folder: Path
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    num_devices: int = 1
+    num_nodes: int = 1
+    on_gpu: bool = False
+
+
+class Handle(ABC):
+    """A job that was started."""
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """Plain values by which ``Launcher.attach`` finds the job again; None if none can."""
+        return None
+
+    @abstractmethod
+    def state(self) -> State:
+        """What became of the job so far, without waiting; asked several times a second."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End the job, giving it a few seconds to end by itself; nothing if it has ended."""
+
+
+@kind("launcher")
+class Launcher(ABC):
+    """Runs the jobs of an ablation.
+
+    What is handed over is a command, never an object of this process: what runs is what a user
+    could type. A job that is started twice does its work once, as the command itself sees to.
+
+    Attributes:
+        num_at_once: jobs that may be waiting and running together.
+    """
+
+    num_at_once: int
+
+    @abstractmethod
+    def start(self, job: Job) -> Handle:
+        """Start a job, or hand it to a queue.
+
+        Raises:
+            ValueError: if it cannot be started, as it asks for devices that are not there.
+        """
+
+    def attach(self, record: Mapping[str, Any]) -> Handle | None:
+        """The job of an earlier process, by its handle's record, if it still waits or runs."""
+        return None
+
+    def close(self) -> None:  # noqa: B027 (most hold nothing)
+        """Let go of whatever is held beside the jobs."""

@@ -1,0 +1,87 @@
+"""A command as a child of this process, which ends with it, and with it all that it started.
+
+Queues run a job's command inside a process of theirs, and end that process in ways of their own: by
+a signal to it alone, to all that it started, or without a word. Run as a script, this file
+prepares a process and becomes the command::
+
+    python child.py PARENT COMMAND…
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+PATIENCE = 30.0
+"""Seconds that a command is given to end by itself."""
+
+PR_SET_PDEATHSIG = 1  # of prctl(2)
+
+
+def start(
+    words: Sequence[str], cwd: str, env: Mapping[str, str], output: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a command as the head of a process group of its own.
+
+    It is told to end (SIGTERM) when this process ends in whatever way. It does not hear SIGUSR1 and
+    SIGUSR2, by which Slurm says that time is nearly over: that is for this process.
+
+    Args:
+        words: the command.
+        cwd: working folder.
+        env: variables beside those of this process.
+        output: where it prints; None is where this process prints.
+    """
+    prepare = (sys.executable, "-I", "-S", __file__, str(os.getpid()))
+    return subprocess.Popen(
+        (*prepare, *words), cwd=cwd, env={**os.environ, **env}, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=output, stderr=output and subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def end(process: subprocess.Popen[bytes], patience: float = PATIENCE) -> None:
+    """Ask a command and all that it started to end, and kill what has not ended in time.
+
+    Args:
+        process: that ``start`` returned.
+        patience: seconds that it is given.
+    """
+    try:
+        if process.poll() is None:
+            _signal(process, signal.SIGTERM)
+            process.wait(patience)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        _signal(process, signal.SIGKILL)
+        process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):  # all have ended
+        process.poll()
+
+
+def _become(parent: int, words: list[str]) -> None:
+    """Turn this process into a command that hears of its parent's end."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # what is ignored stays so in the command
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it ended before it was listened to
+        sys.exit(128 + signal.SIGTERM)
+    try:
+        os.execvp(words[0], words)
+    except OSError as error:
+        sys.exit(f"{words[0]} cannot be run: {error.strerror}")
+
+
+if __name__ == "__main__":
+    _become(int(sys.argv[1]), sys.argv[2:])

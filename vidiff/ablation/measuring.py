@@ -1,0 +1,123 @@
+"""What is done with a trained model: checked before anything is trained."""
+
+from __future__ import annotations
+
+import inspect
+from argparse import ArgumentError, ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vidiff.ablation import nodes
+from vidiff.ablation.folders import options
+from vidiff.ablation.nodes import Config
+from vidiff.cli.errors import UsageError, explain, unknown
+from vidiff.registry import get_component, list_components, nearest
+
+
+def check_measuring(
+    parser: Any,
+    samples: Mapping[str, Any] | None,
+    evaluation: Mapping[str, Any] | None,
+    base: Path,
+) -> list[str]:
+    """Check the options of ``vidiff sample`` and ``vidiff evaluate``.
+
+    Args:
+        parser: of all model commands.
+        samples: options of the first.
+        evaluation: options of the second.
+        base: the config of which metrics take what their dataset has too.
+
+    Returns:
+        What is wrong, a line each.
+    """
+    errors = []
+    for check in (lambda: _sampling(parser, samples), lambda: _evaluation(evaluation, base)):
+        try:
+            check()
+        except (ValueError, UsageError) as error:
+            errors.append(" ".join(str(error).split()))
+    return errors
+
+
+def _sampling(parser: Any, samples: Mapping[str, Any] | None) -> None:
+    if samples is None:
+        return
+    from vidiff.training.samples import read_prompts
+    from vidiff.training.trainer import VidiffTrainer
+
+    known = sorted(inspect.signature(VidiffTrainer.sample).parameters.keys() - _NOT_FOR_USERS)
+    for name in samples:
+        if name not in known:
+            raise UsageError(f"samples: {unknown(name, name, known)}")
+    command = parser._subcommands_action.choices["sample"]
+    from jsonargparse import ArgumentError as Refused
+
+    try:
+        command.parse_object(dict(samples), _skip_required=True, defaults=False)
+    except (Refused, UsageError) as error:
+        raise UsageError(f"samples: {explain(str(error))}") from error
+    read_prompts(str(samples["prompts"]))
+
+
+_NOT_FOR_USERS = {"self", "model", "datamodule", "output", "ckpt_path", "weights_only"}
+
+
+def _evaluation(evaluation: Mapping[str, Any] | None, base: Path) -> None:
+    """Let the command itself say whether it could measure this."""
+    if evaluation is None:
+        return
+    commands = list_components("command")
+    if "evaluate" not in commands:
+        raise UsageError(
+            f"evaluation: there is no command `evaluate`{nearest('evaluate', commands)}: the "
+            "evaluation package is not installed"
+        )
+    command = get_component("command", "evaluate").cls()
+    parser = _Parser(prog="evaluation", add_help=False, allow_abbrev=False, exit_on_error=False)
+    command.add_arguments(parser)
+    words = ["--generated=run", "--output=nowhere", "--dry-run", *options(evaluation)]
+    if isinstance(nodes.get(_read(base), "data.dataset"), dict):
+        words.append(f"--config={base}")
+    try:
+        args, rest = parser.parse_known_args(words)
+    except ArgumentError as error:
+        raise UsageError(f"evaluation: {error}") from error
+    try:
+        command.run(Namespace(**vars(args), rest=rest))
+    except (ValueError, UsageError) as error:
+        raise UsageError(f"evaluation: {error}") from error
+
+
+class _Parser(ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise UsageError(f"evaluation: {message}")
+
+
+def _read(path: Path) -> Config:
+    from vidiff.ablation.file import read_yaml
+
+    return read_yaml(path)
+
+
+def data_of(parser: Any, config: Config) -> dict[str, Any]:
+    """What the clips are: the dataset, its settings, and what tells whether they are the same.
+
+    Args:
+        parser: of all model commands.
+        config: whose dataset is looked at.
+    """
+    from jsonargparse import Namespace as Node
+
+    fit = parser._subcommands_action.choices["fit"]
+    parsed = fit.parse_object({"data": config.get("data") or {}}, _skip_required=True)
+    dataset = fit.instantiate(Node(data=parsed.data)).data.dataset("train")
+    settings = nodes.get(config, "data.dataset")
+    node: Sequence[Any] | Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}
+    return {
+        "class": type(dataset).__name__,
+        "num_clips": len(dataset),
+        "settings": dict(node.get("init_args") or {}) if isinstance(node, Mapping) else {},
+        "fingerprint": dataset.fingerprint() or "drawn from the settings",
+    }

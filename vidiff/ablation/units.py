@@ -1,0 +1,27 @@
+"""Numbers for people."""
+
+from __future__ import annotations
+
+import math
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: ``48 s``, ``3 min 05 s``, ``2 h 10 min``, ``3 days 4 h``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} days {whole % 86400 // 3600} h"
+
+
+def large(number: float | None, digits: int = 4) -> str:
+    """1234567 as ``1.235 M``; a dash for what is not known."""
+    if number is None:
+        return "–"
+    power = min(int(math.log10(max(abs(number), 1))) // 3, 6)
+    if not power:
+        return f"{number:.{digits}g}"
+    return f"{number / 1000**power:.{digits}g} {'kMGTPE'[power - 1]}"

@@ -65,13 +65,12 @@ STAGES = ("expansion", "checks", "launch", "report")
 
 def measure(folder: Path, count: int, num_at_once: int) -> None:
     """One ablation from its file to its report, with commands that only copy."""
-    from vidiff.ablation.report import render_csv, render_html, render_markdown
-
     from vidiff.ablation.cells import Run
     from vidiff.ablation.file import read_ablation
     from vidiff.ablation.folders import RunFolder
     from vidiff.ablation.preparing import Preparation
     from vidiff.ablation.progress import Progress
+    from vidiff.ablation.report import render_csv, render_html, render_markdown
     from vidiff.ablation.results import collect
     from vidiff.ablation.runner import Runner
 

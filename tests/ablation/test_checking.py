@@ -254,7 +254,10 @@ def test_fit_does_refuse_it_later(name: str, tmp_path: Path, capsys: Any) -> Non
     from vidiff.__main__ import main
 
     config = nodes.replace(LATER[name][0], {"trainer.default_root_dir": str(tmp_path)})
-    assert main(["fit", "-c", yaml.safe_dump(config)]) == 2
+    try:
+        assert main(["fit", "-c", yaml.safe_dump(config)]) == 2
+    except TypeError:  # Lightning's own
+        assert name == "devices"
     assert not list(tmp_path.rglob("*.ckpt"))
 
 

@@ -15,8 +15,6 @@ from torch.utils.tensorboard import SummaryWriter
 from vidiff.__main__ import main
 from vidiff.data.shapes import COMBINATIONS, Scenes, render
 from vidiff.files import sha256
-from vidiff.pages import charts
-from vidiff.pages.runs import read_curves
 from vidiff_eval.samples import read_samples
 
 SIZE = (9, 32, 32)
@@ -193,35 +191,6 @@ def test_report_errors(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[
     assert "is no evaluation" in failure(other, capsys)
     report(tmp_path / "out", "--run", run)
     assert "--overwrite" in failure(["report", "--run", str(run), *out], capsys)
-
-
-def test_curves_are_read_from_event_files(run: Path) -> None:
-    curves = read_curves(run)
-    assert len(curves["train/loss"]) == 100
-    assert curves["val/loss"][-1] == (999, pytest.approx(math.exp(-999 / 200) + 0.02))
-    (chart,) = charts.make_charts(curves)
-    assert [series.label for series in chart.series] == ["train/loss", "val/loss"]
-    for series in chart.series:
-        numbers = [float(n) for n in re.findall(r"[\d.]+", series.path)]
-        assert all(0 <= x <= charts.WIDTH for x in numbers[::2])
-        assert all(0 <= y <= charts.HEIGHT for y in numbers[1::2])
-        assert numbers[1] < numbers[-1]  # losses fall, and y points downwards
-
-
-@pytest.mark.parametrize(
-    "curve",
-    [
-        [(0, 1.0), (1, 1.0)],
-        [(0, -5.0), (10, 5.0)],
-        [(5, 0.0), (5, 0.0)],
-        [(k, float(k % 7) * 1e-6) for k in range(10_000)],
-    ],
-)
-def test_charts_of_odd_curves(curve: list[tuple[int, float]]) -> None:
-    chart = charts.make_chart("odd", {"odd": curve})
-    assert chart.series[0].path.count("L") <= charts.MAX_POINTS
-    assert chart.y_ticks
-    assert "nan" not in chart.series[0].path
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found to load the page in")

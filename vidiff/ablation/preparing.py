@@ -29,6 +29,7 @@ from vidiff.ablation.file import Ablation, read_yaml
 from vidiff.ablation.folders import RunFolder, make_folder
 from vidiff.ablation.found import COSTS
 from vidiff.ablation.nodes import Config
+from vidiff.cli.errors import UsageError
 from vidiff.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -96,10 +97,7 @@ class Preparation:
 
     def first_work(self) -> Work:
         """The runs of the configs that come first; they write where these say."""
-        runs = []
-        for path, config in self.first.items():
-            seed = int(config.get("seed_everything") or 0)
-            runs.append(Run(Cell({"first": Path(path).stem}, {}), seed, config, content_id(config)))
+        runs = self._first_runs()
         folders = {}
         for run in runs:
             folder, _ = make_folder(run, self.store)
@@ -113,6 +111,15 @@ class Preparation:
             folders[run.id] = RunFolder(place, [replace(phases[0], words=tuple(words))], train=root)
             folders[run.id].prepare(run.config, f"{run.cell.name}, trained before all others")
         return runs, folders
+
+    def _first_runs(self) -> list[Run]:
+        return [
+            Run(
+                Cell({"first": Path(path).stem}, {}), int(config.get("seed_everything") or 0),
+                config, content_id(config),
+            )
+            for path, config in self.first.items()
+        ]  # fmt: skip
 
     def timing_work(self, cells: Sequence[Cell]) -> Work:
         """Short runs of cells, that tell how long their steps take."""
@@ -187,7 +194,7 @@ class Preparation:
                     )
                 else:
                     _, solved, equality = solve(config, of_baseline, match, self.checker)
-            except ValueError as error:
+            except (ValueError, UsageError) as error:
                 errors.append(f"{cell.name}: {error}")
                 continue
             known[self._key(cell)] = {"solved": solved, "equality": equality}
@@ -242,6 +249,7 @@ class Preparation:
         if not unchecked:
             return []
         errors = self._wrong(unchecked)
+        errors += _grouped(self.checker.check_all(self._first_runs()))
         errors += self.checker.check_measuring(
             self.ablation.samples, self.ablation.evaluation, self.base
         )

@@ -29,7 +29,8 @@ class Ablate(Command):
 
     All cells are checked and built on the meta device before any is trained. Then what is missing
     runs, what is done is skipped, and what failed goes on from its last checkpoint; so a call that
-    was stopped, by whatever means, is simply repeated. For example:
+    was stopped, by whatever means, is simply repeated. Plugins of the runs are named in the base
+    config (plugins:). For example:
     vidiff ablate experiments/ablations/conditioning/ablation.yaml --dry-run
     """
 

@@ -23,12 +23,13 @@ STAGES = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Series:
-    """One line: its label, its SVG path, its last value, and its points where they are few."""
+    """A line: its label, SVG path and last value, its points where they are few, its band."""
 
     label: str
     path: str
     last: float
     dots: list[tuple[float, float]] = field(default_factory=list)
+    band: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,17 +60,26 @@ def make_charts(curves: dict[str, Curve]) -> list[Chart]:
     return [make_chart(title, groups[title]) for title in titles[:MAX_CHARTS]]
 
 
-def make_chart(title: str, curves: Mapping[str, Points], *, x: str = "step") -> Chart:
+def make_chart(
+    title: str,
+    curves: Mapping[str, Points],
+    *,
+    x: str = "step",
+    bands: Mapping[str, tuple[Points, Points]] | None = None,
+) -> Chart:
     """One chart; its vertical axis is logarithmic where values are positive and span a decade.
 
     Args:
         title: above it.
         curves: finite points by label; each has one at least.
         x: what is along the horizontal axis.
+        bands: lower and upper edges of what is shaded round curves, by their labels.
     """
     thinned = {tag: _thin(curve) for tag, curve in curves.items()}
-    steps = [step for curve in thinned.values() for step, _ in curve]
-    values = [value for curve in thinned.values() for _, value in curve]
+    edges = {tag: (_thin(low), _thin(high)) for tag, (low, high) in (bands or {}).items()}
+    drawn = [*thinned.values(), *(edge for both in edges.values() for edge in both)]
+    steps = [step for curve in drawn for step, _ in curve]
+    values = [value for curve in drawn for _, value in curve]
     logarithmic = min(values) > 0 and max(values) / min(values) > 10
     x_low, x_high = widen(min(steps), max(steps))
     y_of = math.log10 if logarithmic else float
@@ -84,6 +94,10 @@ def make_chart(title: str, curves: Mapping[str, Points], *, x: str = "step") -> 
         corners = (place(step, y_of(value)) for step, value in curve)
         return "M" + "L".join(f"{x} {y}" for x, y in corners)
 
+    def band(tag: str) -> str:
+        low, high = edges.get(tag, ([], []))
+        return path([*low, *reversed(high)]) + "Z" if low else ""
+
     def dots(curve: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         few = len(curve) <= MAX_DOTS
         return [place(step, y_of(value)) for step, value in curve] if few else []
@@ -92,7 +106,7 @@ def make_chart(title: str, curves: Mapping[str, Points], *, x: str = "step") -> 
     return Chart(
         title=title,
         series=[
-            Series(tag, path(curve), curves[tag][-1][1], dots(curve))
+            Series(tag, path(curve), curves[tag][-1][1], dots(curve), band(tag))
             for tag, curve in thinned.items()
         ],
         x=x,
@@ -144,4 +158,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def _count(number: float) -> str:
-    return f"{number / 1000:g}k" if abs(number) >= 1000 else f"{number:g}"
+    for power, letter in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= power:
+            return f"{number / power:g}{letter}"
+    return f"{number:g}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vidiff.ablation.report.choosing import shown_cells
 from vidiff.pages.media import Media, embed_clip
 
 MAX_BYTES = 20_000_000
@@ -35,6 +36,7 @@ class Grid:
         tables: by seed, rows of videos; None where a run has none.
         media: by key.
         num_left_out: videos for which there was no room.
+        num_cells_left_out: cells that have videos but no column.
     """
 
     cells: list[str] = field(default_factory=list)
@@ -42,6 +44,7 @@ class Grid:
     tables: dict[int, list[list[Video | None]]] = field(default_factory=dict)
     media: dict[str, Media] = field(default_factory=dict)
     num_left_out: int = 0
+    num_cells_left_out: int = 0
 
     @property
     def uris(self) -> dict[str, str]:
@@ -56,8 +59,9 @@ def make_grid(results: Mapping[str, Any], folder: Path) -> Grid:
         results: of ``vidiff ablate``.
         folder: from where their paths are given.
     """
-    cells = [cell for cell in results["cells"] if any(run["videos"] for run in cell["runs"])]
-    grid = Grid(cells=[cell["name"] for cell in cells[:MAX_CELLS]])
+    having = [cell for cell in results["cells"] if any(run["videos"] for run in cell["runs"])]
+    cells = shown_cells({**results, "cells": having}, MAX_CELLS)
+    grid = Grid([cell["name"] for cell in cells], num_cells_left_out=len(having) - len(cells))
     if not cells:
         return grid
     some = next(run["videos"] for run in cells[0]["runs"] if run["videos"])
@@ -65,7 +69,7 @@ def make_grid(results: Mapping[str, Any], folder: Path) -> Grid:
     grid.prompts = [some[index]["prompt"] for index in chosen]
     size = 0
     for seed in results["seeds"][:MAX_SEEDS]:
-        runs = [_run_of(cell, seed) for cell in cells[:MAX_CELLS]]
+        runs = [_run_of(cell, seed) for cell in cells]
         rows: list[list[Video | None]] = []
         for index, prompt in zip(chosen, grid.prompts, strict=True):
             row: list[Video | None] = []

@@ -18,24 +18,26 @@ def render_markdown(results: Mapping[str, Any]) -> str:
     metrics = results["metrics"]
     first = next(iter(metrics))
     seeds = ", ".join(map(str, results["seeds"]))
-    lines = [f"# {results['question']}", ""]
+    lines = [f"# {_plain(results['question'])}", ""]
     if missing := words.status(results):
         lines += [f"**Not complete: {missing}.**", ""]
-    lines += [f"- {line}" for line in words.answers(results, first)]
-    lines += ["", f"Judged by {first}; seeds {seeds}. {words.equal(results)}", ""]
-    lines += _table(*_figures(results))
-    lines += ["", "In brackets: 95 % intervals over seeds; differences are against the baseline, "
-              f"{results['baseline']}.", ""]  # fmt: skip
+    lines += _said(results, first)
+    lines += [f"Judged by {first}; seeds {seeds}. {words.equal(results)}", ""]
+    lines += [*_table(*_figures(results, first)), ""]
+    lines += [
+        "In brackets: 95 % intervals over seeds; differences are against the baseline, "
+        f"{_plain(results['baseline'])}.",
+        "",
+    ]
     for metric in list(metrics)[1:]:
-        lines += [f"By {metric}:", ""]
-        lines += [f"- {line}" for line in words.answers(results, metric)]
-        lines.append("")
+        lines += [f"## By {metric}", "", *_said(results, metric)]
+        lines += [*_table(*_figures(results, metric)), ""]
     lines += _effects(results)
     lines += ["## Costs", "", *_table(*_costs(results)), ""]
     if results["status"]["failed"]:
         lines += ["## Failed", ""]
         lines += [
-            f"- {run['cell']}, seed {run['seed']} ({run['run']}): {run['error']}"
+            f"- {_plain(run['cell'])}, seed {run['seed']} ({run['run']}): {_plain(run['error'])}"
             for run in results["status"]["failed"]
         ]
         lines.append("")
@@ -43,29 +45,33 @@ def render_markdown(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _figures(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    metrics = results["metrics"]
-    head = ["cell"]
-    for name, metric in metrics.items():
-        head += [f"{name} {'↑' if metric['higher_is_better'] else '↓'}", "difference", "p", ""]
+def _said(results: Mapping[str, Any], metric: str) -> list[str]:
+    """The answers: one sentence for all, and one for each cell."""
+    headline = words.headline(results, metric)
+    lines = [f"**{_plain(headline)}**", ""] if headline else []
+    return [*lines, *(f"- {_plain(line)}" for line in words.answers(results, metric)), ""]
+
+
+def _figures(results: Mapping[str, Any], name: str) -> tuple[list[str], list[list[str]]]:
+    metric = results["metrics"][name]
+    arrow = "↑" if metric["higher_is_better"] else "↓"
     rows = []
     for cell in results["cells"]:
-        row = [f"{cell['name']}{' (baseline)' if cell['is_baseline'] else ''}"]
-        for name, metric in metrics.items():
-            figure = cell["figures"].get(name)
-            judged = cell["differences"].get(name)
-            value = words.shown(figure["value"], metric) if figure else "–"
-            around = words.between(figure["interval_95"], metric) if figure else ""
-            row.append(f"{value} [{around}]" if around else value)
-            if judged is None:
-                row += ["", "", ""]
-                continue
+        figure, judged = cell["figures"].get(name), cell["differences"].get(name)
+        row = [f"{cell['name']}{' (baseline)' if cell['is_baseline'] else ''}", "–", "", "", ""]
+        if figure:
+            interval = words.between(figure["interval_95"], metric)
+            row[1] = _bracketed(words.shown(figure["value"], metric), interval)
+        if judged:
             interval = words.gap_between(judged["interval_95"], metric)
-            difference = words.gap(judged["difference"], metric)
-            row.append(f"{difference} [{interval}]" if interval else difference)
-            row += [words.chance(judged["p_holm"]), judged["verdict"]]
+            row[2] = _bracketed(words.gap(judged["difference"], metric), interval)
+            row[3:] = words.chance(judged["p_holm"]), judged["verdict"]
         rows.append(row)
-    return head, rows
+    return ["cell", f"{name} {arrow}", "difference", "p", "verdict"], rows
+
+
+def _bracketed(value: str, interval: str) -> str:
+    return f"{value} [{interval}]" if interval else value
 
 
 def _costs(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -143,4 +149,9 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
+    return _plain(text).replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    """Text as one line without HTML of its own."""
+    return " ".join(str(text).split()).replace("<", "&lt;")

@@ -7,26 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from vidiff.ablation.report import words
+from vidiff.ablation.report.choosing import shown_cells
+from vidiff.ablation.report.curves import AGAINST, MAX_LINES, make_curves
 from vidiff.ablation.report.grid import make_grid
 from vidiff.ablation.units import duration, large
 from vidiff.pages import charts
-from vidiff.pages.charts import Chart
 from vidiff.pages.environment import make_environment
 
 BAR, MARGIN = 190, 6
 """Width of an interval's drawing, and what is free at its ends, in units of its SVG."""
 
-MAX_LINES = 12
-"""Cells whose learning curves are drawn: the baseline and the first others."""
-
 NUM_COLOURS = 12
 """In the shared style."""
 
-AGAINST = {"steps": "step", "FLOPs": "FLOPs", "seconds": "seconds of training steps"}
+MAX_SENTENCES = 12
+"""Answers of one metric that are shown at once."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,15 @@ class Place:
     dot: float | None
     ends: tuple[float, float] | None = None
     seeds: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What all drawings of a metric reach from and to, and what is on them, by cell."""
+
+    low: float
+    high: float
+    places: dict[str, Place]
 
 
 def render_html(results: Mapping[str, Any], folder: Path) -> str:
@@ -63,11 +70,12 @@ def render_html(results: Mapping[str, Any], folder: Path) -> str:
         results=results,
         words=words,
         bar=BAR,
-        places={name: _places(results, name) for name in results["metrics"]},
+        axes={name: _axis(results, name) for name in results["metrics"]},
         curves={against: make_curves(results, against) for against in AGAINST},
         against=AGAINST,
         too_many=len(results["cells"]) > MAX_LINES,
         num_lines=MAX_LINES,
+        num_sentences=MAX_SENTENCES,
         grid=grid,
         uris=grid.uris,
         colours=colours(results),
@@ -75,13 +83,18 @@ def render_html(results: Mapping[str, Any], folder: Path) -> str:
 
 
 def colours(results: Mapping[str, Any]) -> dict[str, str]:
-    """One colour for each cell in the whole page; the baseline is grey."""
-    others = [cell["name"] for cell in results["cells"] if not cell["is_baseline"]]
-    found = {name: f"s{number % NUM_COLOURS}" for number, name in enumerate(others)}
+    """One colour for each cell in the whole page; the baseline is grey.
+
+    Of more cells than colours, those whose curves are drawn have one for themselves.
+    """
+    drawn = [cell["name"] for cell in shown_cells(results, MAX_LINES) if not cell["is_baseline"]]
+    names = dict.fromkeys([*drawn, *(cell["name"] for cell in results["cells"])])
+    names.pop(results["baseline"], None)
+    found = {name: f"s{number % NUM_COLOURS}" for number, name in enumerate(names)}
     return found | {results["baseline"]: "real"}
 
 
-def _places(results: Mapping[str, Any], metric: str) -> dict[str, Place]:
+def _axis(results: Mapping[str, Any], metric: str) -> Axis:
     figures = {
         cell["name"]: figure
         for cell in results["cells"]
@@ -101,7 +114,7 @@ def _places(results: Mapping[str, Any], metric: str) -> dict[str, Place]:
     def place(value: float) -> float:
         return round(MARGIN + (value - low) / (high - low) * (BAR - 2 * MARGIN), 1)
 
-    return {
+    places = {
         name: Place(
             place(figure["value"]),
             tuple(map(place, figure["interval_95"])) if figure["interval_95"] else None,  # type: ignore[arg-type]
@@ -109,46 +122,7 @@ def _places(results: Mapping[str, Any], metric: str) -> dict[str, Place]:
         )
         for name, figure in figures.items()
     }
-
-
-def make_curves(results: Mapping[str, Any], against: str) -> list[Chart]:
-    """Learning curves, the mean over the seeds of each cell; validation first.
-
-    Args:
-        results: of ``vidiff ablate``.
-        against: ``steps``, ``FLOPs`` or ``seconds``, what is along the horizontal axis.
-    """
-    tags: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for cell in results["cells"][:MAX_LINES]:
-        scale = {
-            "steps": 1.0,
-            "FLOPs": cell["costs"]["flops_per_step"],
-            "seconds": cell["costs"]["seconds_per_step"],
-        }[against]
-        if scale is None:
-            continue
-        for tag, points in _means(cell["runs"]).items():
-            tags.setdefault(tag, {})[cell["name"]] = [(x * scale, y) for x, y in points]
-    order = sorted(tags, key=lambda tag: (tag.startswith("train/"), "loss" not in tag, tag))
-    return [
-        charts.make_chart(tag, tags[tag], x=AGAINST[against])
-        for tag in order
-        if any(len(points) > 1 for points in tags[tag].values())
-    ]
-
-
-def _means(runs: list[dict[str, Any]]) -> dict[str, list[tuple[float, float]]]:
-    """By tag, the means of runs at the steps that all of them have."""
-    drawn = [run["curves"] for run in runs if run["curves"]]
-    found = {}
-    for tag in dict.fromkeys(tag for curves in drawn for tag in curves):
-        curves = [dict(map(tuple, each[tag])) for each in drawn if tag in each]
-        steps = sorted(set.intersection(*(set(curve) for curve in curves)))
-        points = [(step, fmean(curve[step] for curve in curves)) for step in steps]
-        points = [point for point in points if math.isfinite(point[1])]
-        if points:
-            found[tag] = points
-    return found
+    return Axis(low, high, places)
 
 
 def _is_finite(value: Any) -> bool:

@@ -51,13 +51,15 @@ def chance(p: float | None) -> str:
 
 
 def answers(results: Record, metric: str) -> list[str]:
-    """What a metric says of each cell against the baseline, in sentences: what is sure first."""
+    """What a metric says of each cell against the baseline, in sentences.
+
+    What is sure comes first, and the largest difference before smaller ones.
+    """
     described, baseline = results["metrics"][metric], results["baseline"]
     found: dict[str, list[str]] = {"better": [], "worse": [], "cannot tell": []}
-    for cell in results["cells"]:
-        judged = cell["differences"].get(metric)
-        if judged is None:
-            continue
+    compared = [cell for cell in results["cells"] if metric in cell["differences"]]
+    for cell in sorted(compared, key=lambda cell: -abs(cell["differences"][metric]["difference"])):
+        judged = cell["differences"][metric]
         verdict, interval = judged["verdict"], gap_between(judged["interval_95"], described)
         if verdict == "cannot tell":
             size = f"{gap(judged['difference'], described)}{_dash(interval)}"
@@ -65,15 +67,35 @@ def answers(results: Record, metric: str) -> list[str]:
                 f"The data cannot tell {cell['name']} from {baseline} ({size}): {needed(judged)}."
             )
         else:
-            low, high = judged["interval_95"]
-            ends = (low, high) if judged["difference"] > 0 else (-high, -low)
-            sizes = " to ".join(_bare(end, described) for end in ends)
             says = f"by {gap(judged['difference'], described, sign=False)}"
-            found[verdict].append(
-                f"{cell['name']} is {verdict} than {baseline} {says} (95 % interval {sizes})."
-            )
+            says += _sizes(judged, described)
+            found[verdict].append(f"{cell['name']} is {verdict} than {baseline} {says}.")
     lines = [line for some in found.values() for line in some]
     return lines or [f"Nothing can be compared with {baseline} yet."]
+
+
+def headline(results: Record, metric: str) -> str:
+    """All answers of a metric in one sentence; empty for a single one, which says it itself."""
+    compared = [cell["differences"].get(metric) for cell in results["cells"]]
+    verdicts = [judged["verdict"] for judged in compared if judged is not None]
+    if len(verdicts) < 2:
+        return ""
+    baseline, others = results["baseline"], f"the {len(verdicts)} others"
+    better, worse = verdicts.count("better"), verdicts.count("worse")
+    if not better and not worse:
+        return f"The data cannot tell any of {others} from {baseline}."
+    if len(verdicts) in (better, worse):
+        return f"All of {others} are {verdicts[0]} than {baseline}."
+    counts = {"better": better, "worse": worse}
+    known = [
+        f"{number} {'is' if number == 1 else 'are'} {verdict}"
+        for verdict, number in counts.items()
+        if number
+    ]
+    known[0] += f" than {baseline}"
+    unsure = len(verdicts) - better - worse
+    rest = f"; the data cannot tell of {unsure}." if unsure else "."
+    return f"Of {others}, {' and '.join(known)}{rest}"
 
 
 def needed(judged: Record) -> str:
@@ -112,6 +134,15 @@ def equal(results: Record) -> str:
     by = match["by"].rpartition(".")[2].replace("max_steps", "number of steps")
     equal = what[match["equal"]]
     return f"All cells have the {equal} of the baseline: the {by} of each was solved for."
+
+
+def _sizes(judged: Record, metric: Record) -> str:
+    """The interval of how large a difference is, whichever its direction."""
+    if judged["interval_95"] is None:
+        return ""
+    low, high = judged["interval_95"]
+    ends = (low, high) if judged["difference"] > 0 else (-high, -low)
+    return f" (95 % interval {' to '.join(_bare(end, metric) for end in ends)})"
 
 
 def _dash(interval: str) -> str:

@@ -16,9 +16,15 @@ import numpy as np
 import pytest
 
 from vidiff.ablation.report import render_csv, render_html, render_markdown, words
-from vidiff.ablation.report.page import make_curves
+from vidiff.ablation.report.choosing import shown_cells
+from vidiff.ablation.report.curves import make_curves
+from vidiff.ablation.report.page import colours
+from vidiff.pages import charts
 from vidiff.video import write_video
 
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 SHARE = {"higher_is_better": True, "unit": "share", "summary": "Right videos.", "per_prompt": True}
 LOSS = {"higher_is_better": False, "unit": None, "summary": "", "per_prompt": False}
 
@@ -102,6 +108,37 @@ def test_the_answer_comes_first_in_sentences(results: dict[str, Any]) -> None:
     assert words.answers(results, "accuracy")[-1].endswith("The interval over seeds holds zero.")
 
 
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        (["better"], ""),
+        (["cannot tell"] * 2, "The data cannot tell any of the 2 others from plain."),
+        (["worse"] * 3, "All of the 3 others are worse than plain."),
+        (["better", "worse"], "Of the 2 others, 1 is better than plain and 1 is worse."),
+        (["worse", "cannot tell"],
+         "Of the 2 others, 1 is worse than plain; the data cannot tell of 1."),
+        (["better", "better", "cannot tell"],
+         "Of the 3 others, 2 are better than plain; the data cannot tell of 1."),
+    ],
+)  # fmt: skip
+def test_one_sentence_says_it_of_all(
+    results: dict[str, Any], verdicts: list[str], said: str
+) -> None:
+    results["cells"] = [results["cells"][0]] + [
+        make_cell(f"cell {k}", 0.5, 100, {"accuracy": judged(0.1, verdict)})
+        for k, verdict in enumerate(verdicts)
+    ]
+    assert words.headline(results, "accuracy") == said
+
+
+def test_without_an_interval_there_is_none_in_the_sentence(results: dict[str, Any]) -> None:
+    for cell in results["cells"][1:]:
+        cell["differences"]["accuracy"]["interval_95"] = None
+    said = words.answers(results, "accuracy")
+    assert said[0] == "good is better than plain by 20.0 points."
+    assert "(+1.0 points)" in said[-1]
+
+
 def test_all_three_say_the_same(results: dict[str, Any], tmp_path: Path) -> None:
     page, text = text_of(render_html(results, tmp_path)), render_markdown(results)
     for said in (
@@ -151,12 +188,41 @@ def test_curves_are_drawn_against_steps_operations_and_seconds(results: dict[str
         (chart,) = make_curves(results, against)
         assert [series.label for series in chart.series] == ["plain", "good", "bad", "same"]
         assert [series.last for series in chart.series][:2] == pytest.approx([0.55, 0.35])
-        ends = {float(label.rstrip("k")) for _, label in chart.x_ticks}
-        most = 120 * scale / (1000 if max(120 * scale, 0) >= 1000 else 1)
-        assert max(ends) <= most * 1.001
+        unit = {"steps": 1.0, "FLOPs": 1e9, "seconds": 1.0}[against]
+        (zero, at_zero), *_, (end, at_end) = chart.x_ticks
+        per_pixel = float(at_end.rstrip("G")) * unit / (end - zero)
+        assert at_zero == "0"
+        # The longest training, of 120 steps, is as wide as the chart.
+        assert per_pixel * (charts.WIDTH - charts.LEFT - charts.RIGHT) == pytest.approx(
+            120 * scale, rel=0.01
+        )
     results["cells"][0]["costs"]["seconds_per_step"] = None
     (chart,) = make_curves(results, "seconds")
     assert "plain" not in [series.label for series in chart.series]
+
+
+def test_curves_are_shaded_from_the_lowest_seed_to_the_highest(results: dict[str, Any]) -> None:
+    (chart,) = make_curves(results, "steps")
+    assert all(series.band for series in chart.series)
+    for cell in results["cells"]:
+        del cell["runs"][1]
+    (chart,) = make_curves(results, "steps")
+    assert not any(series.band for series in chart.series)
+
+
+def test_where_there_is_no_room_the_baseline_and_the_best_are_shown(
+    results: dict[str, Any],
+) -> None:
+    cells = [make_cell(f"cell {k}", (k * 37 % 100) / 100, 100, {"x": {}}) for k in range(100)]
+    results["cells"] = [*cells, results["cells"][0]]
+    shown = [cell["name"] for cell in shown_cells(results, 4)]
+    best = [f"cell {k}" for k in range(100) if k * 37 % 100 >= 97]
+    assert shown == ["plain", *best]
+    ours = colours(results)
+    drawn = [cell["name"] for cell in shown_cells(results, 12)]
+    assert len({ours[name] for name in drawn}) == 12
+    results["metrics"]["accuracy"] = SHARE | {"higher_is_better": False}
+    assert "cell 0" in [cell["name"] for cell in shown_cells(results, 2)]
 
 
 def test_effects_of_crossed_axes_have_their_tables(results: dict[str, Any], tmp_path: Path) -> None:
@@ -179,33 +245,64 @@ def test_a_thousand_runs_make_a_page_of_bounded_size(
     page = render_html(results, tmp_path)
     assert len(page) < 4e6
     assert page.count("<path d=") <= 12 * 3
+    assert "Drawn are the baseline and the 11 best others by accuracy." in page
+    assert "491 more</summary>" in page, "sentences of 503 cells, 12 of them at once"
 
 
-def test_a_browser_shows_it_and_plays_the_videos(results: dict[str, Any], tmp_path: Path) -> None:
-    browser = (
-        shutil.which("chromium")
-        or shutil.which("chromium-browser")
-        or shutil.which("google-chrome")
-    )
-    if browser is None:
-        pytest.skip("there is no Chromium here")
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found to load the page in")
+def test_a_browser_shows_it_plays_the_videos_and_filters(
+    results: dict[str, Any], tmp_path: Path
+) -> None:
     for k in range(2):
         frames = np.full((8, 32, 32, 3), 60 + 90 * k, dtype=np.uint8)
         write_video(tmp_path / f"{k}.mp4", _pixels(frames), 8)
-    page = tmp_path / "report.html"
-    page.write_text(render_html(results, tmp_path), encoding="utf-8")
+    page = render_html(results, tmp_path)
+    dom = loaded(page, tmp_path)
+    assert 'data-videos="8"' in dom, "two prompts of four cells, of the first seed"
+    assert 'data-decoded="8"' in dom
+    assert shown_parts(dom) == ["steps", "0"]
+    assert cells_of(dom) == ["plain", "good", "bad", "same"]
+
+    clicks = "".join(
+        f"document.querySelector({selector!r}).click();"
+        for selector in (
+            "[data-value=FLOPs]",
+            "[data-filter=group][data-value='1']",
+            "table.sorted th:nth-child(2) button",
+        )
+    )
+    dom = loaded(page.replace("</body>", f"<script>{clicks}</script></body>"), tmp_path)
+    assert shown_parts(dom) == ["FLOPs", "1"]
+    assert 'data-decoded="8"' in dom, "those of the other seed"
+    assert cells_of(dom) == ["good", "same", "plain", "bad"]
+
+
+def loaded(page: str, folder: Path) -> str:
+    """The document as a browser has it, once its scripts ran without an error."""
+    path = folder / "report.html"
+    path.write_text(page, encoding="utf-8")
+    assert CHROMIUM is not None
     found = subprocess.run(
-        [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
-         "--virtual-time-budget=8000", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom",
-         f"file://{page}"],
-        capture_output=True, text=True, timeout=120,
+        [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
+         "--no-first-run", "--disable-background-networking", "--disable-component-update",
+         "--window-size=1400,3600", "--virtual-time-budget=20000",
+         f"--user-data-dir={folder / 'profile'}", "--dump-dom", path.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
-    assert 'data-videos="8"' in found.stdout, "two prompts of four cells, of the first seed"
-    assert 'data-decoded="8"' in found.stdout
-    errors = [line for line in found.stderr.splitlines() if "CONSOLE" in line]
-    assert not errors
-    hidden = re.findall(r'<div class="charts" data-figure="(\w+)"( hidden="")?', found.stdout)
-    assert [bool(h) for _, h in hidden] == [False, True, True]
+    assert not [line for line in found.stderr.splitlines() if "CONSOLE" in line]
+    return found.stdout
+
+
+def shown_parts(dom: str) -> list[str]:
+    """Which curves and which seed's videos are not hidden."""
+    parts = re.findall(r'<div class="[^"]*" data-(?:figure|group)="(\w+)"([^>]*)>', dom)
+    return [name for name, rest in parts if "hidden" not in rest]
+
+
+def cells_of(dom: str) -> list[str]:
+    """Names down the first table."""
+    table = dom[dom.index("<tbody>") : dom.index("</tbody>")]
+    return re.findall(r'<th scope="row">.*?</i>(\w+)', table)
 
 
 def _pixels(frames: np.ndarray) -> Any:

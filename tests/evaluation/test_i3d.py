@@ -193,7 +193,10 @@ class Harmful:
 def test_a_pickle_that_calls_anything_is_refused(tmp_path, capsys):
     path = tmp_path / "i3d-kinetics-400.ckpt"
     path.write_bytes(pickle.dumps({"params": {"a": np.zeros(2), "b": Harmful()}}))
-    with pytest.raises(ValueError, match=r"i3d-kinetics-400\.ckpt cannot be read.*builtins\.print"):
+    # Ray puts a print of its own into processes that it was used in.
+    with pytest.raises(
+        ValueError, match=r"-400\.ckpt cannot be read.*names (builtins|ray)\.[\w.]*print"
+    ):
         read_weights(path)
     assert capsys.readouterr().out == ""
 

@@ -44,6 +44,7 @@ def validate(folder, batch_size=2, **settings):
 def figures(tmp_path_factory):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("ignore", "The `srun` command")  # where Slurm is installed
         return validate(tmp_path_factory.mktemp("one"))
 
 

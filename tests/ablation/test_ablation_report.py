@@ -112,7 +112,9 @@ def test_the_answer_comes_first_in_sentences(results: dict[str, Any]) -> None:
     ("verdicts", "said"),
     [
         (["better"], ""),
-        (["cannot tell"] * 2, "The data cannot tell any of the 2 others from plain."),
+        (["cannot tell"] * 2, "The data cannot tell either of the 2 others from plain."),
+        (["cannot tell"] * 3, "The data cannot tell any of the 3 others from plain."),
+        (["worse"] * 2, "Both others are worse than plain."),
         (["worse"] * 3, "All of the 3 others are worse than plain."),
         (["better", "worse"], "Of the 2 others, 1 is better than plain and 1 is worse."),
         (["worse", "cannot tell"],

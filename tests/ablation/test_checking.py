@@ -6,7 +6,7 @@ import json
 import logging
 import random
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -111,10 +111,15 @@ def refused_by_fit(checker: Checker, config: Config) -> str | None:
     return None
 
 
+def wrong(checker: Checker, runs: Sequence[Run]) -> list[tuple[Run, str]]:
+    """The runs in which something is wrong, and what."""
+    return [(run, found) for run in runs if isinstance(found := checker.examine(run.config), str)]
+
+
 def refused(checker: Checker, config: Config) -> str | None:
     """What the checker says of it."""
     run = Run(Cell({}, {}), 0, config, "")
-    errors = checker.check_all([run])
+    errors = wrong(checker, [run])
     assert all(one is run for one, _ in errors)
     assert not any("\n" in message for _, message in errors)
     return errors[0][1] if errors else None
@@ -307,7 +312,7 @@ def test_a_check_leaves_the_process_as_it_was(
 def test_every_mistake_of_every_run_is_told(checker: Checker) -> None:
     configs = [BASE, BROKEN["option of a part"], BASE, LATER["heads"][0], BASE | {"trainer": None}]
     runs = [Run(Cell({}, {}), k, config, str(k)) for k, config in enumerate(configs)]
-    errors = checker.check_all(runs)
+    errors = wrong(checker, runs)
     assert [run.seed for run, _ in errors] == [1, 3, 4]
 
 
@@ -326,7 +331,7 @@ def test_what_a_plugin_raises_is_an_error_of_its_runs_alone(
     )
     bad = changed(model__denoiser__attention="fragile") | {"plugins": [file]}
     runs = [Run(Cell({}, {}), k, config, str(k)) for k, config in enumerate([bad, BASE, bad])]
-    errors = checker.check_all(runs)
+    errors = wrong(checker, runs)
     assert [run.seed for run, _ in errors] == [0, 2]
     assert errors[0][1] == "KeyError: 'nobody\\nexpects this'"
     missing = refused(checker, BASE | {"plugins": "none.py"})
@@ -347,7 +352,7 @@ def test_a_thousand_runs_that_differ_in_seeds_build_one_model(
     monkeypatch.setattr(counting.Models, "build", watch)
     base = changed(model__denoiser__depth=3)
     runs = [make_run(Cell({}, {"trainer.max_steps": 5 + k % 3}), base, k) for k in range(4)]
-    assert checker.check_all(runs * 250) == []
+    assert wrong(checker, runs * 250) == []
     assert len(built) == 1
 
 
@@ -357,7 +362,7 @@ def test_models_of_one_structure_are_counted_once(
     from vidiff.training import planning
 
     counted: list[str] = []
-    for name in ("count_batch", "optimizer_costs"):
+    for name in ("count_batch", "optimizer_products"):
         usual = getattr(planning, name)
 
         def watch(*args: Any, name: str = name, usual: Any = usual, **kwargs: Any) -> Any:
@@ -371,11 +376,11 @@ def test_models_of_one_structure_are_counted_once(
         checker.check(changed(model__denoiser__depth=4, **changes))
         return sorted(counted)
 
-    both = ["count_batch", "optimizer_costs"]
+    both = ["count_batch", "optimizer_products"]
     assert count() == both
     assert count(model__prediction="epsilon") == []
     assert count(model__optimizer=part("muon_adamw", lr=0.5, muon_lr=0.1)) == []
-    assert count(model__optimizer="adamw") == ["optimizer_costs"]
+    assert count(model__optimizer="adamw") == ["optimizer_products"]
     assert count(model__denoiser__width=48) == both
     assert count(model__denoiser__attention="alternating") == both
     assert count(data__batch_size=3) == ["count_batch"]

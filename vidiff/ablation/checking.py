@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from vidiff.ablation.cells import Run
 from vidiff.ablation.counting import Clips, Counts, Models
 from vidiff.ablation.nodes import Config
 from vidiff.ablation.parsing import Once, Parser
@@ -80,19 +79,12 @@ class Checker:
         self._models = Models(self._parser, first)
         self.parser = self._parser.commands
 
-    def check_all(self, runs: Sequence[Run]) -> list[tuple[Run, str]]:
-        """Check every run.
-
-        Returns:
-            The runs in which something is wrong, each with one line that says what.
-        """
-        errors = []
-        for run in runs:
-            try:
-                self.check(run.config)
-            except Exception as error:  # somebody's block may raise anything
-                errors.append((run, _said(error)))
-        return errors
+    def examine(self, config: Config) -> RunCosts | str:
+        """What a run takes, or what is wrong with its config in one line."""
+        try:
+            return self.costs(config)
+        except Exception as error:  # somebody's block may raise anything
+            return _said(error)
 
     def check(self, config: Config) -> Checked:
         """Parse a config, and build and count its model on the meta device.

@@ -10,7 +10,7 @@ import hashlib
 import math
 import pickle
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -88,17 +88,27 @@ class Models:
         Raises:
             ValueError: if the parts do not fit together, or a size does not fit them.
         """
-        from vidiff.training.planning import count_batch, optimizer_costs, plan
+        from vidiff.training.planning import count_batch, optimizer_products, plan, readable
 
         task, keep = self.build(model), self.parser.once.keep
         structure, optimizer = _structure(task), _without_rates(task.hparams.get("optimizer"))
+        encoder = _content(getattr(task, "text_encoder", None))
+
+        def keep_products(key: Any, count: Callable[[], int]) -> int:
+            return keep(("parameter", optimizer, key), count)
+
         of_size = {}
         try:
+            caption = keep(("caption", encoder), partial(readable, task))
             for size in clips.sizes:
-                count = partial(count_batch, task, clip=size, batch_size=clips.batch_size)
+                count = partial(
+                    count_batch, task, clip=size, batch_size=clips.batch_size,
+                    encoded=clips.encoded, caption=caption,
+                )  # fmt: skip
                 key = ("batch", structure, size, clips.batch_size, clips.encoded)
-                of_size[size] = keep(key, partial(count, encoded=clips.encoded))
-            _, products = keep(("step", structure, optimizer), partial(optimizer_costs, task))
+                of_size[size] = keep(key, count)
+            step = partial(optimizer_products, task, keep_products)
+            products = keep(("step", structure, optimizer), step)
         except RuntimeError:  # wrong, which a plan will say, or not for the meta device
             for size in clips.sizes:
                 costs = plan(self.make(model), clip=size, batch_size=clips.batch_size, device="cpu")
@@ -167,14 +177,18 @@ def _structure(task: Task) -> object:
     """Equal for tasks whose batches take the same.
 
     They have the same parts, down to all settings and the shapes of all weights, and themselves the
-    same plain settings. Where that cannot be told, none is equal to another.
+    same plain settings.
     """
     plain = {k: v for k, v in vars(task).items() if isinstance(v, bool | int | float | str)}
+    return _content((type(task), plain, dict(task.named_children())))
+
+
+def _content(value: object) -> object:
+    """Equal for values of the same content; where that cannot be told, for none."""
     try:
-        described = pickle.dumps((type(task), plain, dict(task.named_children())))
+        return hashlib.sha256(pickle.dumps(value)).hexdigest()
     except (AttributeError, TypeError, pickle.PicklingError):
         return object()
-    return hashlib.sha256(described).hexdigest()
 
 
 def _without_rates(optimizer: Any) -> str:

@@ -1,7 +1,7 @@
 """Configs parsed as ``vidiff fit`` does it, a thousand of them in seconds.
 
-A section of a config says the same alone as together with the others, and so does an argument of a
-model; each is parsed once, and remembered by what it says.
+A section of a config says the same alone as together with the others, and so do an argument of a
+model and a setting of that; each is parsed once, and remembered by what it says.
 """
 
 from __future__ import annotations
@@ -128,6 +128,18 @@ class Parser:
         return model
 
     def _argument(self, class_path: str, name: str, value: Any) -> Namespace:
+        if not _is_plain_class(value):
+            return self._one_argument(class_path, name, value)
+        whole: Namespace | None = None
+        for inner, setting in value["init_args"].items():
+            alone = {"class_path": value["class_path"], "init_args": {inner: setting}}
+            parsed = self.once(self._one_argument, class_path, name, alone)
+            whole = whole or parsed.clone()
+            whole.init_args[name].init_args[inner] = parsed.init_args[name].init_args[inner]
+        assert whole is not None, "a plain class has settings"
+        return whole
+
+    def _one_argument(self, class_path: str, name: str, value: Any) -> Namespace:
         model = {"class_path": class_path, "init_args": {name: value}}
         return self._alone({"model": model}, defaults=False).model
 

@@ -25,6 +25,7 @@ from vidiff.ablation.cells import (
     make_runs,
     with_solution,
 )
+from vidiff.ablation.examining import examine
 from vidiff.ablation.file import Ablation, read_yaml
 from vidiff.ablation.folders import RunFolder, make_folder
 from vidiff.ablation.found import COSTS
@@ -33,7 +34,7 @@ from vidiff.cli.errors import UsageError
 from vidiff.files import read_json, write_json
 
 if TYPE_CHECKING:
-    from vidiff.ablation.checking import Checker
+    from vidiff.ablation.checking import Checker, RunCosts
 
 SOLVED, DATA = "solved.json", "data.json"
 
@@ -157,7 +158,8 @@ class Preparation:
 
     def check_cells(self, cells: Sequence[Cell]) -> list[str]:
         """Parse and build every cell as it is before anything is solved for; what is wrong."""
-        return self._wrong(make_runs(cells, self.base, self.ablation.seeds[:1]))
+        runs = make_runs(cells, self.base, self.ablation.seeds[:1])
+        return self._wrong(runs, self._examine(runs))
 
     # -- What is made equal -----------------------------------------------------------------------
 
@@ -248,31 +250,35 @@ class Preparation:
         unchecked = [run for run in runs if not (folders[run.id].path / COSTS).exists()]
         if not unchecked:
             return []
-        errors = self._wrong(unchecked)
-        errors += _grouped(self.checker.check_all(self._first_runs()))
+        first = self._first_runs()
+        found, of_first = self._examine(unchecked), self._examine(first)
+        errors = self._wrong(unchecked, found) + _grouped(_errors(first, of_first))
         errors += self.checker.check_measuring(
             self.ablation.samples, self.ablation.evaluation, self.base
         )
         if errors:
             return errors
-        for run in unchecked:
+        for run, costs in zip(unchecked, found, strict=True):
             folder, config = make_folder(
                 run, self.store, self.ablation.samples, self.ablation.evaluation
             )
-            costs = vars(self.checker.costs(run.config))
             folder.prepare(config, f"{run.name}; {self.ablation.question}")
-            write_json(folder.path / COSTS, costs | {"seconds_before": self._before(run.config)})
+            before = {"seconds_before": self._before(run.config)}
+            write_json(folder.path / COSTS, vars(costs) | before)
         write_json(self.output / DATA, self.checker.data(self.base))
         return []
 
-    def _wrong(self, runs: Sequence[Run]) -> list[str]:
+    def _examine(self, runs: Sequence[Run]) -> list[RunCosts | str]:
+        return examine(runs, lambda: self.checker, list(self.first.values()))
+
+    def _wrong(self, runs: Sequence[Run], found: Sequence[RunCosts | str]) -> list[str]:
         """What is wrong with runs: a line for each value that is wrong by itself, and for each
         mistake of those that are wrong together.
 
         A run tells of its first mistake alone; a value that is wrong by itself would hide all
         others of the runs that have it.
         """
-        errors = self.checker.check_all(runs)
+        errors = _errors(runs, found)
         failed = {run.cell.name for run, _ in errors}
         lines: dict[str, list[str]] = {}
         for axis, values in self.ablation.axes.items():
@@ -281,7 +287,7 @@ class Preparation:
                 if not having or not having <= failed:
                     continue
                 alone = Run(Cell({axis: value}, changed), 0, nodes.replace(self.base, changed), "")
-                for _, error in self.checker.check_all([alone]):
+                for _, error in _errors([alone], self._examine([alone])):
                     lines.setdefault(error, []).append(f"{axis}={value}")
                     errors = [each for each in errors if each[0].cell.choices[axis] != value]
         return [f"{', '.join(who)}: {error}" for error, who in lines.items()] + _grouped(errors)
@@ -315,6 +321,12 @@ def _steps_of_equal_time(
             "all: raise trainer.max_steps of the base config"
         )
     return {"trainer.max_steps": steps}, (steps * seconds + before) / total
+
+
+def _errors(runs: Sequence[Run], found: Sequence[RunCosts | str]) -> list[tuple[Run, str]]:
+    """The runs in which something is wrong, and what."""
+    pairs = zip(runs, found, strict=True)
+    return [(run, said) for run, said in pairs if isinstance(said, str)]
 
 
 def _grouped(errors: Iterable[tuple[Run, str]]) -> list[str]:

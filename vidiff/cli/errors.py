@@ -136,10 +136,10 @@ def _wrong_value(statements: Sequence[tuple[list[str], str]]) -> str | None:
     deepest = max((path for path, _ in statements), key=len, default=[])
     expected: dict[str, None] = {}
     other: dict[str, None] = {}
-    value = ""
+    value = around = ""
     for words in (words for path, words in statements if path == deepest):
         words, _, got = words.partition(". Got value: ")
-        value = value or got.partition(". Got value: ")[0]
+        around = around or got.partition(". Got value: ")[0]
         if found := re.match(r"Given value: (.*)", words):
             value = value or found[1]
         elif _SCAFFOLD.match(words):
@@ -150,6 +150,7 @@ def _wrong_value(statements: Sequence[tuple[list[str], str]]) -> str | None:
             other[words] = None
     if not deepest:
         return None
+    value = value or around
     said = "; ".join(other) or f"expected {' or '.join(expected)}"
     return f"{'.'.join(deepest)}: {said}" + (f", got {value}" if value and not other else "")
 

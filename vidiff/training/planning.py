@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,9 @@ from vidiff.autoencoders import Identity
 from vidiff.training.base import Task, counting
 from vidiff.training.fake_device import fake_device, mixed_precision
 from vidiff.types import Batch, Grid, LatentBatch, VideoBatch
+
+Keep = Callable[[Any, Callable[[], int]], int]
+"""What a function answers, told apart by a key."""
 
 CAPTION = "a red square moves left over a dark background while the camera stays still"
 """What is read in the place of the dataset's captions."""
@@ -169,7 +173,7 @@ def plan(
         task.train()
         # Zeros, as small tensors of a fake CPU have values, which must be finite.
         pixels = torch.zeros(batch_size, _channels(task), *clip, device=place, dtype=dtype)
-        captions = [_readable(task, caption)] * batch_size
+        captions = [readable(task) if caption is None else caption] * batch_size
         batch = VideoBatch(pixels, captions, [str(number) for number in range(batch_size)])
         latents = _latents(task, clip)
         tokens = task.tokens_per_clip(batch)
@@ -192,7 +196,12 @@ def plan(
 
 
 def count_batch(
-    task: Task, *, clip: Grid, batch_size: int, encoded: bool = False
+    task: Task,
+    *,
+    clip: Grid,
+    batch_size: int,
+    encoded: bool = False,
+    caption: str | None = None,
 ) -> tuple[int, int]:
     """Count what a batch takes in a task that was built on the meta device, as ``plan`` counts it.
 
@@ -204,6 +213,7 @@ def count_batch(
         clip: frames, height and width of a clip.
         batch_size: clips in the batch.
         encoded: whether it holds latents, so that no autoencoder runs.
+        caption: of every clip; ``readable(task)`` by default.
 
     Returns:
         ``Costs.tokens_per_clip`` and ``Costs.flops``.
@@ -213,7 +223,9 @@ def count_batch(
         RuntimeError: if a part needs more of a tensor than its shape; ``plan`` may still do.
     """
     task.train()
-    captions, ids = [_readable(task, None)] * batch_size, [str(k) for k in range(batch_size)]
+    if caption is None:
+        caption = readable(task)
+    captions, ids = [caption] * batch_size, [str(k) for k in range(batch_size)]
     batch: Batch = VideoBatch(
         torch.zeros(batch_size, _channels(task), *clip, device="meta"), captions, ids
     )
@@ -256,15 +268,45 @@ def optimizer_costs(task: Task) -> tuple[int, int]:
     for parameter in trained:
         parameter.grad = torch.zeros_like(parameter)
     optimizer = task.make_optimizer().build(parts)
-    if any(parameter.device.type == "meta" for parameter in trained):
-        for group in optimizer.param_groups:
-            group["fused"] = False  # there are no such kernels, and no products in them
     with counting() as counter:
         optimizer.step()
     for parameter in trained:
         parameter.grad = None
     state = _bytes(value for held in optimizer.state.values() for value in held.values())
     return state, counter.get_total_flops()
+
+
+def optimizer_products(task: Task, keep: Keep) -> int:
+    """The operations of ``optimizer_costs``, for a task that was built on the meta device.
+
+    One parameter stands for all of its shape in its group: optimizers treat them one by one.
+
+    Args:
+        task: what is counted.
+        keep: is given a group's settings and a shape, and what counts one parameter of these; may
+            know the answer from another task with the same optimizer.
+    """
+    optimizer = task.make_optimizer().build(list(task.trained_parts().values()))
+    total = 0
+    for group in optimizer.param_groups:
+        group["fused"] = False  # there are no such kernels, and no products in them
+        settings = repr(sorted((k, v) for k, v in group.items() if k not in ("params", "lr")))
+        alike: dict[tuple[int, ...], list[nn.Parameter]] = {}
+        for parameter in group["params"]:
+            alike.setdefault(tuple(parameter.shape), []).append(parameter)
+        for shape, those in alike.items():
+            count = partial(_products, optimizer, those[0])
+            total += len(those) * keep((settings, shape), count)
+    return total
+
+
+def _products(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> int:
+    """Of a step in which one parameter alone has a gradient."""
+    parameter.grad = torch.zeros_like(parameter)
+    with counting() as counter:
+        optimizer.step()
+    parameter.grad = None
+    return counter.get_total_flops()
 
 
 def _memory(task: Task, divided: int, optimizer: int, activations: int) -> Memory:
@@ -328,11 +370,11 @@ def _latents(task: Task, clip: Grid) -> tuple[int, int, int, int] | None:
     return (autoencoder.latent_channels, *autoencoder.latent_size(*clip))
 
 
-def _readable(task: Task, caption: str | None) -> str:
-    """The caption, if the text encoder can read it."""
+def readable(task: Task) -> str:
+    """``CAPTION`` if the task's text encoder can read it, else an empty one."""
     encoder = getattr(task, "text_encoder", None)
-    if caption is not None or encoder is None:
-        return caption or ""
+    if encoder is None:
+        return ""
     try:
         with torch.no_grad():
             encoder([CAPTION])

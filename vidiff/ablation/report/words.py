@@ -83,9 +83,11 @@ def headline(results: Record, metric: str) -> str:
     baseline, others = results["baseline"], f"the {len(verdicts)} others"
     better, worse = verdicts.count("better"), verdicts.count("worse")
     if not better and not worse:
-        return f"The data cannot tell any of {others} from {baseline}."
+        which = "either" if len(verdicts) == 2 else "any"
+        return f"The data cannot tell {which} of {others} from {baseline}."
     if len(verdicts) in (better, worse):
-        return f"All of {others} are {verdicts[0]} than {baseline}."
+        all_of_them = "Both others" if len(verdicts) == 2 else f"All of {others}"
+        return f"{all_of_them} are {verdicts[0]} than {baseline}."
     counts = {"better": better, "worse": worse}
     known = [
         f"{number} {'is' if number == 1 else 'are'} {verdict}"

@@ -40,7 +40,7 @@ def test_several_processes_say_what_one_does(processes: list[int]) -> None:
     }
     checker = Checker()
     runs = make_runs(expand(axes), read_yaml(BASE), [0, 1])
-    found = examine(runs, lambda: checker)
+    found = examine(runs, checker)
     assert processes == [2]
     assert found == [checker.examine(run.config) for run in runs]
     for run, said in zip(runs, found, strict=True):
@@ -50,6 +50,6 @@ def test_several_processes_say_what_one_does(processes: list[int]) -> None:
 def test_seeds_are_no_reason_for_another_process(processes: list[int]) -> None:
     checker = Checker()
     cells = expand({"depth": {str(d): {"model.denoiser.depth": d} for d in (1, 2)}})
-    found = examine(make_runs(cells, read_yaml(BASE), [*range(9)]), lambda: checker)
+    found = examine(make_runs(cells, read_yaml(BASE), [*range(9)]), checker)
     assert processes == []
     assert len(found) == 18

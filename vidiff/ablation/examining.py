@@ -1,14 +1,11 @@
-"""Many runs checked side by side, by as many processes as there are cores.
-
-A process takes seconds to import what builds models, so that few cells are left to the caller's.
-"""
+"""Many runs checked side by side, on Linux by as many processes as there are cores."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -18,50 +15,35 @@ from vidiff.ablation.nodes import Config
 if TYPE_CHECKING:
     from vidiff.ablation.checking import Checker, RunCosts
 
-SHARE = 40
+SHARE = 8
 """Cells that are worth a process of their own."""
 
-CHUNK = 20
+CHUNK = 8
 """Runs that a process is given at a time: neighbours, which have much in common."""
 
+_CHECKERS: list[Checker] = []
+"""The one of this process, where it checks for another."""
 
-def examine(
-    runs: Sequence[Run], checker: Callable[[], Checker], first: Sequence[Config] = ()
-) -> list[RunCosts | str]:
-    """Check and count runs.
 
-    Args:
-        runs: to be checked.
-        checker: gives this process its checker.
-        first: as ``Checker`` takes them.
-
-    Returns:
-        What each run takes, or what is wrong with it in one line.
-    """
+def examine(runs: Sequence[Run], checker: Checker) -> list[RunCosts | str]:
+    """What each run takes, or what is wrong with it in one line."""
     configs = [run.config for run in runs]
     num_cells = len({run.cell.name for run in runs})  # its seeds differ in nothing that is built
     num_processes = min(_num_cores(), num_cells // SHARE)
-    if num_processes < 2:
-        return [checker().examine(config) for config in configs]
-    print(f"checking {len(configs):,} runs, {num_processes} at once", file=sys.stderr, flush=True)
-    # Not forked: torch has threads, which a fork would lose.
-    context = multiprocessing.get_context("spawn")
+    if num_processes < 2 or sys.platform != "linux":
+        return [checker.examine(config) for config in configs]
+    # Forked, as workers of data loaders are there: importing what builds models takes seconds.
+    context = multiprocessing.get_context("fork")
     chunks = [configs[start : start + CHUNK] for start in range(0, len(configs), CHUNK)]
-    with ProcessPoolExecutor(num_processes, context, _begin, (list(first),)) as pool:
+    with ProcessPoolExecutor(num_processes, context, _begin, (checker,)) as pool:
         return [found for chunk in pool.map(_examine, chunks) for found in chunk]
 
 
-_CHECKERS: list[Checker] = []
-"""The one of this process."""
-
-
-def _begin(first: Sequence[Config]) -> None:
+def _begin(checker: Checker) -> None:
     import torch
 
-    from vidiff.ablation.checking import Checker
-
-    torch.set_num_threads(1)  # every core has a process
-    _CHECKERS.append(Checker(first))
+    torch.set_num_threads(1)  # every core has a process, and other threads were not forked
+    _CHECKERS.append(checker)
 
 
 def _examine(configs: Sequence[Config]) -> list[RunCosts | str]:

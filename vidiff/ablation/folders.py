@@ -26,8 +26,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vidiff.ablation import nodes
 from vidiff.ablation.cells import ROOT, Run
 from vidiff.ablation.nodes import Config
@@ -103,6 +101,8 @@ class RunFolder:
         """Write the config and the commands, unless they are there."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not (self.path / CONFIG).exists():
+            import yaml  # here, as every worker imports this module and none needs it
+
             text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
             write_text(self.path / CONFIG, f"# {comment}\n{text}")
         job = {"phases": [

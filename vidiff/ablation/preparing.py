@@ -269,7 +269,7 @@ class Preparation:
         return []
 
     def _examine(self, runs: Sequence[Run]) -> list[RunCosts | str]:
-        return examine(runs, lambda: self.checker, list(self.first.values()))
+        return examine(runs, self.checker)
 
     def _wrong(self, runs: Sequence[Run], found: Sequence[RunCosts | str]) -> list[str]:
         """What is wrong with runs: a line for each value that is wrong by itself, and for each

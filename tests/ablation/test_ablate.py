@@ -173,6 +173,7 @@ def test_killed_and_called_again_at_most_a_checkpoint_interval_is_lost(
     """And the result is that of a call that nobody disturbed, bit for bit."""
     base = yaml.safe_load(yaml.safe_dump(TINY))
     base["trainer"] |= {"max_steps": 200, "val_check_interval": 100}
+    base["data"]["dataset"]["init_args"]["num_videos"] = 1000  # an epoch is longer than that
     base["trainer"]["callbacks"][0]["init_args"]["every_n_steps"] = 20
     changes = {"seeds": [0], "launcher": "local"}
     calm, hurt = tmp_path / "calm", tmp_path / "hurt"

@@ -105,7 +105,7 @@ def test_the_answer_comes_first_in_sentences(results: dict[str, Any]) -> None:
     ]
     assert words.answers(results, "val/loss") == ["Nothing can be compared with plain yet."]
     results["cells"][3]["differences"]["accuracy"]["further_seeds"] = None
-    assert words.answers(results, "accuracy")[-1].endswith("The interval over seeds holds zero.")
+    assert words.answers(results, "accuracy")[-1].endswith(": the interval over seeds holds zero.")
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from vidiff.ablation.file import Ablation
 from vidiff.ablation.folders import RunFolder
 from vidiff.ablation.found import COSTS
 from vidiff.ablation.nodes import get
-from vidiff.ablation.units import duration, large
 from vidiff.files import read_json
+from vidiff.units import duration, large
 
 UTILISATION = 0.2
 """Share of a matrix product's speed that training is assumed to reach: 16-58 % were measured."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from vidiff.ablation import nodes
 from vidiff.ablation.file import Match
 from vidiff.ablation.nodes import Config
-from vidiff.ablation.units import large
 from vidiff.cli.errors import UsageError
+from vidiff.units import large
 
 if TYPE_CHECKING:
     from vidiff.ablation.checking import Checker

@@ -11,7 +11,7 @@ from typing import Any
 
 from vidiff.ablation.cells import Run
 from vidiff.ablation.folders import RunFolder
-from vidiff.ablation.units import duration
+from vidiff.units import duration
 
 QUIET = 60.0
 """Seconds from one line of a run to its next, where lines cannot be written over."""

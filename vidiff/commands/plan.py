@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vidiff.cli.errors import UsageError, unknown
 from vidiff.commands.base import Command
 from vidiff.registry import nearest, register
+from vidiff.units import large
 
 if TYPE_CHECKING:
     from vidiff.training import Task
@@ -293,12 +294,12 @@ def _page(made: Costs, settings: dict[str, Any], time: dict[str, Any] | None) ->
     casts = ", casts of weights too" if settings["precision"].endswith("mixed") else ""
     trained = sum(part.trained for part in made.parts.values())
     frozen = sum(part.frozen for part in made.parts.values())
-    rows: list[tuple[str, str, str]] = [("Parameters", _large(trained + frozen), "")]
+    rows: list[tuple[str, str, str]] = [("Parameters", large(trained + frozen), "")]
     for name, part in made.parts.items():
         sizes = {"trained": part.trained, "frozen": part.frozen}
         said = " and ".join(kind for kind, size in sizes.items() if size)
-        rows.append((f"  {name}", _large(part.trained + part.frozen), said))
-    rows.append(("  moving average", _large(made.average), "" if made.average else "none is kept"))
+        rows.append((f"  {name}", large(part.trained + part.frozen), said))
+    rows.append(("  moving average", large(made.average), "" if made.average else "none is kept"))
     rows += [
         ("Clip", _product(made.clip), "frames x height x width"),
         *([("Latents", _product(made.latents), "channels first")] if made.latents else []),
@@ -309,10 +310,10 @@ def _page(made: Costs, settings: dict[str, Any], time: dict[str, Any] | None) ->
     if made.tokens_per_clip:
         rows.append(("  tokens", f"{made.tokens_per_step:,}", rows[-1][2]))
     rows += [
-        ("  multiply-adds", _large(made.flops // 2), per_device),
-        ("  operations", _large(made.flops), "FLOPs: a multiply-add is two"),
+        ("  multiply-adds", large(made.flops // 2), per_device),
+        ("  operations", large(made.flops), "FLOPs: a multiply-add is two"),
         *(
-            [("  optimizer", _large(made.optimizer_flops), "FLOPs of its matrix products")]
+            [("  optimizer", large(made.optimizer_flops), "FLOPs of its matrix products")]
             if made.optimizer_flops
             else []
         ),
@@ -354,12 +355,6 @@ def _devices(settings: dict[str, Any]) -> str:
 
 def _product(numbers: Sequence[int]) -> str:
     return " x ".join(map(str, numbers))
-
-
-def _large(number: int) -> str:
-    """1234567 as ``1.235 M``."""
-    power = min(int(math.log10(max(number, 1))) // 3, 6)
-    return f"{number / 1000**power:.4g} {'kMGTPE'[power - 1]}" if power else str(number)
 
 
 def _size(number: int) -> str:

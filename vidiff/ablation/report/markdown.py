@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vidiff.ablation.report import words
-from vidiff.ablation.units import duration, large
+from vidiff.units import duration, large
 
 
 def render_markdown(results: Mapping[str, Any]) -> str:
@@ -26,7 +26,8 @@ def render_markdown(results: Mapping[str, Any]) -> str:
     lines += [*_table(*_figures(results, first)), ""]
     lines += [
         "In brackets: 95 % intervals over seeds; differences are against the baseline, "
-        f"{_plain(results['baseline'])}.",
+        f"{_plain(results['baseline'])}. A verdict needs p below 0.05 and an interval free of "
+        "zero even when it is corrected, as p is, for the number of cells (Holm).",
         "",
     ]
     for metric in list(metrics)[1:]:

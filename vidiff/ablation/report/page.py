@@ -13,9 +13,9 @@ from vidiff.ablation.report import words
 from vidiff.ablation.report.choosing import shown_cells
 from vidiff.ablation.report.curves import AGAINST, MAX_LINES, make_curves
 from vidiff.ablation.report.grid import make_grid
-from vidiff.ablation.units import duration, large
 from vidiff.pages import charts
 from vidiff.pages.environment import make_environment
+from vidiff.units import duration, large
 
 BAR, MARGIN = 190, 6
 """Width of an interval's drawing, and what is free at its ends, in units of its SVG."""

@@ -105,7 +105,8 @@ def needed(judged: Record) -> str:
     seeds = judged.get("further_seeds")
     if seeds:
         return f"about {seeds} further seed{'s' if seeds != 1 else ''} would be needed"
-    return str(judged.get("reason") or "").rstrip(".") or "more seeds would be needed"
+    reason = str(judged.get("reason") or "").rstrip(".")
+    return reason[:1].lower() + reason[1:] or "more seeds would be needed"
 
 
 def effect_name(effect: Record) -> str:

@@ -124,6 +124,18 @@ def test_a_dry_run_shows_the_cells_and_trains_nothing(
     assert not list((tmp_path / "out" / "runs").glob("*/train"))
 
 
+def test_plugins_of_the_command_line_are_plugins_of_every_run(tmp_path: Path) -> None:
+    ours, given = tmp_path / "ours.py", tmp_path / "given.py"
+    ours.write_text("")
+    given.write_text("")
+    path = write(tmp_path, {**TINY, "plugins": [str(ours)]})
+    assert main(["ablate", str(path), "--dry-run", "--plugins", str(given)]) == 0
+    configs = list((tmp_path / "out" / "runs").glob("*/config.yaml"))
+    assert len(configs) == 4
+    for config in configs:
+        assert yaml.safe_load(config.read_text())["plugins"] == [str(ours), str(given)]
+
+
 def test_an_ablation_runs_to_its_report_and_a_second_call_does_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

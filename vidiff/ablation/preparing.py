@@ -59,9 +59,11 @@ class Preparation:
 
     Attributes:
         ablation: what was asked.
+        plugins: files and modules that all configs name, beside their own.
     """
 
     ablation: Ablation
+    plugins: Sequence[str] = ()
 
     @property
     def output(self) -> Path:
@@ -76,12 +78,20 @@ class Preparation:
     @cached_property
     def base(self) -> Config:
         """The config that every cell changes."""
-        return read_yaml(Path(self.ablation.base))
+        return self._read(self.ablation.base)
 
     @cached_property
     def first(self) -> dict[str, Config]:
         """By path, the configs that are trained before all others."""
-        return {path: read_yaml(Path(path)) for path in self.ablation.first}
+        return {path: self._read(path) for path in self.ablation.first}
+
+    def _read(self, path: str) -> Config:
+        config = read_yaml(Path(path))
+        if not self.plugins:
+            return config
+        named = config.get("plugins") or []
+        named = named if isinstance(named, list) else [named]
+        return config | {"plugins": list(dict.fromkeys([*named, *self.plugins]))}
 
     @cached_property
     def checker(self) -> Checker:

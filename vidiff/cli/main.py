@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -69,10 +69,10 @@ def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
-    return _run_light(words[0], words[1:])
+    return _run_light(words[0], words[1:], plugins)
 
 
-def _run_light(name: str, words: Sequence[str]) -> int:
+def _run_light(name: str, words: Sequence[str], plugins: Sequence[str]) -> int:
     commands = list_components("command")
     if name not in commands:
         known = [*MODEL_COMMANDS, *commands]
@@ -88,7 +88,8 @@ def _run_light(name: str, words: Sequence[str]) -> int:
     args, rest = parser.parse_known_args(words)
     if rest and not command.passes_on:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    return int(command.run(Namespace(**vars(args), rest=rest)))
+    args.rest, args.plugins = rest, list(plugins)
+    return int(command.run(args))
 
 
 class _LightParser(ArgumentParser):

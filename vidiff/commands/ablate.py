@@ -29,8 +29,8 @@ class Ablate(Command):
 
     All cells are checked and built on the meta device before any is trained. Then what is missing
     runs, what is done is skipped, and what failed goes on from its last checkpoint; so a call that
-    was stopped, by whatever means, is simply repeated. Plugins of the runs are named in the base
-    config (plugins:). For example:
+    was stopped, by whatever means, is simply repeated. Plugins are best named in the base config
+    (plugins:); those of --plugins become a part of every run's config. For example:
     vidiff ablate experiments/ablations/conditioning/ablation.yaml --dry-run
     """
 
@@ -68,7 +68,7 @@ class Ablate(Command):
         if args.output:
             runs = str(Path(args.output) / "runs")
             ablation = replace(ablation, output=args.output, runs=runs)
-        preparation = Preparation(ablation)
+        preparation = Preparation(ablation, args.plugins)
         try:
             if args.report:
                 return self._report(args.file, preparation, preparation.work())

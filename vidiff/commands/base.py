@@ -25,7 +25,10 @@ class Command(ABC):
 
     @abstractmethod
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the command's options; ``--plugins`` is declared and done already."""
+        """Declare the command's options.
+
+        ``--plugins`` is declared and done already; ``args.plugins`` lists their names.
+        """
 
     @abstractmethod
     def run(self, args: Namespace) -> int:

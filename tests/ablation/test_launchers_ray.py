@@ -16,6 +16,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
+from vidiff.ablation import launchers
 from vidiff.ablation.launchers.base import Handle, Job
 from vidiff.ablation.launchers.ray import Ray
 from vidiff.registry import get_component
@@ -162,6 +163,32 @@ time.sleep(60)
     assert not is_alive(said["other"])
 
 
+@pytest.mark.parametrize("hears", [2, 1000])
+def test_a_worker_that_misses_that_it_is_cancelled(
+    launch: Any, monkeypatch: pytest.MonkeyPatch, hears: int
+) -> None:
+    """It is told again, and in the end killed; meanwhile nobody waits for its next word."""
+
+    def deaf(*job: Any) -> Iterator[int | None]:
+        yield None
+        heard = 0
+        while heard < hears:
+            try:
+                time.sleep(0.1)
+            except KeyboardInterrupt:
+                heard += 1
+        yield 1
+
+    monkeypatch.setattr(launchers.ray, "_run", deaf)
+    monkeypatch.setattr(launchers.child, "PATIENCE", 30.0 if hears == 2 else -3.0)
+    handle = launch("")
+    wait(lambda: handle.state() == "running")
+    began = time.monotonic()
+    handle.stop()
+    assert handle.state() == "failed"
+    assert time.monotonic() - began < 20
+
+
 def test_stop_while_waiting(launch: Any, tmp_path: Path) -> None:
     for number in range(2):
         launch("note(); time.sleep(60)", name=f"run-{number}")
@@ -197,6 +224,7 @@ def test_a_job_does_not_outlive_its_driver(
     driver = f"""
 import sys, time
 from pathlib import Path
+from vidiff.ablation import launchers
 from vidiff.ablation.launchers.base import Job
 from vidiff.ablation.launchers.ray import Ray
 folder = Path({str(tmp_path)!r})

@@ -141,7 +141,7 @@ class Task(Handle):
     def __init__(self, task: Any, log: Path) -> None:
         self._task, self._log = task, log
         self._state: State = "waiting"
-        self._asked = float("-inf")
+        self._asked, self._is_cancelled = float("-inf"), False
 
     def state(self) -> State:
         if time.monotonic() - self._asked < INTERVAL:
@@ -149,7 +149,9 @@ class Task(Handle):
         import ray
 
         self._asked = time.monotonic()
-        while self._state in ("waiting", "running") and ray.wait([self._task], timeout=0)[0]:
+        # Of a task that is cancelled, the next value is said to be there though it may still run.
+        sign = self._task.completed() if self._is_cancelled else self._task
+        while self._state in ("waiting", "running") and ray.wait([sign], timeout=0)[0]:
             self._state = self._next()
         return self._state
 
@@ -158,10 +160,17 @@ class Task(Handle):
 
         if self.state() not in ("waiting", "running"):
             return
-        ray.cancel(self._task)
+        self._is_cancelled = True
         patience = time.monotonic() + child.PATIENCE + 5
-        while self.state() in ("waiting", "running") and time.monotonic() < patience:
-            time.sleep(0.05)
+        while time.monotonic() < patience:
+            ray.cancel(self._task)  # again: what interrupts a worker may be lost in code of Ray
+            if ray.wait([self._task.completed()], timeout=1)[0]:
+                break
+        else:
+            ray.cancel(self._task, force=True)
+            ray.wait([self._task.completed()], timeout=5)
+        self._asked = float("-inf")
+        self.state()
 
     def _next(self) -> State:
         """Take the next of what ``_run`` gives: that it has begun, then the exit status."""
@@ -203,7 +212,9 @@ def _run(words: list[str], cwd: str, env: dict[str, str], folder: str) -> Iterat
         while process.poll() is None:
             time.sleep(0.1)  # Ray interrupts Python, but no system call
     finally:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is ending already
         child.end(process)
+        signal.signal(signal.SIGINT, before)
     yield process.returncode
 
 

@@ -14,7 +14,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import IO
 
 PATIENCE = 30.0
@@ -60,6 +62,23 @@ def end(process: subprocess.Popen[bytes], patience: float = PATIENCE) -> None:
     finally:
         _signal(process, signal.SIGKILL)
         process.wait()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within this, processes are started that SIGINT ends, by which queues stop theirs.
+
+    A shell has what it starts in the background ignore it, and so do the children of that.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

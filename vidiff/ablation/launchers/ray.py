@@ -118,7 +118,8 @@ class Ray(Launcher):
         in_main = threading.current_thread() is threading.main_thread()
         before = signal.getsignal(signal.SIGTERM)
         try:
-            ray.init(address=self.address, log_to_driver=False, logging_level=logging.WARNING)
+            with child.interruptible():
+                ray.init(address=self.address, log_to_driver=False, logging_level=logging.WARNING)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise ValueError(
                 f"no Ray cluster at {self.address} ({error}): start one with `ray start --head`, "
@@ -207,14 +208,16 @@ def _run(words: list[str], cwd: str, env: dict[str, str], folder: str) -> Iterat
             )
     with Path(folder, LOG).open("ab") as log:
         process = child.start(words, cwd, env, log)
+    # By this Ray cancels a task; where its node was started in the background, it is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield None
         while process.poll() is None:
             time.sleep(0.1)  # Ray interrupts Python, but no system call
     finally:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is ending already
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is ending already
         child.end(process)
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     yield process.returncode
 
 

@@ -118,7 +118,7 @@ class Slurm(Launcher):
         command = Command(job.words, str(job.cwd), self._env(job), self.requeue)
         try:
             executor.update_parameters(**self._parameters(job))
-            with _outside_of_jobs():
+            with _outside_of_jobs(), child.interruptible():
                 submitted: submitit.Job[Any] = executor.submit(command)
         except (RuntimeError, ValueError, subprocess.CalledProcessError) as error:
             raise ValueError(f"{job.name} cannot be submitted: {error}") from error

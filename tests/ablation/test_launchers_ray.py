@@ -170,6 +170,7 @@ def test_a_worker_that_misses_that_it_is_cancelled(
     """It is told again, and in the end killed; meanwhile nobody waits for its next word."""
 
     def deaf(*job: Any) -> Iterator[int | None]:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         yield None
         heard = 0
         while heard < hears:

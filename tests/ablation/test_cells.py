@@ -91,3 +91,25 @@ def test_what_is_solved_for_counts_more_than_what_the_cell_says() -> None:
     cell = with_solution(expand(AXES)[0], {"model.denoiser.width": 40}, 1.01)
     assert get(cell.config(BASE), "model.denoiser.width") == 40
     assert cell.equality == 1.01
+
+
+@pytest.mark.parametrize(
+    ("steps", "interval", "becomes"),
+    [(800, 200, 200), (692, 200, 173), (801, 200, 160), (606, 200, 151), (90, 200, 90), (9, 4, 3)],
+)
+def test_steps_that_were_solved_for_end_in_a_validation(
+    steps: int, interval: int, becomes: int
+) -> None:
+    base = {**BASE, "trainer": {"max_steps": 800, "val_check_interval": interval}}
+    config = with_solution(expand(AXES)[0], {"trainer.max_steps": steps}, 1.0).config(base)
+    assert get(config, "trainer.val_check_interval") == becomes <= interval
+    assert steps % becomes < 6, "so few steps are left after the last validation"
+    unsolved = expand(AXES)[0].config({**base, "trainer": {**base["trainer"], "max_steps": steps}})
+    assert get(unsolved, "trainer.val_check_interval") == interval
+
+
+def test_a_share_of_an_epoch_stays_what_it_is() -> None:
+    solved = with_solution(expand(AXES)[0], {"trainer.max_steps": 90}, 1.0)
+    for interval in ({}, {"val_check_interval": 0.5}, {"val_check_interval": None}):
+        config = solved.config({**BASE, "trainer": {"max_steps": 80, **interval}})
+        assert get(config, "trainer.val_check_interval", None) == interval.get("val_check_interval")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,6 +19,8 @@ from vidiff.ablation.nodes import Config
 
 ROOT = "trainer.default_root_dir"
 """Where a run keeps its checkpoints: not part of what it is."""
+
+STEPS, INTERVAL = "trainer.max_steps", "trainer.val_check_interval"
 
 Axes = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """By axis and by the name of its value: the nodes that this value replaces, by dotted key."""
@@ -49,8 +52,9 @@ class Cell:
         return ", ".join(f"{axis}={value}" for axis, value in self.choices.items())
 
     def config(self, base: Config) -> Config:
-        """The base config with the nodes of this cell."""
-        return nodes.replace(nodes.replace(base, self.nodes), self.solved)
+        """The base config with the nodes of this cell, and with what was solved for."""
+        config = nodes.replace(nodes.replace(base, self.nodes), self.solved)
+        return _validated_at_the_end(config) if STEPS in self.solved else config
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,18 @@ def alike(runs: Sequence[Run]) -> Iterator[tuple[Run, Run]]:
 def with_solution(cell: Cell, solved: Mapping[str, Any], equality: float) -> Cell:
     """The cell after what makes it equal to the baseline was found."""
     return replace(cell, solved=dict(solved), equality=equality)
+
+
+def _validated_at_the_end(config: Config) -> Config:
+    """A config that is validated at most a few steps before its end, and no less often.
+
+    Else a number of steps that was solved for could end long after its last validation, or before
+    the first.
+    """
+    steps, interval = nodes.get(config, STEPS), nodes.get(config, INTERVAL)
+    if not isinstance(interval, int) or interval < 1:
+        return config
+    return nodes.replace(config, {INTERVAL: steps // math.ceil(steps / interval)})
 
 
 def _nodes(axes: Axes, choices: Mapping[str, str]) -> dict[str, Any]:

@@ -5,8 +5,10 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from vidiff.optimizers.muon import Muon, orthogonalise
+from vidiff.optimizers import muon
+from vidiff.optimizers.muon import NEWTON_SCHULZ, Muon, orthogonalise
 
 
 def parameters(*shapes):
@@ -26,7 +28,7 @@ def test_matrices_move_as_with_torchs_muon():
         for optimizer in steps:
             optimizer.step()
     for a, b in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(a, b, atol=0.02, rtol=0.02)  # both work in bfloat16
+        torch.testing.assert_close(a, b, atol=0.02, rtol=0.02)  # torch's is in bfloat16
 
 
 def test_a_kernel_moves_as_the_matrix_that_it_is():
@@ -43,6 +45,45 @@ def test_an_update_has_singular_values_near_one():
     for shape in ((3, 8, 32), (3, 32, 8), (3, 16, 16)):
         values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
         assert 0.5 < values.min() <= values.max() < 1.3
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 32), (3, 32, 8), (3, 16, 16)])
+def test_the_iteration_is_a_polynomial_of_singular_values(shape):
+    matrices = torch.randn(shape, dtype=torch.float64)
+    u, s, v = torch.linalg.svd(matrices, full_matrices=False)
+    s = s / s.norm(dim=-1, keepdim=True)
+    a, b, c = NEWTON_SCHULZ
+    for _ in range(5):
+        s = a * s + b * s**3 + c * s**5
+    expected = u @ (s[..., None] * v)
+    found = orthogonalise(matrices, dtype=torch.float32)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    half = orthogonalise(matrices, dtype=torch.bfloat16)
+    assert (half - expected).norm() < 0.03 * expected.norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_products_are_in_the_type_that_the_device_is_fast_in(monkeypatch, dtype):
+    monkeypatch.setattr(muon, "compute_dtype", lambda device: dtype)
+    (matrix,) = parameters((8, 8))
+    matrix.grad = torch.randn_like(matrix)
+    with Products() as products:
+        Muon([matrix]).step()
+    assert products.dtypes == {dtype}
+    assert matrix.dtype == torch.float32
+
+
+class Products(TorchDispatchMode):
+    """Remembers the types of what is multiplied."""
+
+    def __init__(self):
+        super().__init__()
+        self.dtypes = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket in (torch.ops.aten.bmm, torch.ops.aten.baddbmm, torch.ops.aten.mm):
+            self.dtypes |= {x.dtype for x in args if isinstance(x, torch.Tensor)}
+        return func(*args, **(kwargs or {}))
 
 
 def test_state_survives_a_checkpoint():

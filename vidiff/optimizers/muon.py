@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from vidiff.precision import compute_dtype
+
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration (Jordan et al. 2024)."""
 
@@ -89,15 +91,22 @@ class Muon(Optimizer):
         return parameter.grad.lerp(average, momentum)
 
 
-def orthogonalise(matrices: Tensor, num_iterations: int = 5) -> Tensor:
-    """Bring all singular values of (k, rows, columns) near to one, in bfloat16.
+def orthogonalise(
+    matrices: Tensor, num_iterations: int = 5, dtype: torch.dtype | None = None
+) -> Tensor:
+    """Bring all singular values of (k, rows, columns) near to one.
+
+    Args:
+        matrices: (k, rows, columns).
+        num_iterations: of Newton-Schulz.
+        dtype: computed in; by default bfloat16 where the device is fast in it, else float32.
 
     Returns:
         (k, rows, columns) in the type of ``matrices``.
     """
     a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = (matrices.mT if tall else matrices).bfloat16()
+    x = (matrices.mT if tall else matrices).to(dtype or compute_dtype(matrices.device))
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)  # singular values of at most one
     for _ in range(num_iterations):
         gram = x @ x.mT

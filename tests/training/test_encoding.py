@@ -303,7 +303,7 @@ def test_samples_rates_and_clip_size_come_from_a_cache_too(tmp_path):
     callbacks = [rates, SampleVideos(["a red square"], every_n_steps=2, num_steps=1)]
     run(tmp_path / "run", cached, task, max_steps=2, callbacks=callbacks)
     assert task.clip_size == (3, 16, 16)
-    assert list((tmp_path / "run" / "samples" / "step_00000002").glob("*.gif"))
+    assert list((tmp_path / "run" / "samples" / "step_00000002").glob("*.mp4"))
     direct = Throughput()
     run(tmp_path / "direct", SHAPES, make_task(), max_steps=1, callbacks=[direct])
     flops, tokens = rates.costs[3, 16, 16]

@@ -1,4 +1,5 @@
 import json
+import threading
 
 import pytest
 import torch
@@ -6,9 +7,10 @@ from PIL import Image
 from run_tiny import make_data, make_task
 from test_tasks import autoencoder_task, trainer
 
-from vidiff.training.samples import SampleFolder, read_prompts
+from vidiff.training import samples
+from vidiff.training.samples import SampleFolder, read_formats, read_prompts
 from vidiff.training.trainer import VidiffTrainer
-from vidiff.video import read_clip
+from vidiff.video import read_clip, write_video
 
 PROMPTS = "a red square moves left; a blue disc; a red square moves left; zebra"
 
@@ -51,7 +53,6 @@ def test_files_hold_what_the_task_samples(tmp_path, checkpoint):
 
     pixels = vidiff.load(checkpoint).sample(read_prompts(PROMPTS), seed=1, num_steps=2)
     for record, expected in zip(records, pixels, strict=True):
-        assert (tmp_path / record["gif"]).is_file()
         error = (frames(tmp_path, record) - expected).square().mean()
         assert 10 * torch.log10(4 / error) > 30  # dB, for videos that are close to noise
     with Image.open(tmp_path / "contact_sheet.png") as sheet:
@@ -76,11 +77,60 @@ def test_a_call_that_was_cut_off_goes_on(tmp_path, checkpoint):
     records = sample(tmp_path, checkpoint)
     before = {r["file"]: (tmp_path / r["file"]).stat().st_mtime_ns for r in records}
     (tmp_path / "samples.jsonl").unlink()
-    (tmp_path / records[1]["gif"]).unlink()
+    (tmp_path / records[1]["file"]).unlink()
     assert sample(tmp_path, checkpoint) == records
     after = {r["file"]: (tmp_path / r["file"]).stat().st_mtime_ns for r in records}
     assert [r["index"] for r in records if before[r["file"]] != after[r["file"]]] == [1]
     assert sample(tmp_path, checkpoint) == records  # nothing left to do
+
+
+def test_formats_are_asked_for(tmp_path, checkpoint):
+    records = sample(tmp_path, checkpoint)
+    assert {p.suffix for p in tmp_path.iterdir()} == {".mp4", ".png", ".json", ".jsonl"}
+    more = sample(tmp_path, checkpoint, formats="mp4, gif")  # the same videos: they are added
+    for one, both in zip(records, more, strict=True):
+        gif = both.pop("gif")
+        assert one == both
+        with Image.open(tmp_path / gif) as file:
+            assert file.n_frames == 3
+    assert read_formats(".GIF,webm,gif") == ["gif", "webm"]
+    for bad in ("", "mp4,avi"):
+        with pytest.raises(ValueError, match="formats must be some of mp4, webm, gif, got"):
+            read_formats(bad)
+
+
+def test_files_are_written_beside_sampling_and_not_read_again(tmp_path, checkpoint, monkeypatch):
+    threads = []
+
+    def write(path, pixels, fps):
+        threads.append(threading.current_thread())
+        write_video(path, pixels, fps)
+
+    monkeypatch.setattr(samples, "write_video", write)
+    monkeypatch.setattr(samples, "read_clip", None)  # the contact sheet has its frames
+    sample(tmp_path, checkpoint, batch_size=1)
+    assert len(threads) == 4
+    assert threading.main_thread() not in threads
+
+
+def test_a_file_that_cannot_be_written_is_an_error_and_the_others_stay(
+    tmp_path, checkpoint, monkeypatch
+):
+    def write(path, pixels, fps):
+        if path.name.startswith("00001"):
+            raise OSError("disk full")
+        write_video(path, pixels, fps)
+
+    monkeypatch.setattr(samples, "write_video", write)
+    with pytest.raises(OSError, match="disk full"):
+        sample(tmp_path, checkpoint)
+    assert not (tmp_path / "samples.jsonl").exists()
+    monkeypatch.undo()
+    before = {p.name: p.stat().st_mtime_ns for p in tmp_path.glob("*.mp4")}
+    assert len(before) == 3
+    records = sample(tmp_path, checkpoint)
+    assert [r["index"] for r in records if r["file"] not in before] == [1]
+    assert all((tmp_path / name).stat().st_mtime_ns == time for name, time in before.items())
 
 
 @pytest.mark.parametrize("other", [{"seed": 2}, {"prompts": "a red square"}, {"num_steps": 3}])

@@ -1,7 +1,8 @@
-"""A folder of generated videos: an mp4 and a gif a prompt, a contact sheet, ``samples.jsonl``."""
+"""A folder of generated videos: a file a prompt, a contact sheet, ``samples.jsonl``."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -12,16 +13,20 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from PIL import Image
 from torch import Tensor
 
+from vidiff.background import Background
 from vidiff.files import write_text
 from vidiff.training.diffusion import DiffusionTask, PromptBatch
-from vidiff.video import contact_sheet, read_clip, write_video
+from vidiff.video import ENDINGS, contact_sheet, read_clip, sheet_row, write_video
 
 PLAN = "sampling.json"
 SAMPLES = "samples.jsonl"
 SHORT_SIDE = 256
 """Small videos are enlarged to about this many pixels, or H.264 would blur their colours."""
+SHOWN = 12
+"""Videos on the contact sheet, the first."""
 
 
 class SampleFolder:
@@ -35,6 +40,7 @@ class SampleFolder:
         size: height and width of the videos, in pixels.
         settings: what else the videos were made with; kept beside them.
         scale: how much larger the files are, each pixel repeated; chosen by size where None.
+        formats: endings of each video's files, without the dot: mp4, webm, gif.
     """
 
     def __init__(
@@ -47,10 +53,13 @@ class SampleFolder:
         size: tuple[int, int],
         settings: dict[str, Any],
         scale: int | None = None,
+        formats: Sequence[str] = ("mp4",),
     ) -> None:
         self.path, self.prompts, self.seed, self.fps = Path(path), list(prompts), seed, fps
         self.scale = scale or max(1, math.ceil(SHORT_SIDE / min(size)))
         self.settings = settings | {"fps": fps, "scale": self.scale}
+        self.formats = list(formats)
+        self._rows: dict[int, Image.Image] = {}  # of the contact sheet, of videos written here
 
     def claim(self) -> list[int]:
         """Make the folder, or find the same samples begun in it: indices that are still missing.
@@ -61,7 +70,7 @@ class SampleFolder:
         plan = {"prompts": self.prompts, "seed": self.seed, "settings": self.settings}
         known = self.path / PLAN
         names = {path.name for path in self.path.glob("[!.]*")}
-        begun = any(name.endswith(".mp4") for name in names)  # a call may fail before its first
+        begun = any(name.endswith(ENDINGS) for name in names)  # a call may fail before its first
         if known.exists() and begun:
             if json.loads(known.read_text(encoding="utf-8")) != json.loads(json.dumps(plan)):
                 raise ValueError(
@@ -75,44 +84,50 @@ class SampleFolder:
         else:
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(known, json.dumps(plan, indent=1) + "\n")
-        done = {index for index in range(len(self.prompts)) if self._gif(index).exists()}
-        return [index for index in range(len(self.prompts)) if index not in done]
+        prompts = range(len(self.prompts))
+        return [index for index in prompts if not all(p.exists() for p in self.files(index))]
 
     def write(self, index: int, pixels: Tensor) -> None:
-        """Write the video (3, f, h, w) of one prompt; the gif comes last and marks it as done."""
-        large = pixels.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
-        for path in (self._mp4(index), self._gif(index)):
-            write_video(path, large, self.fps)
+        """Write the video (3, f, h, w) of one prompt; several threads may, each its own prompts."""
+        for path in self.files(index):
+            write_video(path, self.enlarged(pixels), self.fps)
+        if index < SHOWN:
+            self._rows[index] = sheet_row(pixels, self.prompts[index])
 
-    def finish(self, num_shown: int = 12) -> None:
+    def enlarged(self, pixels: Tensor) -> Tensor:
+        """A video (3, f, h, w) as its files show it: each pixel repeated."""
+        return pixels.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
+
+    def finish(self) -> None:
         """Write the contact sheet of the first videos, and the list of all."""
-        shown = range(min(num_shown, len(self.prompts)))
-        frames = self.settings["num_frames"]
-        contact_sheet(
-            self.path / "contact_sheet.png",
-            [read_clip(self._mp4(index), num_frames=frames) for index in shown],
-            [self.prompts[index] for index in shown],
-        )
+        shown = range(min(SHOWN, len(self.prompts)))
+        contact_sheet(self.path / "contact_sheet.png", [self._row(index) for index in shown])
         lines = [json.dumps(self.record(index)) for index in range(len(self.prompts))]
         write_text(self.path / SAMPLES, "\n".join(lines) + "\n")
 
     def record(self, index: int) -> dict[str, Any]:
         """The line of ``samples.jsonl`` for one prompt."""
+        first, *others = self.files(index)
         return {
             "prompt": self.prompts[index],
             "seed": self.seed,
             "index": index,
-            "file": self._mp4(index).name,
-            "gif": self._gif(index).name,
+            "file": first.name,
+            **{path.suffix[1:]: path.name for path in others},
             "settings": self.settings,
         }
 
-    def _mp4(self, index: int) -> Path:
+    def files(self, index: int) -> list[Path]:
+        """The files of one prompt's video, one of each format."""
         words = re.sub(r"[^a-z0-9]+", "-", self.prompts[index].lower())[:48].strip("-")
-        return self.path / f"{index:05d}{'-' if words else ''}{words}.mp4"
+        stem = f"{index:05d}{'-' if words else ''}{words}"
+        return [self.path / f"{stem}.{format}" for format in self.formats]
 
-    def _gif(self, index: int) -> Path:
-        return self._mp4(index).with_suffix(".gif")
+    def _row(self, index: int) -> Image.Image:
+        if index not in self._rows:  # an earlier call or another process has written it
+            video = read_clip(self.files(index)[0], num_frames=self.settings["num_frames"])
+            self._rows[index] = sheet_row(video, self.prompts[index])
+        return self._rows[index]
 
 
 class PromptData(LightningDataModule):
@@ -172,10 +187,10 @@ class PromptBatches:
 
 
 class WriteSamples(Callback):
-    """Writes each batch as soon as it is there, and the list when all are."""
+    """Writes each batch while the next is sampled, and the list when all are there."""
 
-    def __init__(self, folder: SampleFolder) -> None:
-        self.folder = folder
+    def __init__(self, folder: SampleFolder, background: Background) -> None:
+        self.folder, self.background = folder, background
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, DiffusionTask)
@@ -191,13 +206,28 @@ class WriteSamples(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        for index, pixels in zip(batch.indices, outputs, strict=True):
-            self.folder.write(index, pixels.float().cpu())
+        for index, pixels in zip(batch.indices, outputs.float().cpu(), strict=True):
+            self.background.submit(functools.partial(self.folder.write, index, pixels))
+        self.background.check()
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.background.drain()
         trainer.strategy.barrier()
         if trainer.is_global_zero:
             self.folder.finish()
+
+
+def read_formats(formats: str) -> list[str]:
+    """Endings of video files, apart by commas, each once: ``mp4,gif``.
+
+    Raises:
+        ValueError: if there is none, or one is unknown.
+    """
+    found = list(dict.fromkeys(name.strip().lower().lstrip(".") for name in formats.split(",")))
+    known = [ending[1:] for ending in ENDINGS]
+    if unknown := [name for name in found if name not in known]:
+        raise ValueError(f"formats must be some of {', '.join(known)}, got {unknown[0]!r}")
+    return found
 
 
 def read_prompts(prompts: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
+from vidiff.background import Background
 from vidiff.checkpoints import read_checkpoint
 from vidiff.data import Split
 from vidiff.training.callbacks import add_defaults
@@ -19,6 +20,7 @@ from vidiff.training.samples import (
     SampleFolder,
     WriteSamples,
     fingerprint,
+    read_formats,
     read_prompts,
 )
 
@@ -57,12 +59,14 @@ class VidiffTrainer(Trainer):
         decode_frames: int | None = None,
         fps: float = 8,
         scale: int | None = None,
+        formats: str = "mp4",
         exact: bool = True,
     ) -> None:
         """Make a video for each prompt and write them into a folder.
 
-        The folder gets an mp4 and a gif for each prompt, ``contact_sheet.png`` and
-        ``samples.jsonl``. A call that was cut off goes on where it stopped.
+        The folder gets a video file for each prompt, ``contact_sheet.png`` and ``samples.jsonl``.
+        Files are written while the next videos are sampled. A call that was cut off goes on where
+        it stopped.
 
         Args:
             model: the task to sample from.
@@ -85,6 +89,7 @@ class VidiffTrainer(Trainer):
             fps: frames per second of the files.
             scale: factor by which the files are enlarged, each pixel repeated; by default such
                 that the shorter side has about 256 pixels.
+            formats: of each video's files, with commas between: mp4, webm, gif.
             exact: leave mixed precision off, so that the same seed gives the same video whatever
                 the batch size; without it sampling may be faster, and differ by a few grey levels.
 
@@ -103,6 +108,7 @@ class VidiffTrainer(Trainer):
         checkpoint = read_checkpoint(ckpt_path)
         model.on_load_checkpoint(checkpoint)
         model.adopt(checkpoint)
+        endings = read_formats(formats)
         f, h, w = model.video_size(num_frames, height, width)
         asked: dict[str, Any] = {
             "num_frames": f, "height": h, "width": w,
@@ -110,7 +116,7 @@ class VidiffTrainer(Trainer):
             "decode_tile": decode_tile, "decode_frames": decode_frames,
         }  # fmt: skip
         folder = SampleFolder(
-            output, texts, seed=seed, fps=fps, size=(h, w), scale=scale,
+            output, texts, seed=seed, fps=fps, size=(h, w), scale=scale, formats=endings,
             settings={
                 **asked,
                 "sampler": model.hparams["sampler"],
@@ -122,16 +128,17 @@ class VidiffTrainer(Trainer):
             },
         )  # fmt: skip
         data = PromptData(folder, batch_size, asked | {"seed": seed}, exact)
-        writer = WriteSamples(folder)
         self.callbacks: list[Callback]
-        self.callbacks.append(writer)
-        try:
-            self.predict(
-                model, datamodule=data, return_predictions=False,
-                ckpt_path=ckpt_path, weights_only=weights_only,
-            )  # fmt: skip
-        finally:
-            self.callbacks.remove(writer)
+        with Background() as background:
+            writer = WriteSamples(folder, background)
+            self.callbacks.append(writer)
+            try:
+                self.predict(
+                    model, datamodule=data, return_predictions=False,
+                    ckpt_path=ckpt_path, weights_only=weights_only,
+                )  # fmt: skip
+            finally:
+                self.callbacks.remove(writer)
 
     def encode(
         self,

@@ -6,15 +6,17 @@ asking for another one. Pixels are (c, f, h, w) in [-1, 1], RGB.
 """
 
 from vidiff.video.reading import VideoError, VideoInfo, VideoReader, probe, read_clip
-from vidiff.video.writing import contact_sheet, write_frames, write_video
+from vidiff.video.writing import ENDINGS, contact_sheet, sheet_row, write_frames, write_video
 
 __all__ = [
+    "ENDINGS",
     "VideoError",
     "VideoInfo",
     "VideoReader",
     "contact_sheet",
     "probe",
     "read_clip",
+    "sheet_row",
     "write_frames",
     "write_video",
 ]

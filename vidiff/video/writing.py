@@ -14,12 +14,18 @@ from typing import cast
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation
+from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from vidiff.video.colour import BT709, EXACT, FULL_RANGE
+
+SMALL = 512 * 512
+"""Frames of so many pixels are encoded by one thread: more would wait for each other."""
+
+_UMASK = os.umask(0)  # asked for once, as asking changes it for all threads
+os.umask(_UMASK)
 
 
 def write_video(path: str | os.PathLike[str], pixels: Tensor, fps: float) -> None:
@@ -61,37 +67,20 @@ def write_frames(folder: str | os.PathLike[str], pixels: Tensor) -> None:
     try:
         for index, frame in enumerate(frames):
             Image.fromarray(frame).save(temporary / f"{index:05d}.png")
-        temporary.chmod(0o777 & ~_umask())
+        temporary.chmod(0o777 & ~_UMASK)
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def contact_sheet(
-    path: str | os.PathLike[str],
-    videos: Sequence[Tensor],
-    captions: Sequence[str],
-    *,
-    num_frames: int = 8,
-    frame_height: int = 96,
-) -> None:
-    """Write one PNG of several videos: a row a video, with its caption above.
-
-    Args:
-        path: the file to write.
-        videos: each (3, f, h, w) in [-1, 1].
-        captions: one for each video.
-        num_frames: frames shown of each video, evenly spaced, its first and last among them.
-        frame_height: height in pixels at which each frame is drawn.
+def contact_sheet(path: str | os.PathLike[str], rows: Sequence[Image.Image]) -> None:
+    """Write one PNG of several videos, each a row of ``sheet_row``.
 
     Raises:
-        ValueError: if there is no video, or not one caption for each.
+        ValueError: if there is no row.
     """
-    if not videos or len(videos) != len(captions):
-        raise ValueError(f"got {len(videos)} videos and {len(captions)} captions")
-    rows = [
-        _sheet_row(v, c, num_frames, frame_height) for v, c in zip(videos, captions, strict=True)
-    ]
+    if not rows:
+        raise ValueError("a contact sheet needs at least one video, got none")
     sheet = Image.new("RGB", (max(row.width for row in rows), sum(r.height for r in rows)), "white")
     top = 0
     for row in rows:
@@ -138,8 +127,12 @@ def _encode(
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = 1  # limited, as players expect
+        if frames.shape[1] * frames.shape[2] <= SMALL:
+            context.thread_count = 1
+        reformatter = VideoReformatter()  # of all frames: a new one would start its threads anew
         for array in frames:
-            picture = av.VideoFrame.from_ndarray(array, format="rgb24").reformat(
+            picture = reformatter.reformat(
+                av.VideoFrame.from_ndarray(array, format="rgb24"),
                 format="yuv420p",
                 dst_colorspace=BT709,
                 src_color_range=FULL_RANGE,
@@ -174,6 +167,10 @@ _WRITERS: dict[str, Callable[[Path, np.ndarray, float], None]] = {
 }
 
 
+ENDINGS = tuple(_WRITERS)
+"""Of the files that ``write_video`` writes."""
+
+
 class _replacing:
     """A temporary file beside ``path`` that takes its name on success and goes on failure."""
 
@@ -193,30 +190,32 @@ class _replacing:
         trace: TracebackType | None,
     ) -> None:
         if kind is None:
-            self.path.chmod(0o666 & ~_umask())
+            self.path.chmod(0o666 & ~_UMASK)
             self.path.replace(self.target)
         else:
             self.path.unlink(missing_ok=True)
 
 
-def _sheet_row(video: Tensor, caption: str, num_frames: int, height: int) -> Image.Image:
-    frames = to_uint8(video)
-    shown = np.linspace(0, len(frames) - 1, min(num_frames, len(frames))).round().astype(int)
+def sheet_row(video: Tensor, caption: str, *, num_frames: int = 8, height: int = 96) -> Image.Image:
+    """A row of frames of a video, with its caption above.
+
+    Args:
+        video: (3, f, h, w) in [-1, 1].
+        caption: what stands above.
+        num_frames: frames shown, evenly spaced, the first and the last among them.
+        height: in pixels at which each frame is drawn.
+    """
+    f = video.shape[1]
+    frames = to_uint8(video[:, np.linspace(0, f - 1, min(num_frames, f)).round().astype(int)])
     width = max(1, round(height * frames.shape[2] / frames.shape[1]))
     font = ImageFont.load_default(size=14)
-    lines = textwrap.wrap(caption, max(20, (width + 2) * len(shown) // 8)) or [""]
-    row = Image.new("RGB", ((width + 2) * len(shown), height + 18 * len(lines) + 8), "white")
+    lines = textwrap.wrap(caption, max(20, (width + 2) * len(frames) // 8)) or [""]
+    row = Image.new("RGB", ((width + 2) * len(frames), height + 18 * len(lines) + 8), "white")
     ImageDraw.Draw(row).multiline_text((2, 2), "\n".join(lines), fill="black", font=font)
     # Toy videos are enlarged without smoothing, so that each of their pixels can be seen.
     enlarge = height > frames.shape[1]
     how = Image.Resampling.NEAREST if enlarge else Image.Resampling.LANCZOS
-    for column, index in enumerate(shown):
-        tile = Image.fromarray(frames[index]).resize((width, height), how)
+    for column, frame in enumerate(frames):
+        tile = Image.fromarray(frame).resize((width, height), how)
         row.paste(tile, (column * (width + 2), row.height - height - 2))
     return row
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
+from vidiff.background import Background
 from vidiff.training.diffusion import DiffusionTask
 from vidiff.training.samples import SampleFolder
+from vidiff.video import write_video
 
 
 class SampleVideos(Callback):
@@ -102,14 +106,20 @@ class SampleVideos(Callback):
         except ValueError as error:  # no reason to stop training
             rank_zero_warn(f"samples of this step are not kept: {error}")
             return
-        for index in missing:
-            folder.write(index, videos[index])
+        with Background() as background:
+            for index in missing:
+                background.submit(functools.partial(folder.write, index, videos[index]))
         folder.finish()
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                for index, prompt in enumerate(self.prompts):
-                    gif = folder.path / folder.record(index)["gif"]
-                    log_gif(logger, f"samples/{index}: {prompt}", gif, trainer.global_step)
+                self._preview(logger, trainer.global_step, map(folder.enlarged, videos))
+
+    def _preview(self, logger: TensorBoardLogger, step: int, videos: Iterable[Tensor]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            gif = Path(folder, "preview.gif")
+            for index, (prompt, video) in enumerate(zip(self.prompts, videos, strict=True)):
+                write_video(gif, video, self.fps)
+                log_gif(logger, f"samples/{index}: {prompt}", gif, step)
 
 
 def log_gif(logger: TensorBoardLogger, tag: str, path: Path, step: int) -> None:

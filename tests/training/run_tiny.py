@@ -116,7 +116,7 @@ def main():
     if args.sample:
         trainer.sample(
             make_task(), prompts="a;b c;d;e;f", output=str(args.folder / "samples"), num_steps=2,
-            ckpt_path=args.ckpt, batch_size=2,
+            ckpt_path=args.ckpt, batch_size=2, formats="gif",
         )  # fmt: skip
         return
     data = make_data(num_workers=args.workers, world_size=args.devices)

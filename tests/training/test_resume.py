@@ -136,7 +136,7 @@ def test_two_processes_sample_what_one_does(tmp_path, uninterrupted, strategy):
     lines = (tmp_path / "samples" / "samples.jsonl").read_text()
     assert lines == (tmp_path / "one" / "samples" / "samples.jsonl").read_text()
     for line in lines.splitlines():
-        name = json.loads(line)["gif"]
+        name = json.loads(line)["file"]
         one, two = (folder / "samples" / name for folder in (tmp_path / "one", tmp_path))
         a, b = (read_clip(path, num_frames=3) for path in (one, two))
         assert (a - b).abs().max() <= 2 / 127.5  # rounding

@@ -57,7 +57,7 @@ PartitionName=graceful Nodes={host} MaxTime=INFINITE PriorityTier=1 GraceTime=4
 PartitionName=urgent Nodes={host} MaxTime=INFINITE PriorityTier=2 PreemptMode=OFF
 """
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
-PATIENCE = 30.0  # seconds
+PATIENCE = 120.0  # seconds
 
 
 class NoSlurmError(RuntimeError):

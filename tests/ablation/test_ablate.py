@@ -8,15 +8,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from processes import processes_with, wait
 
 from vidiff.__main__ import main
+from vidiff.ablation.preparing import SOLVED
+from vidiff.ablation.runner import Runner
 
 TINY: dict[str, Any] = {
     "trainer": {
@@ -137,7 +139,7 @@ def test_plugins_of_the_command_line_are_plugins_of_every_run(tmp_path: Path) ->
 
 
 def test_an_ablation_runs_to_its_report_and_a_second_call_does_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path)
     assert main(["ablate", str(path), "--only", "seed=0"]) == 0
@@ -159,9 +161,8 @@ def test_an_ablation_runs_to_its_report_and_a_second_call_does_nothing(
     assert "Which block?" in page
     assert "in_context" in (tmp_path / "out" / "report.md").read_text()
     capsys.readouterr()
-    began = time.monotonic()
+    monkeypatch.setattr(Runner, "run", None)  # a report looks at what is there
     assert main(["ablate", str(path), "--report"]) == 0
-    assert time.monotonic() - began < 30
     assert "written:" in capsys.readouterr().out
 
 
@@ -199,11 +200,11 @@ def test_killed_and_called_again_at_most_a_checkpoint_interval_is_lost(
             command, start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )  # fmt: skip
-        _wait_for_step(hurt, kill_at)
+        wait(lambda kill_at=kill_at: _last_step(hurt) >= kill_at)
         os.kill(process.pid, number)
-        process.wait(60)
+        process.wait()
         if number == signal.SIGKILL:  # what runs a job dies with it, as when a machine goes down
-            for pid in _processes_with(str(hurt / "out")):
+            for pid in processes_with(str(hurt / "out")):
                 os.kill(pid, signal.SIGKILL)
     assert main(["ablate", str(path)]) == 0
     for run in (calm / "out" / "runs").iterdir():
@@ -216,25 +217,9 @@ def test_killed_and_called_again_at_most_a_checkpoint_interval_is_lost(
     assert max(state["attempts"] for state in states) > 1
 
 
-def _wait_for_step(folder: Path, step: int) -> None:
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        for path in (folder / "out" / "runs").glob("*/train/checkpoints/step_*.ckpt"):
-            if int(path.stem.removeprefix("step_")) >= step:
-                return
-        time.sleep(0.05)
-    raise AssertionError(f"no run reached step {step}")
-
-
-def _processes_with(word: str) -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if word.encode() in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return [pid for pid in found if pid != os.getpid()]
+def _last_step(folder: Path) -> int:
+    paths = (folder / "out" / "runs").glob("*/train/checkpoints/step_*.ckpt")
+    return max((int(path.stem.removeprefix("step_")) for path in paths), default=0)
 
 
 @pytest.mark.slow
@@ -281,7 +266,13 @@ def test_an_autoencoder_is_trained_first_and_its_time_is_taken_from_the_steps(
     assert latent_cell["solved"]["trainer.max_steps"] == latent_cell["costs"]["steps"]
     record = json.loads((tmp_path / "autoencoder" / "run.json").read_text())
     assert latent_cell["costs"]["seconds_before"] == record["training_seconds"]
-    assert 0.4 < latent_cell["equality"] < 2.5, "as it came out, on a machine that is not quiet"
+    costs = [cell["costs"] for cell in (pixel, latent_cell)]
+    took = [cost["seconds_before"] + cost["steps"] * cost["seconds_per_step"] for cost in costs]
+    assert latent_cell["equality"] == pytest.approx(took[1] / took[0]), "as it came out"
+    foreseen = json.loads((tmp_path / "out" / SOLVED).read_text()).values()
+    assert [one["equality"] for one in foreseen] == [
+        pytest.approx(1.0, abs=0.5 / cost["steps"]) for cost in costs
+    ]
     again = {p: p.stat().st_mtime for p in tmp_path.rglob("*.ckpt")}
     assert main(["ablate", str(path)]) == 0
     assert {p: p.stat().st_mtime for p in tmp_path.rglob("*.ckpt")} == again

@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from processes import is_alive, wait
 from slurm_cluster import NoSlurmError, slurm_cluster
 
 from vidiff.ablation.launchers import slurm_queue
@@ -86,24 +86,9 @@ def notes(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def wait(for_what: Callable[[], Any], seconds: float = 30.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := for_what()) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert found, "waited in vain"
-    return found
-
-
 def wait_for_end(handle: Handle) -> str:
     wait(lambda: handle.state() in ENDED)
     return handle.state()
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_registering_imports_neither_submitit_nor_ray() -> None:
@@ -281,9 +266,9 @@ Trainer(max_steps=1, logger=False, enable_checkpointing=False, enable_progress_b
         accelerator="cpu", devices=1, limit_val_batches=0).fit(Model())
 """
         handle = launch(Slurm(), code)
-        wait(lambda: notes(tmp_path / "run"), 90)
+        wait(lambda: notes(tmp_path / "run"))
         subprocess.run(["scancel", "--signal=USR2", handle.record["slurm_job"]], check=True)
-        wait(lambda: len(notes(tmp_path / "run")) == 2, 90)
+        wait(lambda: len(notes(tmp_path / "run")) == 2)
         assert all(said["slurm"] and said["ignored"] for said in notes(tmp_path / "run"))
         assert wait_for_end(handle) == "succeeded"
 
@@ -297,6 +282,7 @@ def test_a_thousand_jobs_are_one_question(tmp_path: Path, monkeypatch: pytest.Mo
     )
     squeue.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(slurm_queue, "INTERVAL", 3600.0)
     queue = SlurmQueue()
     jobs = [SimpleNamespace(job_id=str(number)) for number in range(1, 1003)]
     for _ in range(3):

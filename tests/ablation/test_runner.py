@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
+from processes import wait
 from toy_runs import COUNT, counts, toy_folder, toy_run, toy_runner
 
 from vidiff.ablation.file import Budget
@@ -61,7 +61,7 @@ def test_two_calls_at_once_do_not_run_a_cell_twice(tmp_path: Path) -> None:
     for caller in callers:
         caller.start()
     for caller in callers:
-        caller.join(60)
+        caller.join()
     assert ended == [True, True]
     assert all(counts(folder) == [1] for _, folder in folders)
     assert all(folder.status().attempts == 1 for _, folder in folders)
@@ -81,10 +81,7 @@ def test_a_caller_that_is_killed_leaves_its_jobs_to_the_next_call(tmp_path: Path
         "toy_runner([(run, folder)], Local(), []).run([run])\n"
     )
     caller = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
-    end = time.monotonic() + 20
-    while counts(folder) != [1, 0]:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait(lambda: counts(folder) == [1, 0])
     os.kill(caller.pid, signal.SIGKILL)
     caller.wait()
     assert toy_runner([(run, folder)], Local(), []).run([run])
@@ -101,10 +98,8 @@ def test_stopping_the_caller_stops_its_jobs(tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     runner.progress.update = interrupt  # type: ignore[method-assign]
-    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         runner.run(runs)
-    assert time.monotonic() - began < 30
     assert not any(folder.is_busy() or folder.is_done() for _, folder in folders)
 
 
@@ -144,7 +139,7 @@ def test_runs_side_by_side_share_the_cores(tmp_path: Path) -> None:
     finally:
         if old is not None:
             os.environ["OMP_NUM_THREADS"] = old
-    assert all(handle.popen.wait(20) == 0 for handle in handles)
+    assert all(handle.popen.wait() == 0 for handle in handles)
     assert [handle.state() for handle in handles] == ["succeeded", "succeeded"]
     given = [(tmp_path / str(k) / "log.txt").read_text().split() for k in range(2)]
     sets = [set(words[:-1]) for words in given]
@@ -161,7 +156,7 @@ def test_gpus_are_divided_and_too_few_are_refused(
     for k in range(2):
         job = Job(f"j{k}", words, tmp_path / str(k), tmp_path, num_devices=2, on_gpu=True)
         handle = launcher.start(job)
-        handle.popen.wait(20)
+        handle.popen.wait()
         launcher._slots[k] = _Held()  # as if it went on
     seen = [(tmp_path / str(k) / "log.txt").read_text().split()[0] for k in range(2)]
     assert seen == ["4,5", "6,7"]

@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from processes import processes_with, wait
 from toy_runs import COUNT, counts, toy_folder, toy_run
 
 from vidiff.ablation.folders import RunFolder
@@ -67,14 +67,14 @@ def test_who_comes_second_leaves(tmp_path: Path) -> None:
 def test_a_command_that_outlives_its_worker_keeps_others_out(tmp_path: Path) -> None:
     folder = toy_folder(tmp_path, toy_run(0), WAIT)
     worker = _start(folder)
-    _wait_for(lambda: counts(folder) == [1])
+    wait(lambda: counts(folder) == [1])
     worker.kill()
     worker.wait()
     assert folder.is_busy()
     assert work(folder.path) == BUSY
-    (child,) = _processes_with(str(folder.path / "count0"))
+    (child,) = processes_with(str(folder.path / "count0"))
     os.kill(child, signal.SIGKILL)
-    _wait_for(lambda: not folder.is_busy())
+    wait(lambda: not folder.is_busy())
     assert folder.status().done == {}
 
 
@@ -84,12 +84,12 @@ def test_a_worker_that_is_told_to_end_tells_its_command(tmp_path: Path, graceful
     script = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
     folder = toy_folder(tmp_path, toy_run(0), (script if graceful else "") + WAIT)
     worker = _start(folder)
-    _wait_for(lambda: counts(folder) == [1])
+    wait(lambda: counts(folder) == [1])
     worker.terminate()
-    assert worker.wait(20) != 0
+    assert worker.wait() != 0
     assert folder.status().done == {}
     assert not folder.is_busy()
-    assert not _processes_with(str(folder.path / "count0"))
+    assert not processes_with(str(folder.path / "count0"))
 
 
 def test_the_reason_is_the_error_not_what_was_printed_after_it(tmp_path: Path) -> None:
@@ -125,22 +125,3 @@ def _other(folder: RunFolder):  # type: ignore[no-untyped-def]
 
 def _start(folder: RunFolder) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "vidiff.ablation.worker", str(folder.path)])
-
-
-def _wait_for(condition, seconds: float = 20.0) -> None:  # type: ignore[no-untyped-def]
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
-def _processes_with(word: str) -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if word.encode() in words:
-            found.append(int(path.parent.name))
-    return found

@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from processes import wait
 from tiny import write_config
 
 from vidiff.__main__ import main
@@ -169,12 +169,9 @@ def test_a_run_that_is_told_to_end_ends_cleanly_and_says_that_it_is_not_done(
         # A suite that was started in the background ignores the signal, and so would its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
-    for _ in range(1200):
-        if (tmp_path / "run" / "config.yaml").exists() or process.poll() is not None:
-            break
-        time.sleep(0.1)
+    wait(lambda: (tmp_path / "run" / "config.yaml").exists() or process.poll() is not None)
     process.send_signal(number)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate()
     assert process.returncode == code, error
     assert "Traceback" not in error
 

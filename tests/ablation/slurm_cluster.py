@@ -76,9 +76,11 @@ def slurm_cluster() -> Iterator[dict[str, str]]:
     """
     path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
     if missing := [name for name in PROGRAMS if shutil.which(name, path=path) is None]:
-        raise NoSlurmError(f"Slurm is not installed: {', '.join(missing)} not found")
+        raise NoSlurmError(
+            f"{', '.join(missing)} not found: apt-get install slurmctld slurmd slurm-client munge"
+        )
     if os.getuid() != 0:
-        raise NoSlurmError("slurmd runs jobs as root only")
+        raise NoSlurmError("slurmd runs jobs as root only: run the tests as root")
     folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))  # sockets need short paths
     env = {"PATH": path, "SLURM_CONF": str(folder / "slurm.conf")}
     daemons: list[subprocess.Popen[bytes]] = []

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,6 @@ from vidiff_eval.report.figures_table import BAR, make_lines
 from vidiff_eval.report.gallery import make_gallery
 from vidiff_eval.report.sanity_table import make_sanity
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 NASTY = "<script>bad()</script> & \"quoted\" 'twice' </script>"
 
 Report = dict[str, Any]
@@ -398,21 +394,19 @@ addEventListener("load", () => setTimeout(async () => {
 """
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found to load the page in")
 @pytest.mark.parametrize("width", [1400, 500])
-def test_page_in_a_browser(tmp_path: Path, width: int) -> None:
+def test_page_in_a_browser(tmp_path: Path, chromium: str, width: int) -> None:
     report = make_report(4)
     page = render_evaluation(report, clips=write_clips(tmp_path / "clips", report), title="x")
     path = tmp_path / "page.html"
     path.write_text(page.replace("<style>", DRIVE + "<style>", 1), encoding="utf-8")
-    assert CHROMIUM is not None
     options = [
         "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
         f"--window-size={width},2400", "--virtual-time-budget=20000", "--enable-logging=stderr",
         "--dump-dom",
     ]  # fmt: skip
-    command = [CHROMIUM, *options, f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]
+    command = [chromium, *options, f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     body = re.search(r"<body[^>]*>", done.stdout)
     assert body is not None

@@ -18,9 +18,6 @@ from vidiff.files import sha256
 from vidiff_eval.samples import read_samples
 
 SIZE = (9, 32, 32)
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 MakeScenes = Callable[..., Scenes]
 MakeSamples = Callable[..., Path]
 
@@ -193,19 +190,17 @@ def test_report_errors(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[
     assert "--overwrite" in failure(["report", "--run", str(run), *out], capsys)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found to load the page in")
 def test_page_in_a_browser(
-    tmp_path: Path, evaluation: Path, groups: dict[str, Path], run: Path
+    tmp_path: Path, chromium: str, evaluation: Path, groups: dict[str, Path], run: Path
 ) -> None:
     whole_report(tmp_path / "out", evaluation, groups, run)
-    assert CHROMIUM is not None
     options = [
         "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
         "--window-size=1400,2400", "--virtual-time-budget=10000", "--dump-dom",
     ]  # fmt: skip
     page = (tmp_path / "out" / "index.html").as_uri()
-    command = [CHROMIUM, *options, f"--user-data-dir={tmp_path / 'profile'}", page]
+    command = [chromium, *options, f"--user-data-dir={tmp_path / 'profile'}", page]
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     body = re.search(r"<body[^>]*>", dom)
     assert body is not None

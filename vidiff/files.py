@@ -1,18 +1,20 @@
-"""Files that are whole or absent, and their checksums."""
+"""Files that are whole or absent, text that users wrote, and checksums."""
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import os
 import tempfile
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text as ``write_bytes`` does, in UTF-8."""
-    write_bytes(path, text.encode("utf-8"))
+    r"""Write text as ``write_bytes`` does, in UTF-8; other bytes of file names as ``\udcff``."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -46,6 +48,60 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} does not exist") from error
     except ValueError as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
+
+
+_MARKS = (  # that of UTF-16 begins that of UTF-32
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def read_text(path: Path) -> str:
+    """Read text that a user wrote: UTF-8, or UTF-16 or UTF-32 with a byte order mark.
+
+    Returns:
+        The text without the mark; every line ends with a line feed.
+
+    Raises:
+        ValueError: if the file cannot be read, or is in another encoding; names the file, the
+            line, and the command that converts it.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror})") from error
+    mark, encoding = next((one for one in _MARKS if data.startswith(one[0])), (b"", "utf-8"))
+    data = data[len(mark) :]
+    try:
+        text = data.decode(encoding)
+        bad = text.find("\0")
+        before, what = text[: max(bad, 0)], "a NUL"
+    except UnicodeDecodeError as error:
+        bad = error.start
+        before, what = data[:bad].decode(encoding, "ignore"), f"byte 0x{data[bad]:02x}"
+    if bad >= 0:
+        line = len(_lines(before).split("\n"))
+        raise ValueError(
+            f"{path}, line {line}: {what} is not text in {encoding.upper()[:6].rstrip('-')}; "
+            f"convert the file: {_conversion(path, data)}"
+        )
+    return _lines(text)
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _conversion(path: Path, data: bytes) -> str:
+    """The command that makes UTF-8 of what looks like another encoding."""
+    encoding, why = "cp1252", "cp1252 is Western European Windows; name the encoding it has"
+    if data.count(0) > len(data) / 8:
+        low, high = data[::2].count(0), data[1::2].count(0)
+        encoding, why = f"utf-16{'le' if high > low else 'be'}", "UTF-16 without a byte order mark"
+    return f"`iconv -f {encoding} -t utf-8 {quote(str(path))} > utf8{path.suffix}` ({why})"
 
 
 def refuse_overwrite(path: Path, overwrite: bool) -> None:

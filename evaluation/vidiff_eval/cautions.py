@@ -24,6 +24,7 @@ def cautions(
 
 def _of_files(sides: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
     for name, side in sides.items():
+        yield from (f"{name}: {note}" for note in side.get("notes", ()))
         if side["skipped"]:
             files = ", ".join(entry["file"] for entry in side["skipped"][:3])
             yield f"{name}: {len(side['skipped'])} files could not be used ({files})"

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unicodedata import normalize
 
-from vidiff_eval.frames import IMAGES, content_hash, natural, open_video
-from vidiff_eval.prompts import read_prompts
+from vidiff_eval.frames import content_hash, open_video
+from vidiff_eval.listing import VideoFile, list_videos
 from vidiff_eval.protocol import Begin, Protocol
-from vidiff_eval.samples import INDEX, read_samples
+from vidiff_eval.samples import INDEX
 from vidiff_eval.transforms import transform
 
 if TYPE_CHECKING:
@@ -30,41 +29,6 @@ THREADS = 8
 
 READING = 1
 """Goes up when the same clip is read to other pixels than before: what is kept is then stale."""
-
-
-@dataclass(frozen=True)
-class VideoFile:
-    """A video file of a folder.
-
-    Attributes:
-        folder: that it was found in.
-        file: its path within the folder.
-        prompt: that it was made from, or its caption; empty where there is none.
-        seed: that it was made with, where it is known.
-        scale: pixels of the file that stand for one of the video, along each axis.
-        sha256: of the file.
-        duration: in seconds.
-        fps: frames per second.
-    """
-
-    folder: Path
-    file: str
-    prompt: str = ""
-    seed: int | None = None
-    scale: int = 1
-    sha256: str = ""
-    duration: float = 0.0
-    fps: float = 0.0
-
-    @property
-    def path(self) -> Path:
-        """Where the file is."""
-        return self.folder / self.file
-
-    @property
-    def num_frames(self) -> int:
-        """About how many frames it has."""
-        return max(1, round(self.duration * self.fps))
 
 
 @dataclass(frozen=True)
@@ -165,11 +129,13 @@ class ClipSet:
         folder: where they come from.
         clips: in the order of their files.
         skipped: why, by file.
+        notes: what a reader of the figures should know of the choice.
     """
 
     folder: Path
     clips: list[Clip]
     skipped: dict[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -183,7 +149,7 @@ class ClipSet:
     def without(self, skipped: dict[str, str]) -> ClipSet:
         """The set without the files of ``skipped``."""
         clips = [clip for clip in self.clips if clip.video.file not in skipped]
-        return ClipSet(self.folder, clips, {**self.skipped, **skipped})
+        return replace(self, clips=clips, skipped={**self.skipped, **skipped})
 
     @cached_property
     def by_content(self) -> list[Clip]:
@@ -192,7 +158,7 @@ class ClipSet:
 
     def transformed(self, name: str) -> ClipSet:
         """The set with something done to each clip."""
-        return ClipSet(self.folder, [clip.transformed(name) for clip in self.clips], self.skipped)
+        return replace(self, clips=[clip.transformed(name) for clip in self.clips])
 
 
 def choose_clips(
@@ -201,30 +167,44 @@ def choose_clips(
     """The clips of a folder that a protocol compares.
 
     Args:
-        folder: of video files, searched with its subfolders; if ``vidiff sample`` wrote it, its
-            ``samples.jsonl`` says what is in it.
+        folder: of video files, searched with its subfolders, see ``list_videos``.
         protocol: decides the clips.
         side: ``real`` or ``generated``.
         prompts: a file of prompts, see ``read_prompts``; by default what the folder says.
 
     Returns:
-        The clips; files that cannot be opened are skipped, with the reason.
+        The clips; what is no file or cannot be opened is skipped, with the reason.
 
     Raises:
         ValueError: if there is no such folder, no video that can be opened, or one that is too
             short for a clip.
     """
-    files = _list_files(folder)
-    if prompts is not None:
-        files = _with_prompts(files, prompts)
-    opened, skipped = open_files(files)
+    listing = list_videos(folder, prompts)
+    opened, damaged = open_files(listing.files)
     if not opened:
-        reasons = "; ".join(f"{file}: {reason}" for file, reason in [*skipped.items()][:3])
-        raise ValueError(f"{folder} has no video that can be read ({reasons or 'it is empty'})")
+        reasons = "; ".join(f"{file}: {reason}" for file, reason in [*damaged.items()][:3])
+        raise ValueError(f"{folder} has no video that can be read ({reasons})")
+    skipped = {**listing.left_out, **damaged}
     for file, reason in skipped.items():
         log.warning("%s is left out: %s", folder / file, reason)
+    notes = [*listing.notes, *_copies(opened)]
+    for note in notes:
+        log.warning("%s", note)
     clips = [clip for video in opened for clip in _clips(video, protocol, side)]
-    return ClipSet(folder, _some(clips, protocol), skipped)
+    return ClipSet(folder, _some(clips, protocol), skipped, notes)
+
+
+def _copies(files: Sequence[VideoFile]) -> list[str]:
+    """A note on files of the same content."""
+    first: dict[str, VideoFile] = {}
+    copies = [file for file in files if first.setdefault(file.sha256, file) is not file]
+    if not copies:
+        return []
+    other = first[copies[0].sha256].file
+    return [
+        f"{len(copies)} files are copies of another ({copies[0].file} of {other}): they count as "
+        "further videos, which makes intervals too narrow; remove them"
+    ]
 
 
 def open_files(files: Sequence[VideoFile]) -> tuple[list[VideoFile], dict[str, str]]:
@@ -246,65 +226,6 @@ def open_files(files: Sequence[VideoFile]) -> tuple[list[VideoFile], dict[str, s
     opened = [found for found in seen if isinstance(found, VideoFile)]
     skipped = {f.file: why for f, why in zip(files, seen, strict=True) if isinstance(why, str)}
     return opened, skipped
-
-
-def _list_files(folder: Path) -> list[VideoFile]:
-    """The folder's videos in the order of their names, numbers counting as such."""
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder; give one of video files")
-    if (folder / INDEX).is_file():
-        return _list_samples(folder)
-    from vidiff.data.captions import read_table, read_text
-    from vidiff.data.video_folder import EXTENSIONS
-
-    shown = [
-        path
-        for path in folder.rglob("*")
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-    videos = [path for path in shown if path.suffix.lower() in EXTENSIONS and not path.is_dir()]
-    if not videos:  # folders of frames; beside files, images are thumbnails and the like
-        frames = {path.parent for path in shown if path.suffix.lower() in IMAGES}
-        videos = [path for path in frames if path != folder]
-    captions = read_table(folder)
-    files = []
-    for path in videos:
-        file, text = path.relative_to(folder).as_posix(), path.with_suffix(".txt")
-        caption = captions.get(file) or (read_text(text) if text.is_file() else "")
-        files.append(VideoFile(folder, file, prompt=caption))
-    return sorted(files, key=lambda video: (natural(video.file), video.file))
-
-
-def _list_samples(folder: Path) -> list[VideoFile]:
-    """What ``samples.jsonl`` lists; a file that several processes listed counts once."""
-    files: dict[str, VideoFile] = {}
-    for sample in read_samples(folder):
-        file = VideoFile(
-            folder, sample.file, prompt=sample.prompt, seed=sample.seed, scale=sample.scale
-        )
-        if files.setdefault(sample.file, file) != file:
-            raise ValueError(f"{folder / INDEX} lists {sample.file} twice, with other settings")
-    return list(files.values())
-
-
-def _with_prompts(files: list[VideoFile], path: Path) -> list[VideoFile]:
-    prompts = read_prompts(path)
-    if isinstance(prompts, list):
-        if len(prompts) != len(files):
-            raise ValueError(
-                f"prompts {path} have {len(prompts)} lines for {len(files)} videos; give a line "
-                "for each video in the order of their names, or a .csv with path,caption"
-            )
-        return [replace(f, prompt=prompt) for f, prompt in zip(files, prompts, strict=True)]
-    # Some systems write letters and their accents apart.
-    prompts = {normalize("NFC", file): prompt for file, prompt in prompts.items()}
-    missing = [f.file for f in files if normalize("NFC", f.file) not in prompts]
-    if missing:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise ValueError(
-            f"prompts {path} have none for {missing[0]}{more}; paths are relative to the folder"
-        )
-    return [replace(f, prompt=prompts[normalize("NFC", f.file)]) for f in files]
 
 
 def _clips(video: VideoFile, protocol: Protocol, side: str) -> Iterator[Clip]:
@@ -358,4 +279,5 @@ def describe_set(clips: ClipSet) -> dict[str, Any]:
         "num_clips": len(clips),
         "sha256": clips.sha256,
         "skipped": [{"file": file, "reason": why} for file, why in clips.skipped.items()],
+        "notes": list(clips.notes),
     }

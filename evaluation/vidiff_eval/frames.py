@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidiff.files import sha256
+from vidiff.folders import IMAGES
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vidiff.video import VideoReader
-
-IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 RATE = 25.0
 """Frames per second of a folder, which knows none: clips of it are counted in frames alone."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from vidiff.folders import EXTENSIONS
 from vidiff_eval.clips import Clip, ClipSet
 from vidiff_eval.decoding import in_batches
 from vidiff_eval.metrics.base import PairMetric, Row
@@ -215,8 +216,6 @@ def _by_name(clips: ClipSet) -> dict[tuple[str, int], Clip]:
 
 def _name(file: str) -> str:
     """A video's path within its folder, without the ending."""
-    from vidiff.data.video_folder import EXTENSIONS
-
     path = PurePosixPath(file)
     return str(path.with_suffix("")) if path.suffix.lower() in EXTENSIONS else file
 

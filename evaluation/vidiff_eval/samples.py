@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vidiff.files import read_text
+
 INDEX = "samples.jsonl"
 
 
@@ -50,7 +52,7 @@ def read_samples(folder: Path) -> list[Sample]:
         raise ValueError(f"{folder} is no folder; give one that `vidiff sample --output` wrote")
     if not index.is_file():
         raise ValueError(f"{folder} has no {INDEX}; give a folder that `vidiff sample` wrote")
-    lines = index.read_text(encoding="utf-8").splitlines()
+    lines = read_text(index).split("\n")
     samples = [
         _sample(folder, line, f"{index}, line {number}")
         for number, line in enumerate(lines, start=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,16 @@ def test_paths_are_relative_to_the_file_and_axes_are_spelt_out(tmp_path: Path) -
 
 
 def test_prompts_that_are_written_out_are_no_path(tmp_path: Path) -> None:
-    text = "a red square moves left; a cyan cross stays still"
-    assert read(tmp_path, samples={"prompts": text}).samples == {"prompts": text}
+    for text in (
+        "a red square moves left; a cyan cross stays still",
+        "a dog runs. a cat waits",  # the dot is no ending
+        "red/blue;",
+    ):
+        assert read(tmp_path, samples={"prompts": text}).samples == {"prompts": text}
+    for name in ("p.csv", "../p.JSONL", "lists/all"):
+        ablation = read(tmp_path, samples={"prompts": name})
+        path = os.path.normpath(tmp_path / "question" / name)
+        assert ablation.samples == {"prompts": path}
 
 
 def test_values_with_several_nodes_and_names_of_their_own(tmp_path: Path) -> None:

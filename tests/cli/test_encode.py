@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
@@ -51,6 +54,30 @@ def test_two_processes_write_what_one_does_and_training_goes_on_from_it(
     assert dataset["init_args"] == {"root": str(tmp_path / "two"), "check_source": True}
     assert main(["validate", "-c", str(saved), "--ckpt_path=last"]) == 0
     assert main([*words, str(tmp_path / "one")]) == 0  # complete: nothing to do
+
+
+def test_links_and_special_files_do_not_stop_encoding(
+    tmp_path: Path, make_video: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    videos = tmp_path / "videos"
+    for name in ("a.mp4", "b.mp4"):
+        make_video(videos / name, [k / 10 for k in range(6)])
+    (videos / "a.txt").write_text("a dog")
+    (videos / "gone.mp4").symlink_to("nowhere.mp4")
+    (videos / "b.txt").symlink_to("nowhere.txt")
+    (videos / "folder.mp4").mkdir()
+    os.mkfifo(videos / "pipe.mp4")
+    sizes = {"num_frames": 3, "height": 16, "width": 16}
+    dataset = {"class_path": "video_folder", "init_args": {"root": str(videos), **sizes}}
+    config = str(write_config(tmp_path / "c.yaml", CHANGES | {"data.dataset": dataset}))
+    output = str(tmp_path / "latents")
+    assert main(["encode", "-c", config, "--splits=train", "--output", output]) == 0
+    (shard,) = shards(tmp_path / "latents").values()
+    assert len(shard["latents.0"]) == 2
+    for name in ("gone.mp4", "b.txt", "folder.mp4", "pipe.mp4"):
+        assert f"{name} left out: " in caplog.text
+    cached = ["--data.dataset=latent_cache", f"--data.dataset.root={output}"]
+    assert main(["fit", "-c", config, *cached, "--trainer.limit_val_batches=0"]) == 0
 
 
 def test_what_encode_refuses_is_one_line(tmp_path: Path, capsys: Any) -> None:

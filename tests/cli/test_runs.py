@@ -158,6 +158,22 @@ def test_validate_test_and_sample_read_the_same_config_and_leave_the_run_alone(
     assert contents(run) == before
 
 
+def test_prompts_of_a_table_and_of_no_file(
+    done: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sample", "-c", str(run / "config.yaml"), "--ckpt_path=last"]
+    table, output = tmp_path / "p.csv", tmp_path / "samples"
+    table.write_text("\ufefffile,prompt\r\na.mp4,a red square\r\nb.mp4,a blue circle\r\n")
+    assert main([*words, f"--prompts={table}", f"--output={output}"]) == 0
+    rows = [json.loads(line) for line in (output / "samples.jsonl").read_text().splitlines()]
+    assert [row["prompt"] for row in rows] == ["a red square", "a blue circle"]
+    capsys.readouterr()
+    absent = tmp_path / "q.csv"
+    assert main([*words, f"--prompts={absent}", f"--output={tmp_path / 'none'}"]) == 2
+    assert f"file of prompts {absent} does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_that_is_told_to_end_ends_cleanly_and_says_that_it_is_not_done(
     tmp_path: Path, number: signal.Signals, code: int

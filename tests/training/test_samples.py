@@ -7,8 +7,9 @@ from PIL import Image
 from run_tiny import make_data, make_task
 from test_tasks import autoencoder_task, trainer
 
+from vidiff.captions import read_prompts
 from vidiff.training import samples
-from vidiff.training.samples import SampleFolder, read_formats, read_prompts
+from vidiff.training.samples import SampleFolder, read_formats
 from vidiff.training.trainer import VidiffTrainer
 from vidiff.video import read_clip, write_video
 
@@ -170,22 +171,6 @@ def test_what_cannot_be_sampled(tmp_path, checkpoint):
             run.sample(make_task(), prompts="x", ckpt_path=str(checkpoint), **{name: -1})
     with pytest.raises(ValueError, match="no clip, so give all three"):
         make_task().sample(["x"])
-
-
-def test_prompts_of_files(tmp_path):
-    text = tmp_path / "prompts.txt"
-    text.write_text("a red square; still\n\n  blue \n", encoding="utf-8")
-    assert read_prompts(str(text)) == ["a red square; still", "blue"]
-    lines = tmp_path / "prompts.jsonl"
-    lines.write_text('{"prompt": "a"}\n{"caption": "b"}\n', encoding="utf-8")
-    assert read_prompts(str(lines)) == ["a", "b"]
-    assert read_prompts("a; b ;") == ["a", "b"]
-    for bad, message in (("", "no prompt in"), ("x.txt", "x.txt does not exist")):
-        with pytest.raises(ValueError, match=message):
-            read_prompts(bad)
-    lines.write_text("{}\n")
-    with pytest.raises(ValueError, match="each line needs a JSON object"):
-        read_prompts(str(lines))
 
 
 def test_names_stay_inside_the_folder(tmp_path):

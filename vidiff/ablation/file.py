@@ -26,6 +26,7 @@ import yaml
 
 from vidiff.ablation.launchers.base import Launcher
 from vidiff.ablation.launchers.local import Local
+from vidiff.captions import looks_like_file
 from vidiff.cli.errors import UsageError, explain
 from vidiff.registry import nearest
 
@@ -240,7 +241,8 @@ def _checked(ablation: Ablation, path: Path) -> Ablation:
             raise ValueError("samples needs prompts: a file with a prompt a line, or 'text;text'")
         if taken := {"output", "ckpt_path"} & {*samples}:
             raise ValueError(f"samples.{min(taken)} is set by the ablation: leave it out")
-        samples = samples | {"prompts": _beside(folder, samples["prompts"])}
+        if looks_like_file(samples["prompts"]):
+            samples = samples | {"prompts": os.path.normpath(folder / samples["prompts"])}
     if taken := {"generated", "output", "overwrite", "config", "c"} & {
         *(ablation.evaluation or {})
     }:
@@ -324,5 +326,5 @@ def _choices(
 
 
 def _beside(folder: Path, name: str) -> str:
-    """A path in the file, from here; prompts that are written out stay as they are."""
+    """A path in the file, from here; what has no ending stays as it is."""
     return os.path.normpath(folder / name) if Path(name).suffix else name

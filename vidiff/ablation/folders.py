@@ -29,7 +29,8 @@ from typing import Any
 from vidiff.ablation import nodes
 from vidiff.ablation.cells import ROOT, Run
 from vidiff.ablation.nodes import Config
-from vidiff.files import read_json, write_json, write_text
+from vidiff.captions import prompt_file
+from vidiff.files import read_json, read_text, write_json, write_text
 
 CONFIG, JOB, STATE, LOG, LOCK = "config.yaml", "job.json", "state.json", "log.txt", "lock"
 
@@ -229,14 +230,13 @@ def prompts_of(prompts: str) -> str:
     """The text of the prompts, so that another text in a file of the same name is seen.
 
     Raises:
-        ValueError: if the file cannot be read.
+        ValueError: if they look like a path and there is no such file, or it cannot be read.
     """
-    if Path(prompts).suffix not in (".txt", ".jsonl"):
-        return prompts
     try:
-        return Path(prompts).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"samples.prompts: {error.strerror}: {prompts}") from error
+        path = prompt_file(prompts)
+        return prompts if path is None else read_text(path)
+    except ValueError as error:
+        raise ValueError(f"samples.prompts: {error}") from error
 
 
 def _key(*parts: Any) -> str:

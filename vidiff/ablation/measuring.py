@@ -44,7 +44,7 @@ def check_measuring(
 def _sampling(parser: Any, samples: Mapping[str, Any] | None) -> None:
     if samples is None:
         return
-    from vidiff.training.samples import read_prompts
+    from vidiff.captions import read_prompts
     from vidiff.training.trainer import VidiffTrainer
 
     known = sorted(inspect.signature(VidiffTrainer.sample).parameters.keys() - _NOT_FOR_USERS)

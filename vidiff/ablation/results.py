@@ -19,6 +19,7 @@ from vidiff.ablation.cells import Cell, Run
 from vidiff.ablation.file import Ablation, name_of
 from vidiff.ablation.folders import RunFolder, prompts_of
 from vidiff.ablation.found import Found, find
+from vidiff.captions import read_prompts
 
 FORMAT = "vidiff ablation 1"
 SHARES = ("_accuracy",)
@@ -268,8 +269,8 @@ def _provenance(
     evaluations = [one.evaluation for one in found if one.evaluation]
     prompts = None
     if ablation.samples is not None:
-        text = prompts_of(str(ablation.samples["prompts"]))
-        number = len([line for line in text.replace(";", "\n").splitlines() if line.strip()])
+        given = str(ablation.samples["prompts"])
+        text, number = prompts_of(given), len(read_prompts(given))
         prompts = {"number": number, "sha256": hashlib.sha256(text.encode()).hexdigest()}
     return {
         "runs": _distinct(record.get("config_sha256") for record in records),

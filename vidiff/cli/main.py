@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from argparse import ArgumentParser
@@ -33,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 if all went well, 2 after an error that the user can mend, 130 after Ctrl-C, 143 after
         SIGTERM.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be any bytes
+        sys.stdout.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words or os.environ.get("VIDIFF_DEBUG", "0") not in ("", "0")
     words = [word for word in words if word != "--debug"]

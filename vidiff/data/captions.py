@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
 from typing import overload
 
 import numpy as np
 
+from vidiff import captions
+
 TABLES = ("captions.csv", "captions.jsonl")
+_SHOWN = 10  # files in one message
 
 
 class PackedStrings(Sequence[str]):
@@ -45,67 +48,59 @@ class PackedStrings(Sequence[str]):
 
 
 def read_table(root: Path) -> dict[str, str]:
-    """Path relative to ``root`` -> caption, from the table in ``root``; empty if it has none.
+    """Captions by file from the table in ``root``, see ``vidiff.captions``; empty if it has none.
 
     Raises:
-        ValueError: if there are two tables, or one has a bad line, a path that leaves ``root`` or
-            a file twice; the message has the line's number.
+        ValueError: if there are two tables, or one is broken, has a path that leads out of
+            ``root``, or two captions of a file; the message has the line's number.
     """
-    found = [root / name for name in TABLES if (root / name).is_file()]
+    found = [root / name for name in TABLES if os.path.lexists(root / name)]
     if len(found) > 1:
         raise ValueError(f"{root} has both {' and '.join(TABLES)}; keep one")
-    captions: dict[str, str] = {}
     for table in found:
-        rows = _csv_rows(table) if table.suffix == ".csv" else _jsonl_rows(table)
-        for line, path, caption in rows:
-            relative = _inside(root, path, f"{table}, line {line}")
-            if relative in captions:
-                raise ValueError(f"{table}, line {line}: {path!r} has a caption already; keep one")
-            captions[relative] = " ".join(caption.split())
-    return captions
+        if not table.is_file():
+            raise ValueError(f"{table} is no file, nor a link to one; mend or remove it")
+        return captions.read_table(table, root)
+    return {}
 
 
-def read_text(path: Path) -> str:
-    """The caption in a text file, as one line."""
-    return " ".join(path.read_text(encoding="utf-8-sig", errors="replace").split())
+def check_texts(paths: Iterable[Path]) -> None:
+    """Read the text files of captions before anything depends on them.
+
+    Raises:
+        ValueError: if some cannot be read; names them.
+    """
+    bad: list[str] = []
+    with ThreadPoolExecutor(16) as pool:
+        paths = iter(paths)
+        while some := list(islice(paths, 1024)):
+            bad += [error for error in pool.map(_error, some) if error]
+    if bad:
+        more = f"; and {len(bad) - _SHOWN} more files" if len(bad) > _SHOWN else ""
+        raise ValueError("; ".join(bad[:_SHOWN]) + more)
 
 
-def _csv_rows(table: Path) -> Iterator[tuple[int, str, str]]:
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        if not {"path", "caption"} <= set(reader.fieldnames or ()):
-            raise ValueError(
-                f"{table} must begin with a line 'path,caption', got {reader.fieldnames}"
-            )
-        for row in reader:
-            if not row["path"] or row["caption"] is None or None in row:
-                raise ValueError(
-                    f"{table}, line {reader.line_num}: needs a path and a caption; "
-                    "put a caption that has commas in double quotes"
-                )
-            yield reader.line_num, row["path"], row["caption"]
+def of_no_file(root: Path, table: Collection[str], files: Collection[str]) -> str:
+    """What to say if a table has captions and none is of a file that is there; empty if not.
+
+    Args:
+        root: their folder.
+        table: paths in it.
+        files: those that are there, both as ``file_key`` writes them.
+    """
+    if not table or not files or any(path in files for path in table):
+        return ""
+    row, file = min(table), min(files)
+    return (
+        f"the captions in {root} are of other files: none of {len(table)} rows names one that is "
+        f"there. The first row has {row!r}, the first file is {file!r}: paths are relative to "
+        f"{root}, with their endings"
+    )
 
 
-def _jsonl_rows(table: Path) -> Iterator[tuple[int, str, str]]:
-    with table.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                path, caption = row["path"], row["caption"]
-            except (ValueError, KeyError, TypeError):
-                path = caption = None
-            if not isinstance(path, str) or not isinstance(caption, str):
-                raise ValueError(
-                    f'{table}, line {number}: needs an object {{"path": "…", "caption": "…"}}'
-                )
-            yield number, path, caption
-
-
-def _inside(root: Path, path: str, where: str) -> str:
-    """``path`` as the folder scan writes it."""
-    parts = PurePosixPath(path.replace(os.sep, "/")).parts
-    if not parts or path.startswith("/") or Path(path).is_absolute() or ".." in parts:
-        raise ValueError(f"{where}: {path!r} must be a path within {root}, without '..'")
-    return "/".join(parts)
+def _error(path: Path) -> str:
+    try:
+        captions.read_caption(path)
+    except ValueError as error:
+        return str(error)
+    return ""

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import math
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,20 +13,18 @@ from typing import Literal
 
 import numpy as np
 
+from vidiff.captions import file_key, read_caption, text_beside
 from vidiff.data.base import Split, VideoDataset
-from vidiff.data.captions import PackedStrings, read_table, read_text
+from vidiff.data.captions import PackedStrings, check_texts, of_no_file, read_table
 from vidiff.data.permutation import Permutation
 from vidiff.fingerprints import file_hash
+from vidiff.folders import EXTENSIONS, Contents, scan
 from vidiff.registry import register
 from vidiff.types import VideoSample
 from vidiff.video import VideoError, VideoReader
 
 log = logging.getLogger(__name__)
 
-EXTENSIONS = (
-    *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".gif"),
-    *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".flv", ".ogv", ".wmv"),
-)
 _SPLIT_SEEDS = {"train": 0, "val": 1, "test": 2}
 _SHOWN = 10  # reasons in one message
 
@@ -163,8 +160,12 @@ class VideoFolder(VideoDataset):
 
     def _fingerprint_of(self, file: int) -> bytes:
         path = self._paths[file]
-        entry = [path, file_hash(self.root / path), self._caption(file)]
-        return json.dumps(entry).encode() + b"\n"
+        content: str | None
+        try:
+            content = file_hash(self.root / path)
+        except OSError:  # left out when a clip is asked for
+            content = None
+        return json.dumps([path, content, self._caption(file)]).encode() + b"\n"
 
     def _read(self, file: int, where: float, crop: tuple[float, float], index: int) -> VideoSample:
         path = self._paths[file]
@@ -224,66 +225,58 @@ class VideoFolder(VideoDataset):
 
     def _caption(self, file: int) -> str:
         if self._has_text[file]:
-            return read_text((self.root / self._paths[file]).with_suffix(".txt"))
+            path = self.root / self._paths[file]
+            text = text_beside(path)
+            try:
+                return read_caption(text) if text else ""
+            except ValueError as error:  # it was changed since the start
+                raise VideoError(path, f"its caption cannot be read: {error}", "mend it") from error
         return self._captions[file] if len(self._captions) else ""
 
     def _index(self, captions: str, val_fraction: float) -> None:
         if not self.root.is_dir():
             raise ValueError(f"video_folder: {self.root} is not a folder; set root")
-        everything = sorted(self._scan())
+        contents = scan(self.root, links_out=False)
+        self._problems |= contents.left_out
+        everything = contents.videos
         table = read_table(self.root) if captions == "auto" else {}
-        if absent := sorted(table.keys() - {path for path, _ in everything}):
-            log.warning(
-                "%s: captions name %d files that are not there: %s",
-                self.root,
-                len(absent),
-                _listed(absent),
-            )
-        held_out = [_unit_hash(path) < val_fraction for path, _ in everything]
+        self._report_table(table, {file_key(path) for path in everything} if table else set())
         wants = self.split != "train" and val_fraction > 0
-        files = [file for file, held in zip(everything, held_out, strict=True) if held == wants]
+        files = [path for path in everything if (_unit_hash(path) < val_fraction) == wants]
         self.num_files = len(files)
         if not files:
-            raise ValueError(self._nothing(len(everything), val_fraction))
-        self._paths = PackedStrings(path for path, _ in files)
-        self._captions = PackedStrings(table.get(path, "") for path, _ in files if table)
-        self._has_text = np.array(
-            [captions == "auto" and text and not table.get(path) for path, text in files]
-        )
+            raise ValueError(self._nothing(contents, val_fraction))
+        given = [table.get(file_key(path), "") for path in files] if table else []
+        has_text = [
+            captions == "auto" and path in contents.with_text and not (given and given[number])
+            for number, path in enumerate(files)
+        ]
+        self._paths, self._captions = PackedStrings(files), PackedStrings(given)
+        self._has_text = np.array(has_text)
+        texts = (text_beside(self.root / files[number]) for number in np.flatnonzero(has_text))
+        check_texts(text for text in texts if text)
         self._report(len(everything), val_fraction)
         if captions == "auto":
-            self._report_bare(sum(not (text or table.get(path)) for path, text in files))
+            self._report_bare(len(files) - sum(has_text) - sum(map(bool, given)))
 
-    def _scan(self) -> Iterator[tuple[str, bool]]:
-        """Each video file's path relative to the root, and whether a .txt is beside it."""
-        inside = self.root.resolve()
-        for folder, subfolders, names in os.walk(self.root):
-            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-            texts = {name[:-4] for name in names if name.endswith(".txt")}
-            for name in names:
-                stem, extension = os.path.splitext(name)
-                if extension.lower() not in EXTENSIONS or name.startswith("."):
-                    continue
-                path = Path(folder, name)
-                relative = path.relative_to(self.root).as_posix()
-                if path.is_symlink() and not path.resolve().is_relative_to(inside):
-                    self._problems[relative] = (
-                        "a link that leads out of root; put the file itself there, or set root to "
-                        "a folder that holds both"
-                    )
-                    continue
-                yield relative, stem in texts
-
-    def _nothing(self, total: int, val_fraction: float) -> str:
-        if total:
+    def _nothing(self, contents: Contents, val_fraction: float) -> str:
+        if total := len(contents.videos):
             return (
                 f"val_fraction={val_fraction} leaves none of the {total} files in {self.root} for "
                 f"{self.split}: {'lower' if self.split == 'train' else 'raise'} it, add files, or "
                 "set it to 0 (val and test then use the training files)"
             )
-        links = f"; left out: {_listed([*self._problems])}" if self._problems else ""
-        endings = " ".join(EXTENSIONS)
-        return f"video_folder: no video file under {self.root} (searched: {endings}){links}"
+        step = ""
+        if contents.images:
+            _, name, pattern = contents.frame_names()
+            step = (
+                "; frames have to be made files, each video one, as by `ffmpeg -framerate 25 "
+                f"-i {pattern} {name}.mp4`"
+            )
+        return (
+            f"video_folder: no video file under {self.root}: {contents.describe()} "
+            f"(searched: {' '.join(EXTENSIONS)}){step}"
+        )
 
     def _report(self, total: int, val_fraction: float) -> None:
         shared = ", the training files" if self.split != "train" and not val_fraction else ""
@@ -296,6 +289,18 @@ class VideoFolder(VideoDataset):
             val_fraction,
             shared,
         )
+
+    def _report_table(self, table: dict[str, str], files: set[str]) -> None:
+        absent = sorted(table.keys() - files)
+        if message := of_no_file(self.root, table, files):
+            log.warning("%s", message)
+        elif absent:
+            log.warning(
+                "%s: captions name %d files that are not there: %s",
+                self.root,
+                len(absent),
+                _listed(absent),
+            )
 
     def _report_bare(self, bare: int) -> None:
         if bare:

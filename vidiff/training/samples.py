@@ -230,37 +230,8 @@ def read_formats(formats: str) -> list[str]:
     return found
 
 
-def read_prompts(prompts: str) -> list[str]:
-    """Prompts of a ``.txt`` file, one a line, of a ``.jsonl`` file, or apart by semicolons.
-
-    Raises:
-        ValueError: if there is no such file or no prompt.
-    """
-    path = Path(prompts) if len(prompts) < 1024 else None
-    if path is not None and path.suffix in (".txt", ".jsonl"):
-        if not path.is_file():
-            raise ValueError(f"file of prompts {path} does not exist")
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        found = [line for line in lines if line]
-        if path.suffix == ".jsonl":
-            found = [_prompt_of(path, line) for line in found]
-    else:
-        found = [part.strip() for part in prompts.split(";") if part.strip()]
-    if not found:
-        raise ValueError(f"no prompt in {prompts!r}: give a .txt or .jsonl file, or 'text;text'")
-    return found
-
-
 def fingerprint(checkpoint: str | Path) -> str:
     """The SHA-256 of a checkpoint file; of the index, for the folder of a sharded one."""
     path = Path(checkpoint)
     with (path / ".metadata" if path.is_dir() else path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _prompt_of(path: Path, line: str) -> str:
-    try:
-        entry = json.loads(line)
-        return str(entry["prompt"] if "prompt" in entry else entry["caption"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: each line needs a JSON object with a prompt: {line}") from error

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
 from vidiff.background import Background
+from vidiff.captions import read_prompts
 from vidiff.checkpoints import read_checkpoint
 from vidiff.data import Split
 from vidiff.training.callbacks import add_defaults
@@ -21,7 +22,6 @@ from vidiff.training.samples import (
     WriteSamples,
     fingerprint,
     read_formats,
-    read_prompts,
 )
 
 # Averages and frozen parts are meant to be in evaluation mode; the second is between libraries.
@@ -71,7 +71,8 @@ class VidiffTrainer(Trainer):
         Args:
             model: the task to sample from.
             datamodule: not used.
-            prompts: a .txt file with a prompt a line, a .jsonl file, or 'text;text'.
+            prompts: 'text;text', a .txt file with a prompt a line, or a .csv or .jsonl table with
+                a column caption or prompt.
             output: folder to write into; new, or of the same call.
             seed: with a prompt's place in the list, decides its video.
             ckpt_path: the weights to sample with.
@@ -94,7 +95,8 @@ class VidiffTrainer(Trainer):
                 the batch size; without it sampling may be faster, and differ by a few grey levels.
 
         Raises:
-            ValueError: if there is no checkpoint or prompt, a number is out of its range, the
+            ValueError: if there is no checkpoint or prompt, prompts look like a path and there is
+                no such file, a number is out of its range, the
                 size does not fit the model, or the folder holds something else.
         """
         if not isinstance(model, DiffusionTask):

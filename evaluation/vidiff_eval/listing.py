@@ -1,0 +1,220 @@
+"""The videos of a folder, each once, with their prompts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from vidiff.captions import file_key, read_caption, text_beside
+from vidiff.folders import EXTENSIONS, IMAGES, Contents, scan
+from vidiff_eval.frames import natural
+from vidiff_eval.prompts import read_prompts
+from vidiff_eval.samples import INDEX, read_samples
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """A video file of a folder.
+
+    Attributes:
+        folder: that it was found in.
+        file: its path within the folder.
+        prompt: that it was made from, or its caption; empty where there is none.
+        seed: that it was made with, where it is known.
+        scale: pixels of the file that stand for one of the video, along each axis.
+        sha256: of the file.
+        duration: in seconds.
+        fps: frames per second.
+    """
+
+    folder: Path
+    file: str
+    prompt: str = ""
+    seed: int | None = None
+    scale: int = 1
+    sha256: str = ""
+    duration: float = 0.0
+    fps: float = 0.0
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self.folder / self.file
+
+    @property
+    def num_frames(self) -> int:
+        """About how many frames it has."""
+        return max(1, round(self.duration * self.fps))
+
+
+@dataclass
+class Listing:
+    """The videos of a folder.
+
+    Attributes:
+        files: in the order of their names, numbers counting as such, or in that of the index.
+        left_out: links and special files, and why they are no videos.
+        notes: what a reader of the figures should know of the choice.
+        twins: files that are left out since they only differ from a listed one in the ending, by
+            that one.
+    """
+
+    files: list[VideoFile]
+    left_out: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    twins: dict[str, list[str]] = field(default_factory=dict)
+
+
+def list_videos(folder: Path, prompts: Path | None = None) -> Listing:
+    """What ``samples.jsonl`` lists, or else all videos of a folder and its subfolders.
+
+    Subfolders that ``vidiff sample`` wrote count as their own ``samples.jsonl`` says.
+
+    Args:
+        folder: of video files, or of folders of images if there are no video files.
+        prompts: a file of prompts, see ``read_prompts``; by default what the folder says.
+
+    Raises:
+        ValueError: if there is no such folder, it has no video, or captions cannot be read.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder; give one of video files")
+    sampled = (folder / INDEX).is_file()
+    listing = Listing(_samples(folder, "")) if sampled else _search(folder)
+    return listing if prompts is None else _with_prompts(listing, folder, prompts)
+
+
+def _search(folder: Path) -> Listing:
+    from vidiff.data.captions import check_texts, of_no_file, read_table
+
+    contents = scan(folder)
+    indices = _indices(folder, contents.videos)
+    sampled = [sample for index in indices for sample in _samples(folder, index)]
+    loose = [path for path in contents.videos if not _within(path, indices)]
+    twins = _twins(loose)
+    if loose or sampled:
+        names, notes = [*twins], _of_images(contents, indices, (loose or [sampled[0].file])[0])
+    else:
+        names = [path for path in contents.images if path]
+        notes = _of_images(contents, [*names], names[0]) if names else []
+    if not names and not sampled:
+        raise ValueError(_nothing(contents))
+    table = read_table(folder)
+    keys = {file_key(name) for name in names} if table else set()
+    notes += [note] if (note := of_no_file(folder, table, keys)) else []
+    bare = {name: text_beside(folder / name) for name in names if not table.get(file_key(name))}
+    check_texts(text for text in bare.values() if text)
+    files = [*sampled]
+    for name in names:
+        text = bare.get(name)
+        caption = read_caption(text) if text else table.get(file_key(name), "")
+        files.append(VideoFile(folder, name, prompt=caption))
+    if alike := {name: others for name, others in twins.items() if others}:
+        (name, others), number = next(iter(alike.items())), sum(map(len, alike.values()))
+        notes.append(
+            f"{number} files only differ from another in the ending ({others[0]} from {name}): "
+            "they count as the same video and are left out"
+        )
+    return Listing(
+        sorted(files, key=lambda video: (natural(video.file), video.file)),
+        {path: why for path, why in contents.left_out.items() if path not in names},
+        notes,
+        alike,
+    )
+
+
+def _samples(folder: Path, place: str) -> list[VideoFile]:
+    """What ``samples.jsonl`` lists; a file that several processes listed counts once."""
+    files: dict[str, VideoFile] = {}
+    for sample in read_samples(folder / place):
+        name = f"{place}/{sample.file}" if place else sample.file
+        file = VideoFile(folder, name, prompt=sample.prompt, seed=sample.seed, scale=sample.scale)
+        if files.setdefault(name, file) != file:
+            raise ValueError(
+                f"{folder / place / INDEX} lists {sample.file} twice, with other settings"
+            )
+    return list(files.values())
+
+
+def _indices(folder: Path, videos: Iterable[str]) -> list[str]:
+    """The outermost folders above videos that have a ``samples.jsonl``."""
+    above = {str(one) for path in videos for one in PurePosixPath(path).parents} - {"."}
+    found: list[str] = []
+    for place in sorted(above):  # a folder comes before what is in it
+        if not _within(place, found) and (folder / place / INDEX).is_file():
+            found.append(place)
+    return found
+
+
+def _within(path: str, places: Sequence[str]) -> bool:
+    return any(path.startswith(f"{place}/") for place in places)
+
+
+def _twins(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Each video once, with the files that only differ from it in the ending; a gif comes last."""
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        groups.setdefault(os.path.splitext(path)[0], []).append(path)
+    ordered = (sorted(group, key=_rank) for group in groups.values())
+    return {first: others for first, *others in ordered}
+
+
+def _rank(path: str) -> tuple[bool, int]:
+    ending = os.path.splitext(path)[1].lower()
+    return ending == ".gif", EXTENSIONS.index(ending)
+
+
+def _of_images(contents: Contents, used: Sequence[str], video: str) -> list[str]:
+    """A note on images that are not read, where they may be videos."""
+    unread = {
+        path or str(contents.root): number
+        for path, number in sorted(contents.images.items())
+        if number > 1 and path not in used and not _within(path, used)
+    }
+    if not unread:
+        return []
+    places = ", ".join([*unread][:3]) + (", …" if len(unread) > 3 else "")
+    return [
+        f"{sum(unread.values())} images in {places} are not read, since {video} is a video next to "
+        "them; if they are frames of videos, put these into a folder without other videos, each "
+        "into a folder of its own"
+    ]
+
+
+def _nothing(contents: Contents) -> str:
+    step = ""
+    if contents.images:
+        first, name, _ = contents.frame_names()
+        step = f": put {first} and the other frames of {name} into a folder {name}, and so on"
+    return (
+        f"{contents.root} has no video that can be read ({contents.describe()}). A video is a file "
+        f"({' '.join(EXTENSIONS)}) or a folder with an image ({' '.join(IMAGES)}) for each frame"
+        f"{step}"
+    )
+
+
+def _with_prompts(listing: Listing, folder: Path, path: Path) -> Listing:
+    files, prompts = listing.files, read_prompts(path, folder)
+    if isinstance(prompts, list):
+        if len(prompts) != len(files):
+            raise ValueError(
+                f"prompts {path} have {len(prompts)} lines for {len(files)} videos; give a line "
+                "for each video in the order of their names, or a .csv with path,caption"
+            )
+        given = dict(zip((f.file for f in files), prompts, strict=True))
+    else:
+        given = {
+            file.file: prompts[file_key(name)]
+            for file in files
+            for name in [*reversed(listing.twins.get(file.file, ())), file.file]
+            if file_key(name) in prompts
+        }
+    if missing := [file.file for file in files if file.file not in given]:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise ValueError(
+            f"prompts {path} have none for {missing[0]}{more}; paths are relative to {folder}, "
+            "with their endings"
+        )
+    return replace(listing, files=[replace(f, prompt=given[f.file]) for f in files])

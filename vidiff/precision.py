@@ -8,12 +8,14 @@ against 158 in float32.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 
-AUTO = "auto"
+AUTO: Final = "auto"
 
 CAPABILITY = {"a100": (8, 0), "h100": (9, 0), "h200": (9, 0)}
 """Compute capability of GPUs that can be planned for by their names."""
@@ -93,6 +95,26 @@ def slowness(precision: str, device: torch.device | str) -> str | None:
     return None
 
 
+@contextmanager
+def full_precision(device: torch.device | str = "cpu") -> Iterator[None]:
+    """Neither mixed precision nor TF32, which would decide the last digits of a figure.
+
+    Args:
+        device: that is computed on.
+    """
+    backends: Any = torch.backends
+    owners = (backends.cudnn.conv, backends.cuda.matmul, backends.mkldnn.matmul)
+    before = [owner.fp32_precision for owner in owners]
+    try:
+        for owner in owners:
+            owner.fp32_precision = "ieee"
+        with torch.autocast(torch.device(device).type, enabled=False):
+            yield
+    finally:
+        for owner, value in zip(owners, before, strict=True):
+            owner.fp32_precision = value
+
+
 def device_of(accelerator: Any) -> str:
     """The kind of device that Lightning's ``accelerator`` stands for on this machine."""
     name = accelerator if isinstance(accelerator, str) else type(accelerator).__name__
@@ -169,5 +191,5 @@ def _parts(device: torch.device | str) -> tuple[str, int | None]:
     """Kind and number."""
     if str(device) in CAPABILITY:
         return "cuda", None
-    device = torch.device(device)
-    return device.type, device.index
+    kind, _, index = str(device).partition(":")
+    return kind, int(index) if index else None

@@ -13,6 +13,7 @@ from tiny import write_config
 from vidiff.__main__ import main
 from vidiff.commands import Plan
 from vidiff.commands.plan import read_peak, read_settings
+from vidiff.precision import choose
 
 
 def options(*words: str) -> Namespace:
@@ -101,7 +102,8 @@ def test_devices_and_their_strategy_reach_the_plan(planned: Any) -> None:
     assert (alone["clips_per_step"], shared["clips_per_step"]) == (2, 8)
     assert alone["time"] is None
     time = shared["time"]
-    assert (time["peak_tflops"], time["utilisation"], time["steps"]) == (19.5, 0.4, 2)
+    assert (time["peak_tflops"], time["utilisation"], time["steps"]) == (312, 0.4, 2)
+    assert (shared["precision"], alone["precision"]) == ("bf16-mixed", choose("cpu").precision)
     assert time["device_hours"] == pytest.approx(time["seconds_per_step"] * 2 * 4 / 3600)
 
 
@@ -109,6 +111,7 @@ def test_the_peak_is_the_named_devices_unless_it_is_given() -> None:
     assert read_peak(options("--device=a100"), "bf16-mixed") == 312
     assert read_peak(options("--device=h200"), "16-true") == 989
     assert read_peak(options("--device=a100"), "32-true") == 19.5, "without TF32"
+    assert read_peak(options("--device=a100"), "32-true", "auto") == 156, "with TF32"
     assert read_peak(options("--device=a100", "--peak-tflops=7"), "32-true") == 7
     assert read_peak(options("--device=cpu"), "32-true") is None
 

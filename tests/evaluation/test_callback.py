@@ -239,7 +239,7 @@ def make_trainer(folder: Path, **settings: Any) -> tuple[Any, Any]:
     trainer = VidiffTrainer(
         accelerator="cpu", devices=1, max_steps=4, val_check_interval=1, default_root_dir=folder,
         logger=False, enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1,
-        callbacks=[callback],
+        callbacks=[callback], precision="32-true",
     )  # fmt: skip
     return trainer, callback
 

@@ -108,6 +108,7 @@ def main():
         accelerator="cpu", devices=args.devices, strategy=make_strategy(args.strategy),
         max_steps=NUM_STEPS, default_root_dir=args.folder, logger=False, gradient_clip_val=1.0,
         log_every_n_steps=2, enable_progress_bar=False, enable_model_summary=False,
+        precision="32-true",
         callbacks=[
             Note(args.folder / "steps.jsonl", args.die_after),
             SaveCheckpoint(EVERY, keep_all=True),

@@ -20,6 +20,7 @@ from vidiff.training.trainer import VidiffTrainer
 
 def trainer(folder, **settings):
     settings = {"max_steps": 6, "gradient_clip_val": 1.0, "limit_val_batches": 0} | settings
+    settings = {"precision": "32-true"} | settings
     return VidiffTrainer(
         accelerator="cpu", default_root_dir=folder, logger=False, enable_progress_bar=False,
         enable_model_summary=False, log_every_n_steps=2, num_sanity_val_steps=0, **settings,

@@ -36,6 +36,7 @@ def make_data(batch_size=2, num_val_videos=5):
 
 def make_trainer(folder, **settings):
     settings = {"logger": False, "max_steps": 4, "num_sanity_val_steps": 0} | settings
+    settings = {"precision": "32-true"} | settings
     return VidiffTrainer(
         accelerator="cpu", default_root_dir=folder, enable_progress_bar=False,
         enable_model_summary=False, log_every_n_steps=2, **settings,

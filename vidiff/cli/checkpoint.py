@@ -21,16 +21,26 @@ def read_hyperparameters(ckpt_path: str) -> dict[str, Any]:
     Raises:
         UsageError: if the file is no checkpoint.
     """
-    path = Path(ckpt_path)
-    file = path / "meta.pt" if path.is_dir() else path  # a sharded checkpoint is a folder
     try:
-        stored = torch.load(file, map_location="cpu", weights_only=True, mmap=not path.is_dir())
-        arguments = dict(stored.get("hyper_parameters") or {})
+        arguments = dict(_stored(ckpt_path).get("hyper_parameters") or {})
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UsageError(f"--ckpt_path {ckpt_path} is not a checkpoint: {reason}") from error
     arguments.pop("_instantiator", None)
     return {"class_path": arguments.pop("_class_path", None), "init_args": arguments}
+
+
+def read_precision(ckpt_path: str) -> str | None:
+    """The precision of the run that wrote a checkpoint; None if it does not say."""
+    held = (_stored(ckpt_path).get("callbacks") or {}).get("KeepPrecision") or {}
+    return held.get("precision")
+
+
+def _stored(ckpt_path: str) -> dict[str, Any]:
+    path = Path(ckpt_path)
+    file = path / "meta.pt" if path.is_dir() else path  # a sharded checkpoint is a folder
+    stored = torch.load(file, map_location="cpu", weights_only=True, mmap=not path.is_dir())
+    return dict(stored)
 
 
 def differences(asked: Mapping[str, Any], held: Mapping[str, Any]) -> list[str]:

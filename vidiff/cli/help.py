@@ -29,7 +29,7 @@ LINES = {
     "trainer.accelerator": "cpu, gpu, … (default: auto)",
     "trainer.devices": "how many, or which (default: auto)",
     "trainer.strategy": "ddp, model_parallel, … (default: auto)",
-    "trainer.precision": "32-true, bf16-mixed, 16-mixed, …",
+    "trainer.precision": "32-true, bf16-mixed, 16-mixed, … (default: auto, what is fast here)",
     "trainer.default_root_dir": "the run folder, which holds one run (default: runs/unnamed)",
 }
 """Lines of the short page that the libraries say at greater length."""

@@ -22,12 +22,13 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from vidiff.cli import names
 from vidiff.cli.allocator import keep_buffers
-from vidiff.cli.checkpoint import differences, read_hyperparameters
+from vidiff.cli.checkpoint import differences, read_hyperparameters, read_precision
 from vidiff.cli.errors import Refusal, UsageError, explain
 from vidiff.cli.help import HelpFormatter, short_page
 from vidiff.cli.main import MODEL_COMMANDS
 from vidiff.cli.run_folder import CONFIG, SaveConfig, find_checkpoint, refuse_second_run
 from vidiff.plugins import load_all
+from vidiff.precision import AUTO, choose, device_of
 from vidiff.training import AutoencoderTask, Task
 from vidiff.training.data import VideoDataModule
 from vidiff.training.trainer import VidiffTrainer
@@ -161,6 +162,8 @@ class VidiffCLI(LightningCLI):
             config.ckpt_path = find_checkpoint(str(config.ckpt_path), folder)
         if config.ckpt_path:
             self._compare(command, config.ckpt_path)
+            if command == "fit" and config.trainer.precision == AUTO:
+                config.trainer.precision = _precision_of(config.ckpt_path, config.trainer)
         elif command not in ("fit", "encode") and not (
             command in ("validate", "test") and self._is_whole()
         ):
@@ -248,6 +251,21 @@ def _dumped(parser: LightningArgumentParser, config: Namespace) -> dict[str, Any
     dumped = yaml.safe_load(parser.dump(config, skip_unset=False, skip_validation=True))
     model = dumped["model"]
     return {"class_path": model["class_path"], **model.get("init_args", {})}
+
+
+def _precision_of(ckpt_path: str, trainer: Namespace) -> str:
+    """The precision in which a run goes on: with which it began.
+
+    Raises:
+        UsageError: if this machine does not have it.
+    """
+    held = read_precision(ckpt_path)
+    if held == "16-mixed" and device_of(trainer.accelerator) == "cpu":
+        raise UsageError(
+            f"--ckpt_path {ckpt_path} was trained in 16-mixed, which a CPU does not have: go on "
+            f"where there is a GPU, or give --trainer.precision {choose('cpu').precision}"
+        )
+    return held or AUTO
 
 
 def _plugins_option(plugins: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ from lightning.pytorch.cli import SaveConfigCallback
 
 from vidiff.cli.errors import UsageError
 from vidiff.files import write_text
+from vidiff.precision import AUTO
 
 CONFIG = "config.yaml"
 
@@ -29,6 +30,8 @@ class SaveConfig(SaveConfigCallback):
             return
         self.already_saved = True
         folder = Path(trainer.default_root_dir)
+        if self.config.trainer.precision == AUTO:  # so that the config stands alone
+            self.config.trainer.precision = str(trainer.precision)
         text = self.parser.dump(self.config, skip_unset=False, skip_validation=True)
         number, path = 1, folder / CONFIG
         while path.exists():

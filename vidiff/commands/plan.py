@@ -84,7 +84,7 @@ class Plan(Command):
         made = plan(
             task, clip=clip, batch_size=config.data.batch_size, caption=args.caption, **settings
         )
-        peak = read_peak(args, settings["precision"])
+        peak = read_peak(args, settings["precision"], config.trainer.matmul_precision)
         time = _time(made, peak, args.utilisation, config.trainer.max_steps, settings)
         report = _report(made, settings, time)
         print(json.dumps(report, indent=2) if args.json else _page(made, settings, time))
@@ -196,14 +196,18 @@ def read_settings(trainer: Any, args: Namespace) -> dict[str, Any]:
     on_cpu = args.device == "cpu" or (args.device is None and trainer.accelerator == "cpu")
     return {
         "device": "cpu" if on_cpu else "cuda",
-        "precision": _precision(trainer.precision),
+        "precision": _precision(trainer.precision, args.device or ("cpu" if on_cpu else "cuda")),
         "num_devices": args.devices if args.devices is not None else num_devices(trainer),
         "sharded": _is_sharded(args.strategy or trainer.strategy),
         "accumulate": trainer.accumulate_grad_batches,
     }
 
 
-def _precision(name: Any) -> str:
+def _precision(name: Any, device: str) -> str:
+    from vidiff.precision import AUTO, choose
+
+    if name == AUTO:
+        return choose(device).precision
     aliases = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "None": "32-true"}
     return aliases.get(str(name), str(name))
 
@@ -237,14 +241,22 @@ def _is_sharded(strategy: Any) -> bool:
     )
 
 
-def read_peak(args: Namespace, precision: str) -> float | None:
-    """Operations a second that a device could do, over 10^12; None where nobody knows."""
+def read_peak(args: Namespace, precision: str, matmul: str = "highest") -> float | None:
+    """Operations a second that a device could do, over 10^12; None where nobody knows.
+
+    Args:
+        args: the options of ``plan``.
+        precision: the trainer's.
+        matmul: the trainer's ``matmul_precision``; TF32 unless it is ``highest``.
+    """
     from vidiff.training.planning import TFLOPS
 
     if args.peak_tflops is not None or args.device not in TFLOPS:
         return args.peak_tflops
-    half, single = TFLOPS[args.device]
-    return single if precision == "32-true" else half
+    half, tf32, single = TFLOPS[args.device]
+    if precision != "32-true":
+        return half
+    return single if matmul == "highest" else tf32
 
 
 def _time(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from vidiff.autoencoders import Autoencoder
+from vidiff.precision import full_precision
 from vidiff.reconstruction import (
     PSNR,
     SSIM,
@@ -80,19 +80,6 @@ class Measures:
                 )
             figures |= found
         return figures
-
-
-@contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """Neither mixed precision nor TF32, which would decide the last digits of a figure."""
-    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before = convolutions.fp32_precision
-    convolutions.fp32_precision = "ieee"
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        convolutions.fp32_precision = before
 
 
 @torch.no_grad()

@@ -36,8 +36,8 @@ WEIGHTS = {
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 """Type that matrices are multiplied in, where it is another one."""
 
-TFLOPS = {"a100": (312.0, 19.5), "h100": (989.0, 67.0), "h200": (989.0, 67.0)}
-"""Peak of dense matrix products in bf16 or fp16, and in fp32 without TF32 (torch's default).
+TFLOPS = {"a100": (312.0, 156.0, 19.5), "h100": (989.0, 495.0, 67.0), "h200": (989.0, 495.0, 67.0)}
+"""Peak of dense matrix products in bf16 or fp16, in TF32, and in fp32 without it.
 
 From NVIDIA's data sheets of A100 80GB (2021), H100 SXM (2023), H200 SXM (2024); where these count
 sparse matrices, half of it.

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
+from lightning.fabric.connector import _PRECISION_INPUT
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.plugins.precision import Precision
 
 from vidiff.background import Background
 from vidiff.captions import read_prompts
 from vidiff.checkpoints import read_checkpoint
 from vidiff.data import Split
-from vidiff.training.callbacks import add_defaults
+from vidiff.precision import AUTO, choose, device_of
+from vidiff.training.callbacks import KeepPrecision, add_defaults
+from vidiff.training.callbacks.precision import MatmulPrecision
 from vidiff.training.data import VideoDataModule
 from vidiff.training.diffusion import DiffusionTask
 from vidiff.training.encoding import Encoding, EncodingData
@@ -34,11 +38,35 @@ class VidiffTrainer(Trainer):
 
     Everything that Lightning's ``Trainer`` takes; a progress bar that knows when training ends,
     checkpoints and ``run.json`` come without being asked for.
+
+    Args:
+        precision: as Lightning calls it; ``auto`` is bf16-mixed where the device is fast in bf16,
+            and 32-true elsewhere.
+        matmul_precision: of products of float32 matrices, for
+            ``torch.set_float32_matmul_precision``; ``auto`` is ``high`` (TF32) in the steps of
+            training on GPUs that have it, and ``highest`` elsewhere.
+        kwargs: as Lightning's ``Trainer`` takes them.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        precision: _PRECISION_INPUT | Literal["auto"] | None = AUTO,
+        matmul_precision: MatmulPrecision = "auto",
+        **kwargs: Any,
+    ) -> None:
+        choice = asked = None
+        if precision != AUTO:
+            asked = None if precision is None else str(precision)
+        elif not _brings_precision(kwargs):
+            choice = choose(device_of(kwargs.get("accelerator", "auto")))
+        self.keep_precision = KeepPrecision(choice, asked, matmul_precision)
         add_defaults(kwargs)
-        super().__init__(*args, **kwargs)
+        # First, so that what others do between two steps is not done in TF32.
+        kwargs["callbacks"] = [self.keep_precision, *kwargs["callbacks"]]
+        super().__init__(
+            precision=cast(_PRECISION_INPUT, choice.precision if choice else asked), **kwargs
+        )
 
     def sample(
         self,
@@ -131,6 +159,7 @@ class VidiffTrainer(Trainer):
         )  # fmt: skip
         data = PromptData(folder, batch_size, asked | {"seed": seed}, exact)
         self.callbacks: list[Callback]
+        self.keep_precision.quiet = exact and str(self.precision).endswith("mixed")
         with Background() as background:
             writer = WriteSamples(folder, background)
             self.callbacks.append(writer)
@@ -198,6 +227,14 @@ class VidiffTrainer(Trainer):
             dtype=dtype, batch_size=batch_size, entries_per_shard=entries_per_shard,
         )  # fmt: skip
         self.predict(encoding, datamodule=data, return_predictions=False)
+
+
+def _brings_precision(arguments: dict[str, Any]) -> bool:
+    """Whether a plugin or a strategy that is given decides the precision."""
+    plugins = arguments.get("plugins") or []
+    plugins = plugins if isinstance(plugins, (list, tuple)) else [plugins]
+    strategy = getattr(arguments.get("strategy"), "_precision_plugin", None)
+    return strategy is not None or any(isinstance(plugin, Precision) for plugin in plugins)
 
 
 def read_splits(splits: str) -> list[Split]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from vidiff.precision import full_precision
+
 
 @contextmanager
 def exact(device: torch.device | str = "cpu") -> Iterator[None]:
@@ -21,18 +23,10 @@ def exact(device: torch.device | str = "cpu") -> Iterator[None]:
         device: that is computed on.
     """
     cudnn: Any = torch.backends.cudnn
-    settings = [
-        (cudnn.conv, "fp32_precision", "ieee"),
-        (torch.backends.cuda.matmul, "fp32_precision", "ieee"),
-        (cudnn, "benchmark", False),
-        (cudnn, "deterministic", True),
-    ]
-    before = [getattr(owner, name) for owner, name, _ in settings]
+    before = cudnn.benchmark, cudnn.deterministic
     try:
-        for owner, name, value in settings:
-            setattr(owner, name, value)
-        with torch.no_grad(), torch.autocast(torch.device(device).type, enabled=False):
+        cudnn.benchmark, cudnn.deterministic = False, True
+        with torch.no_grad(), full_precision(device):
             yield
     finally:
-        for (owner, name, _), value in zip(settings, before, strict=True):
-            setattr(owner, name, value)
+        cudnn.benchmark, cudnn.deterministic = before

@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.callbacks.progress.progress_bar import ProgressBar as LightningProgressBar
 
 from vidiff.training.callbacks.checkpoint import SaveCheckpoint
+from vidiff.training.callbacks.precision import KeepPrecision
 from vidiff.training.callbacks.progress import RunProgressBar
 from vidiff.training.callbacks.reconstructions import Reconstructions
 from vidiff.training.callbacks.run_record import RunRecord
@@ -15,6 +16,7 @@ from vidiff.training.callbacks.sample_videos import SampleVideos
 from vidiff.training.callbacks.throughput import Throughput
 
 __all__ = [
+    "KeepPrecision",
     "Reconstructions",
     "RunProgressBar",
     "RunRecord",

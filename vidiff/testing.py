@@ -18,11 +18,13 @@ import argparse
 import copy
 import functools
 import inspect
+import json
 import pickle
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ from vidiff.diffusion.predictions import Denoised, Flow, Prediction
 from vidiff.diffusion.schedules import EDM, LinearBeta, Rectified, Schedule
 from vidiff.diffusion.time_samplers import TimeSampler
 from vidiff.discriminators import Discriminator
+from vidiff.doctor import Check
 from vidiff.optimizers import OptimizerRecipe
 from vidiff.patchifiers import Patchifier
 from vidiff.perceptual import Perceptual
@@ -548,6 +551,12 @@ def _check_command(make: Callable[..., Command]) -> None:
     make().add_arguments(argparse.ArgumentParser())
 
 
+def _check_check(make: Callable[..., Check]) -> None:
+    found = make().look()
+    assert found, "a check prints at least one line"
+    json.dumps([asdict(one) for one in found])
+
+
 def _text() -> TextFeatures:
     mask = torch.tensor([[True, False, False], [True, True, True]])
     generator = torch.Generator().manual_seed(0)
@@ -598,13 +607,14 @@ def _check_launcher(make: Callable[[], Launcher]) -> None:
             launcher.close()
 
 
-LAUNCH_SECONDS = 120.0
+LAUNCH_SECONDS = 300.0
 """That a launcher under test may take for a small job."""
 
 
 _CHECKS: dict[str, Callable[..., None]] = {
     "attention": _check_attention,
     "autoencoder": _check_autoencoder,
+    "check": _check_check,
     "command": _check_command,
     "conditioning": _check_conditioning,
     "dataset": _check_dataset,

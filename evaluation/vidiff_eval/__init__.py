@@ -5,11 +5,11 @@ slow to import (torchmetrics, PyAV) is imported when it is used; Lightning and t
 never are.
 """
 
-from vidiff_eval import commands, features, metrics, reconstruction
+from vidiff_eval import commands, doctor, features, metrics, reconstruction
 from vidiff_eval.metrics import *  # noqa: F403 - each metric is vidiff_eval.NAME too
 from vidiff_eval.metrics import __all__ as _metrics
 from vidiff_eval.presets import get_protocol
 from vidiff_eval.protocol import Protocol
 
-__all__ = ["Protocol", "commands", "features", "get_protocol", "metrics", "reconstruction"]
-__all__ += _metrics
+__all__ = ["Protocol", "commands", "doctor", "features", "get_protocol", "metrics"]
+__all__ += ["reconstruction", *_metrics]

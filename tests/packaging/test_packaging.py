@@ -73,7 +73,7 @@ def test_the_wheel_holds_both_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"vidiff", "vidiff_eval"}
-    assert "vidiff/__main__.py" in names
+    assert {"vidiff/__main__.py", "vidiff/constraints.txt"} <= set(names)
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "vidiff").rglob("*.py")}
     assert modules <= set(names)
 

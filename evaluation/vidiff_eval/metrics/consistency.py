@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 ADJACENT, VBENCH = "adjacent", "adjacent and first, clamped at 0"
 
+DINO = "vit_base_patch16_224.dino"
+"""The network of VBench's subject consistency, as timm names it."""
+
 
 class Consistency(ClipMetric):
     """How alike frames are by the cosines of their vectors; greatest for a video that is frozen.
@@ -82,9 +85,7 @@ class SubjectConsistency(Consistency):
     limits = ((0.0, 1.0), (-1.0, 1.0))
     ways = (VBENCH, ADJACENT)
 
-    def __init__(
-        self, model: str = "vit_base_patch16_224.dino", weights: str | None = None
-    ) -> None:
+    def __init__(self, model: str = DINO, weights: str | None = None) -> None:
         self.features = Timm(model=model, weights=weights)
 
 

@@ -1,0 +1,69 @@
+"""Check interface: what ``vidiff doctor`` looks at, and the lines it prints."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from vidiff.registry import kind
+
+State = Literal["ok", "optional", "wrong"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        name: what was looked at.
+        found: what is there, in a few words.
+        next_step: what to do; empty exactly where all is well.
+        state: ``optional`` is what could be added or be faster, ``wrong`` is to be mended.
+        facts: the same for programs, as plain values.
+    """
+
+    name: str
+    found: str
+    next_step: str = ""
+    state: State = "ok"
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        assert (self.state == "ok") == (not self.next_step), f"{self.name}: what is to be done?"
+
+
+@kind("check")
+class Check(ABC):
+    """A group of lines of ``vidiff doctor``.
+
+    It is started without Lightning, downloads nothing, and takes a second at most.
+
+    Attributes:
+        place: where it is printed: the lowest first.
+    """
+
+    place: ClassVar[int] = 100
+
+    @abstractmethod
+    def look(self) -> list[Finding]:
+        """Look at this machine; what is missing is a finding, not an error."""
+
+
+def find_weights(name: str, use: str, find: Callable[[], Path]) -> Finding:
+    """Whether weights are on this machine.
+
+    Args:
+        name: of the network.
+        use: what needs them.
+        find: returns their path, or raises a ``ValueError`` that says where it looked and what
+            to do.
+    """
+    try:
+        path = str(find())
+    except ValueError as error:
+        facts = {"path": None, "use": use}
+        return Finding(name, f"not here; for {use}", str(error), "optional", facts)
+    return Finding(name, f"{path}; for {use}", facts={"path": path, "use": use})

@@ -1,0 +1,201 @@
+"""Processors, the precision that ``auto`` means on them, and how fast they multiply."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from vidiff.doctor.base import Check, Finding
+from vidiff.registry import register
+
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+PATIENCE = 0.25
+"""Seconds that products of a size may take together; a larger size than that is not tried."""
+
+SMALLEST, LARGEST = 64, 8192
+"""Rows of the matrices that are multiplied."""
+
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+"""Variables that keep kernels from units that the CPU has."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What is known of the processors, by looking.
+
+    Attributes:
+        cpu: its name.
+        cores: that this process may use.
+        threads: ``OMP_NUM_THREADS``, where it is set.
+        gpus: names and GiB of memory of those that torch can use.
+        has_driver: whether the operating system has an NVIDIA GPU.
+        torch: version, which names the build.
+        cuda: that torch was built for; None for a build without.
+        precision: that ``auto`` means here.
+        why: it does.
+        speeds: FLOP/s of products, by the name of the type.
+        compiler: of C++, by its path.
+    """
+
+    cpu: str
+    cores: int
+    threads: int | None
+    gpus: list[tuple[str, float]]
+    has_driver: bool
+    torch: str
+    cuda: str | None
+    precision: str
+    why: str
+    speeds: dict[str, float] = field(default_factory=dict)
+    compiler: str | None = None
+
+
+@register("device")
+class Device(Check):
+    """CPU, GPUs, precision, measured products, compiler."""
+
+    place: ClassVar[int] = 1
+
+    def look(self) -> list[Finding]:
+        machine = this_machine()
+        return [judge(machine) for judge in (processor, precision, products, compiler)]
+
+
+def processor(machine: Machine) -> Finding:
+    """The line of CPU and GPUs."""
+    gpus = ", ".join(f"{name} ({memory:.0f} GiB)" for name, memory in machine.gpus) or "no GPU"
+    found = f"{machine.cpu}, {machine.cores} cores; {gpus}; torch {machine.torch}"
+    facts = {
+        "cpu": machine.cpu, "cores": machine.cores, "threads": machine.threads,
+        "gpus": [{"name": name, "memory_gib": memory} for name, memory in machine.gpus],
+        "torch": machine.torch, "cuda": machine.cuda,
+    }  # fmt: skip
+    if machine.has_driver and not machine.gpus:
+        build = f"CUDA {machine.cuda}" if machine.cuda else "CPUs"
+        step = (
+            f"there is an NVIDIA GPU, and torch, built for {build}, cannot use it: install a build "
+            "for the CUDA version that `nvidia-smi` shows, or a newer driver"
+        )
+        return Finding("processor", found, step, "wrong", facts)
+    if machine.threads is not None and machine.threads < machine.cores:
+        step = f"OMP_NUM_THREADS={machine.threads} leaves cores idle: unset it to use all"
+        return Finding("processor", found, step, "optional", facts)
+    return Finding("processor", found, facts=facts)
+
+
+def precision(machine: Machine) -> Finding:
+    """The line of what ``trainer.precision: auto`` means."""
+    found = f"auto is {machine.precision}: {machine.why}"
+    facts = {"auto": machine.precision, "why": machine.why}
+    limit = next((name for name in LIMITS if f"{name}=" in machine.why), None)
+    if limit is not None:
+        step = f"unset {limit}, unless it is meant"
+        return Finding("precision", found, step, "optional", facts)
+    return Finding("precision", found, facts=facts)
+
+
+def products(machine: Machine) -> Finding:
+    """The line of measured speeds, and whether they agree with the precision."""
+    shown = ", ".join(f"{name} {_speed(speed)}" for name, speed in machine.speeds.items())
+    facts = {"flops_per_second": dict(machine.speeds)}
+    ratio = machine.speeds["bf16"] / machine.speeds["fp32"]
+    step = ""
+    if machine.precision.startswith("bf16") and ratio < 1:
+        step = "bf16 was slower than fp32: try again when the machine is idle, and if it stays so "
+        step += "set --trainer.precision 32-true"
+    elif machine.precision == "32-true" and ratio > 1.5:
+        step = f"bf16 was {ratio:.1f} times as fast as fp32: try --trainer.precision bf16-mixed, "
+        step += "and report this machine"
+    return Finding("products", shown, step, "optional" if step else "ok", facts)
+
+
+def compiler(machine: Machine) -> Finding:
+    """The line of what ``torch.compile`` needs."""
+    facts = {"compiler": machine.compiler}
+    if machine.compiler is None:
+        step = "apt-get install g++ (or set CXX), for model.compile_denoiser"
+        return Finding("compiler", "no C++ compiler", step, "optional", facts)
+    return Finding("compiler", f"{machine.compiler}, for torch.compile", facts=facts)
+
+
+def this_machine() -> Machine:
+    """Look at the processors, and let them multiply for a second."""
+    import torch
+
+    from vidiff.precision import choose, device_of
+
+    device = device_of("auto")
+    choice = choose(device)
+    cards = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    return Machine(
+        cpu=_cpu_name(),
+        cores=len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1,
+        threads=int(threads) if threads.isdigit() else None,
+        gpus=[(card.name, card.total_memory / 2**30) for card in cards],
+        has_driver=any(Path("/dev").glob("nvidia[0-9]*")),
+        torch=str(torch.__version__),
+        cuda=torch.version.cuda or torch.version.hip,
+        precision=choice.precision,
+        why=choice.why,
+        speeds={
+            name: product_speed(_multiplier(device, getattr(torch, dtype)))
+            for name, dtype in DTYPES.items()
+        },
+        compiler=next(filter(None, map(shutil.which, (os.environ.get("CXX", "g++"), "c++"))), None),
+    )
+
+
+def product_speed(
+    multiply: Callable[[int], None], clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """FLOP/s of square products: of sizes that double for as long as the next is quick enough.
+
+    Args:
+        multiply: multiplies matrices of n rows and columns, and waits for the result.
+        clock: seconds.
+    """
+    best, size = 0.0, SMALLEST
+    while True:
+        multiply(size)  # the first of a size prepares it
+        begun = clock()
+        multiply(size)
+        took = max(clock() - begun, 1e-9)
+        best = max(best, 2 * size**3 / took)
+        # The next size takes eight times as long, and is multiplied twice.
+        if size >= LARGEST or 16 * took > PATIENCE:
+            return best
+        size *= 2
+
+
+def _multiplier(device: str, dtype: Any) -> Callable[[int], None]:
+    import torch
+
+    def multiply(size: int) -> None:
+        x = torch.ones(size, size, device=device, dtype=dtype)
+        (x @ x)[0, 0].item()
+
+    return multiply
+
+
+def _speed(flops: float) -> str:
+    unit, name = (1e12, "TFLOP/s") if flops >= 1e12 else (1e9, "GFLOP/s")
+    return f"{flops / unit:.3g} {name}"
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

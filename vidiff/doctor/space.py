@@ -1,0 +1,123 @@
+"""Free disk and memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from vidiff.doctor.base import Check, Finding
+from vidiff.registry import register
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder that is written to.
+
+    Attributes:
+        name: what it is.
+        path: where it is.
+        least: bytes that should be free.
+        step: what to do if they are not.
+    """
+
+    name: str
+    path: Path
+    least: int
+    step: str
+
+
+@register("space")
+class Space(Check):
+    """Free disk where vidiff writes, and free memory."""
+
+    place: ClassVar[int] = 8
+
+    def look(self) -> list[Finding]:
+        found = [
+            folder(place, shutil.disk_usage(_there(place.path)).free, _is_writable(place.path))
+            for place in places()
+        ]
+        shared = Path("/dev/shm")
+        if shared.is_dir():
+            found.append(workers_memory(shutil.disk_usage(shared).total))
+        return [*found, memory(available_memory())]
+
+
+def places() -> list[Place]:
+    """Where runs, temporary files and features are written."""
+    cache = os.environ.get("VIDIFF_CACHE") or Path.home() / ".cache" / "vidiff"
+    return [
+        Place("here", Path.cwd(), 5 * GIB, "set --trainer.default_root_dir to a larger disk"),
+        Place("temporary", Path(tempfile.gettempdir()), GIB, "set TMPDIR to a larger disk"),
+        Place("features", Path(cache), GIB, "set VIDIFF_CACHE to a larger disk"),
+    ]
+
+
+def folder(place: Place, free: int, is_writable: bool) -> Finding:
+    """The line of a folder."""
+    found = f"{free / GIB:.1f} GiB free in {place.path}"
+    facts = {"path": str(place.path), "free_bytes": free, "writable": is_writable}
+    if not is_writable:
+        step = f"{place.step} that may be written to"
+        return Finding(place.name, f"{place.path} cannot be written to", step, "wrong", facts)
+    if free < place.least:
+        step = f"free some, or {place.step}"
+        return Finding(place.name, found, step, "optional", facts)
+    return Finding(place.name, found, facts=facts)
+
+
+def workers_memory(size: int) -> Finding:
+    """The line of the memory through which dataloader workers hand over clips."""
+    found, facts = f"{size / GIB:.1f} GiB of shared memory for workers", {"bytes": size}
+    if size < GIB:
+        step = "docker run --shm-size=2g, or --data.num_workers 0"
+        return Finding("workers", found, step, "optional", facts)
+    return Finding("workers", found, facts=facts)
+
+
+def memory(available: int | None) -> Finding:
+    """The line of free memory; None where this system does not say."""
+    facts = {"available_bytes": available}
+    if available is None:
+        return Finding("memory", "this system does not say how much is free", facts=facts)
+    found = f"{available / GIB:.1f} GiB available"
+    if available < 4 * GIB:
+        step = "close other programs, or lower data.batch_size; `vidiff plan` says what is needed"
+        return Finding("memory", found, step, "optional", facts)
+    return Finding("memory", found, facts=facts)
+
+
+def available_memory(
+    proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")
+) -> int | None:
+    """Bytes that this process could have: what is free, or what its container leaves it."""
+    known = []
+    for line in _lines(proc / "meminfo"):
+        if line.startswith("MemAvailable:"):
+            known.append(int(line.split()[1]) * 1024)
+    limit, used = (_lines(cgroup / name) for name in ("memory.max", "memory.current"))
+    if limit and used and limit[0].isdigit():
+        known.append(int(limit[0]) - int(used[0]))
+    return min(known, default=None)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
+def _there(path: Path) -> Path:
+    """The path, or the folder that it would be made in."""
+    return next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(_there(path), os.W_OK)

@@ -70,6 +70,7 @@ def results() -> dict[str, Any]:
         "status": {"runs": 6, "done": 6, "failed": [], "missing": 0},
         "axes": {"block": ["plain", "good", "bad", "same"]}, "baseline": "plain", "seeds": [0, 1],
         "match": {"equal": "flops", "by": "trainer.max_steps"}, "budget": {"hours": None},
+        "precision": {"runs": {"32-true": ["plain, seed 0"]}, "chosen": None},
         "metrics": {"accuracy": SHARE, "val/loss": LOSS},
         "cells": [
             make_cell("plain", 0.5, 100, {}),

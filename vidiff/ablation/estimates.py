@@ -12,6 +12,7 @@ from vidiff.ablation.file import Ablation
 from vidiff.ablation.folders import RunFolder
 from vidiff.ablation.found import COSTS
 from vidiff.ablation.nodes import get
+from vidiff.ablation.precision import FILE, precisions
 from vidiff.files import read_json
 from vidiff.units import duration, large
 
@@ -51,6 +52,7 @@ def table(ablation: Ablation, runs: Sequence[Run], folders: Mapping[str, RunFold
     lines += [
         "",
         f"{ablation.question}",
+        *_precision(ablation, runs),
         f"{len(runs)} runs; {total} left with {num_at_once} at once. Times are {how}.",
     ]
     if ablation.budget.hours is not None and left > 3600 * ablation.budget.hours:
@@ -59,6 +61,19 @@ def table(ablation: Ablation, runs: Sequence[Run], folders: Mapping[str, RunFold
             f"{ablation.budget.hours:g} hours: not all will run."
         )
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _precision(ablation: Ablation, runs: Sequence[Run]) -> list[str]:
+    """What all runs are trained in, where it was chosen for them."""
+    path = Path(str(ablation.output)) / FILE
+    found = precisions([(run.name, run.config, {}) for run in runs])
+    chosen = read_json(path) if path.exists() else {}
+    if set(found) != {chosen.get("precision")}:
+        return []
+    return [
+        f"All are trained in {chosen['precision']}: {chosen['why']}. {path} keeps this; set "
+        "trainer.precision in the base config for another."
+    ]
 
 
 def _rate(

@@ -188,3 +188,27 @@ class _Search:
         count = self.counts[number]
         assert count is not None
         return count
+
+
+def steps_of_equal_time(
+    seconds: float, of_baseline: float, before: float, config: Config
+) -> tuple[dict[str, int], float]:
+    """Steps that take as long as the baseline's, what was trained before counted in.
+
+    Args:
+        seconds: of a step.
+        of_baseline: seconds of a step of the baseline.
+        before: seconds of what was trained before, over the baseline's.
+        config: of the baseline, which has its number of steps.
+
+    Raises:
+        ValueError: if no time is left.
+    """
+    total = of_baseline * int(nodes.get(config, "trainer.max_steps"))
+    steps = round((total - before) / seconds)
+    if steps < 1:
+        raise ValueError(
+            f"what is trained before it takes {before:.0f} s, and the baseline {total:.0f} s in "
+            "all: raise trainer.max_steps of the base config"
+        )
+    return {"trainer.max_steps": steps}, (steps * seconds + before) / total

@@ -30,6 +30,7 @@ from vidiff.ablation.file import Ablation, read_yaml
 from vidiff.ablation.folders import RunFolder, make_folder
 from vidiff.ablation.found import COSTS
 from vidiff.ablation.nodes import Config
+from vidiff.ablation.precision import OnePrecision
 from vidiff.cli.errors import UsageError
 from vidiff.files import read_json, write_json
 
@@ -86,12 +87,17 @@ class Preparation:
         return {path: self._read(path) for path in self.ablation.first}
 
     def _read(self, path: str) -> Config:
-        config = read_yaml(Path(path))
+        config = self.precision.config(read_yaml(Path(path)))
         if not self.plugins:
             return config
         named = config.get("plugins") or []
         named = named if isinstance(named, list) else [named]
         return config | {"plugins": list(dict.fromkeys([*named, *self.plugins]))}
+
+    @cached_property
+    def precision(self) -> OnePrecision:
+        """What ``auto`` is in all runs."""
+        return OnePrecision(self.output)
 
     @cached_property
     def checker(self) -> Checker:
@@ -102,7 +108,8 @@ class Preparation:
 
     def cells(self) -> list[Cell]:
         """The cells, without what is yet to be solved for."""
-        return expand(self.ablation.axes, self.ablation.baseline, self.ablation.exclude)
+        cells = expand(self.ablation.axes, self.ablation.baseline, self.ablation.exclude)
+        return self.precision.cells(cells, self.base)
 
     # -- What is trained before ------------------------------------------------------------------
 
@@ -189,7 +196,7 @@ class Preparation:
         Returns:
             What went wrong, a line a cell.
         """
-        from vidiff.ablation.matching import solve
+        from vidiff.ablation.matching import solve, steps_of_equal_time
 
         match = self.ablation.match
         assert match is not None, "there is something to solve for"
@@ -201,7 +208,7 @@ class Preparation:
             try:
                 if seconds is not None:
                     before = self.seconds_before(config) - self.seconds_before(of_baseline)
-                    solved, equality = _steps_of_equal_time(
+                    solved, equality = steps_of_equal_time(
                         seconds[cell.name], seconds[baseline.name], before, of_baseline
                     )
                 else:
@@ -211,6 +218,7 @@ class Preparation:
                 continue
             known[self._key(cell)] = {"solved": solved, "equality": equality}
         if not errors:
+            self.precision.keep()
             write_json(self.output / SOLVED, known)
         return errors
 
@@ -268,6 +276,7 @@ class Preparation:
         )
         if errors:
             return errors
+        self.precision.keep()
         for run, costs in zip(unchecked, found, strict=True):
             folder, config = make_folder(
                 run, self.store, self.ablation.samples, self.ablation.evaluation
@@ -307,30 +316,6 @@ class Preparation:
             return self.seconds_before(config)
         except ValueError:  # not yet, and not needed to be equal
             return 0.0
-
-
-def _steps_of_equal_time(
-    seconds: float, of_baseline: float, before: float, config: Config
-) -> tuple[dict[str, int], float]:
-    """Steps that take as long as the baseline's, what was trained before counted in.
-
-    Args:
-        seconds: of a step.
-        of_baseline: seconds of a step of the baseline.
-        before: seconds of what was trained before, over the baseline's.
-        config: of the baseline, which has its number of steps.
-
-    Raises:
-        ValueError: if no time is left.
-    """
-    total = of_baseline * int(nodes.get(config, "trainer.max_steps"))
-    steps = round((total - before) / seconds)
-    if steps < 1:
-        raise ValueError(
-            f"what is trained before it takes {before:.0f} s, and the baseline {total:.0f} s in "
-            "all: raise trainer.max_steps of the base config"
-        )
-    return {"trainer.max_steps": steps}, (steps * seconds + before) / total
 
 
 def _errors(runs: Sequence[Run], found: Sequence[RunCosts | str]) -> list[tuple[Run, str]]:

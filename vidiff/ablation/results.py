@@ -19,7 +19,9 @@ from vidiff.ablation.cells import Cell, Run
 from vidiff.ablation.file import Ablation, name_of
 from vidiff.ablation.folders import RunFolder, prompts_of
 from vidiff.ablation.found import Found, find
+from vidiff.ablation.precision import FILE, precisions
 from vidiff.captions import read_prompts
+from vidiff.files import read_json
 
 FORMAT = "vidiff ablation 1"
 SHARES = ("_accuracy",)
@@ -73,6 +75,10 @@ def collect(
         "baseline": baseline.name,
         "seeds": list(ablation.seeds),
         "match": _match(ablation),
+        "precision": {
+            "runs": precisions([(f.run.name, f.run.config, f.record) for f in found]),
+            "chosen": read_json(output / FILE) if (output / FILE).exists() else None,
+        },
         "budget": vars(ablation.budget),
         "metrics": {
             name: _metric(name, direction, done) for name, direction in ablation.metrics.items()

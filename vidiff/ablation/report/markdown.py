@@ -23,6 +23,7 @@ def render_markdown(results: Mapping[str, Any]) -> str:
         lines += [f"**Not complete: {missing}.**", ""]
     lines += _said(results, first)
     lines += [f"Judged by {first}; seeds {seeds}. {words.equal(results)}", ""]
+    lines += [words.precision(results), ""]
     lines += [*_table(*_figures(results, first)), ""]
     lines += [
         "In brackets: 95 % intervals over seeds; differences are against the baseline, "

@@ -139,6 +139,23 @@ def equal(results: Record) -> str:
     return f"All cells have the {equal} of the baseline: the {by} of each was solved for."
 
 
+def precision(results: Record) -> str:
+    """In what precision the runs were trained, in words; a warning where they differ."""
+    found, chosen = results["precision"]["runs"], results["precision"]["chosen"]
+    if len(found) == 1:
+        name = next(iter(found))
+        is_chosen = chosen is not None and name.startswith(chosen["precision"])
+        why = f" ({chosen['why']})" if is_chosen else ""
+        return f"All runs are trained in {name}{why}."
+    listed = [f"{name} in {_some(runs)}" for name, runs in found.items()]
+    return f"Runs differ in precision, which may be what makes them differ: {'; '.join(listed)}."
+
+
+def _some(names: Sequence[str], most: int = 4) -> str:
+    left = len(names) - most
+    return ", ".join(names[:most]) + (f" and {left} more" if left > 0 else "")
+
+
 def _sizes(judged: Record, metric: Record) -> str:
     """The interval of how large a difference is, whichever its direction."""
     if judged["interval_95"] is None:

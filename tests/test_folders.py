@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vidiff.folders import scan
+from vidiff.folders import group_by_stem, scan
 
 
 @pytest.fixture
@@ -92,9 +92,9 @@ def test_what_there_is_instead(tmp_path: Path) -> None:
     ("first", "video", "pattern"),
     [
         ("v1_0001.png", "v1", "v1_%04d.png"),
-        ("00001.jpg", "video", "%05d.jpg"),
+        ("00001.jpg", "", "%05d.jpg"),
         ("a cat - 3.png", "a cat", "a cat - %01d.png"),
-        ("still.png", "video", "*.png"),
+        ("still.png", "", "*.png"),
         ("sub/v2/007.png", "v2", "sub/v2/%03d.png"),
     ],
 )
@@ -104,3 +104,10 @@ def test_names_of_frames(tmp_path: Path, first: str, video: str, pattern: str) -
     (tmp_path / "zz").mkdir()
     (tmp_path / "zz" / "0.png").touch()
     assert scan(tmp_path).frame_names() == (first, video, pattern)
+
+
+def test_videos_of_several_files() -> None:
+    paths = ["a.gif", "a.mp4", "b.gif", "sub/a.MKV", "sub/a.webm", "sub/a.GIF", "a.v1.mp4"]
+    assert group_by_stem(paths) == {
+        "a.mp4": ["a.gif"], "b.gif": [], "sub/a.MKV": ["sub/a.webm", "sub/a.GIF"], "a.v1.mp4": [],
+    }  # fmt: skip

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import normalize
@@ -52,8 +53,25 @@ class Contents:
         said = [f"it holds {held}" if held else "", f"left out: {left}" if left else ""]
         return "; ".join(part for part in said if part) or "it is empty"
 
+    def unread_images(self, used: Collection[str] = ()) -> str:
+        """Where images are that may be frames, for a message; empty if nowhere.
+
+        Args:
+            used: folders whose images do not count, nor those of their subfolders.
+        """
+        places = {
+            path or str(self.root): number
+            for path, number in sorted(self.images.items())
+            if number > 1 and not any(f"{path}/".startswith(f"{place}/") for place in used)
+        }
+        listed = ", ".join([*places][:3]) + (", …" if len(places) > 3 else "")
+        return f"{sum(places.values())} images in {listed}" if places else ""
+
     def frame_names(self) -> tuple[str, str, str]:
-        """Of images that are frames: the first, its video's name, and its path for FFmpeg."""
+        """Of images that are frames: the first, its video's name, and its path for FFmpeg.
+
+        The name is empty where names of images are numbers alone.
+        """
         folder = "" if "" in self.images else min(self.images)
         first = self.first_images[folder]
         stem, ending = os.path.splitext(first)
@@ -62,7 +80,21 @@ class Contents:
         pattern = f"{stem[: -len(number)]}%0{len(number)}d{ending}" if number else f"*{ending}"
         if folder:
             return f"{folder}/{first}", folder.rpartition("/")[2], f"{folder}/{pattern}"
-        return first, video or "video", pattern
+        return first, video, pattern
+
+
+def group_by_stem(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Each video once, with the files that only differ from it in the ending; a gif comes last."""
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        groups.setdefault(os.path.splitext(path)[0], []).append(path)
+    ordered = (sorted(group, key=_rank) for group in groups.values())
+    return {first: others for first, *others in ordered}
+
+
+def _rank(path: str) -> tuple[bool, int]:
+    ending = os.path.splitext(path)[1].lower()
+    return ending == ".gif", EXTENSIONS.index(ending)
 
 
 def scan(root: Path, *, links_out: bool = True) -> Contents:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from vidiff.captions import file_key, read_caption, text_beside
-from vidiff.folders import EXTENSIONS, IMAGES, Contents, scan
+from vidiff.folders import EXTENSIONS, IMAGES, Contents, group_by_stem, scan
 from vidiff_eval.frames import natural
 from vidiff_eval.prompts import read_prompts
 from vidiff_eval.samples import INDEX, read_samples
@@ -87,13 +86,14 @@ def list_videos(folder: Path, prompts: Path | None = None) -> Listing:
 
 
 def _search(folder: Path) -> Listing:
-    from vidiff.data.captions import check_texts, of_no_file, read_table
+    from vidiff.data.captions import check_texts, read_table
+    from vidiff.data.folder_notes import of_captions
 
     contents = scan(folder)
     indices = _indices(folder, contents.videos)
     sampled = [sample for index in indices for sample in _samples(folder, index)]
     loose = [path for path in contents.videos if not _within(path, indices)]
-    twins = _twins(loose)
+    twins = group_by_stem(loose)
     if loose or sampled:
         names, notes = [*twins], _of_images(contents, indices, (loose or [sampled[0].file])[0])
     else:
@@ -102,15 +102,15 @@ def _search(folder: Path) -> Listing:
     if not names and not sampled:
         raise ValueError(_nothing(contents))
     table = read_table(folder)
-    keys = {file_key(name) for name in names} if table else set()
-    notes += [note] if (note := of_no_file(folder, table, keys)) else []
-    bare = {name: text_beside(folder / name) for name in names if not table.get(file_key(name))}
-    check_texts(text for text in bare.values() if text)
+    known = [*names, *(other for others in twins.values() for other in others)]
+    notes += of_captions(folder, table, {file_key(name) for name in known} if table else set())
+    given = {name: _given(table, name, twins.get(name, ())) for name in names}
+    texts = {name: text_beside(folder / name) for name in names if not given[name]}
+    check_texts(text for text in texts.values() if text)
     files = [*sampled]
     for name in names:
-        text = bare.get(name)
-        caption = read_caption(text) if text else table.get(file_key(name), "")
-        files.append(VideoFile(folder, name, prompt=caption))
+        text = texts.get(name)
+        files.append(VideoFile(folder, name, prompt=read_caption(text) if text else given[name]))
     if alike := {name: others for name, others in twins.items() if others}:
         (name, others), number = next(iter(alike.items())), sum(map(len, alike.values()))
         notes.append(
@@ -152,34 +152,14 @@ def _within(path: str, places: Sequence[str]) -> bool:
     return any(path.startswith(f"{place}/") for place in places)
 
 
-def _twins(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Each video once, with the files that only differ from it in the ending; a gif comes last."""
-    groups: dict[str, list[str]] = {}
-    for path in paths:
-        groups.setdefault(os.path.splitext(path)[0], []).append(path)
-    ordered = (sorted(group, key=_rank) for group in groups.values())
-    return {first: others for first, *others in ordered}
-
-
-def _rank(path: str) -> tuple[bool, int]:
-    ending = os.path.splitext(path)[1].lower()
-    return ending == ".gif", EXTENSIONS.index(ending)
-
-
 def _of_images(contents: Contents, used: Sequence[str], video: str) -> list[str]:
     """A note on images that are not read, where they may be videos."""
-    unread = {
-        path or str(contents.root): number
-        for path, number in sorted(contents.images.items())
-        if number > 1 and path not in used and not _within(path, used)
-    }
-    if not unread:
+    images = contents.unread_images(used)
+    if not images:
         return []
-    places = ", ".join([*unread][:3]) + (", …" if len(unread) > 3 else "")
     return [
-        f"{sum(unread.values())} images in {places} are not read, since {video} is a video next to "
-        "them; if they are frames of videos, put these into a folder without other videos, each "
-        "into a folder of its own"
+        f"{images} are not read, since {video} is a video next to them; if they are frames of "
+        "videos, put these into a folder without other videos, each into a folder of its own"
     ]
 
 
@@ -188,11 +168,19 @@ def _nothing(contents: Contents) -> str:
     if contents.images:
         first, name, _ = contents.frame_names()
         step = f": put {first} and the other frames of {name} into a folder {name}, and so on"
+        if not name:
+            step = f". If {first} and the others are frames of one video, give the folder above"
     return (
         f"{contents.root} has no video that can be read ({contents.describe()}). A video is a file "
         f"({' '.join(EXTENSIONS)}) or a folder with an image ({' '.join(IMAGES)}) for each frame"
         f"{step}"
     )
+
+
+def _given(captions: Mapping[str, str], name: str, twins: Iterable[str]) -> str:
+    """The caption of a video, by the file that is read or else by another one of it."""
+    found = (captions.get(file_key(one), "") for one in (name, *twins))
+    return next((caption for caption in found if caption), "")
 
 
 def _with_prompts(listing: Listing, folder: Path, path: Path) -> Listing:
@@ -205,13 +193,9 @@ def _with_prompts(listing: Listing, folder: Path, path: Path) -> Listing:
             )
         given = dict(zip((f.file for f in files), prompts, strict=True))
     else:
-        given = {
-            file.file: prompts[file_key(name)]
-            for file in files
-            for name in [*reversed(listing.twins.get(file.file, ())), file.file]
-            if file_key(name) in prompts
-        }
-    if missing := [file.file for file in files if file.file not in given]:
+        twins = listing.twins
+        given = {f.file: _given(prompts, f.file, twins.get(f.file, ())) for f in files}
+    if missing := [file.file for file in files if not given[file.file]]:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise ValueError(
             f"prompts {path} have none for {missing[0]}{more}; paths are relative to {folder}, "

@@ -8,9 +8,11 @@ from typing import Literal
 from unicodedata import normalize
 
 import pytest
+import torch
 
 from vidiff.data import VideoFolder
 from vidiff.data.captions import PackedStrings, read_table
+from vidiff.video import write_frames
 
 MakeVideo = Callable[..., Path]
 Form = Literal["NFC", "NFD"]
@@ -93,6 +95,21 @@ def test_a_table_of_other_files_is_said(
     folder(tmp_path)
     assert "none of" not in caplog.text
     assert "captions name 1 files that are not there: videos/b.mp4" in caplog.text
+
+
+def test_what_may_be_overlooked_is_said(
+    tmp_path: Path, make_video: MakeVideo, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Folders of frames beside a video file, and a video in two files."""
+    make_video(tmp_path / "a.mp4", TIMES)
+    write_frames(tmp_path / "thumbs", torch.zeros(3, 1, 8, 8))
+    folder(tmp_path)
+    assert "not read" not in caplog.text
+    make_video(tmp_path / "a.mkv", TIMES)
+    write_frames(tmp_path / "v1", torch.zeros(3, 5, 8, 8))
+    folder(tmp_path)
+    assert "5 images in v1 are not read: only video files are" in caplog.text
+    assert "1 videos have several files (a.mkv, a.mp4), and all are used" in caplog.text
 
 
 # --- text files ----------------------------------------------------------------------------------

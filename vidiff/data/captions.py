@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from vidiff import captions
 
 TABLES = ("captions.csv", "captions.jsonl")
-_SHOWN = 10  # files in one message
+_SHOWN = 3  # files in one message
 
 
 class PackedStrings(Sequence[str]):
@@ -78,24 +78,6 @@ def check_texts(paths: Iterable[Path]) -> None:
     if bad:
         more = f"; and {len(bad) - _SHOWN} more files" if len(bad) > _SHOWN else ""
         raise ValueError("; ".join(bad[:_SHOWN]) + more)
-
-
-def of_no_file(root: Path, table: Collection[str], files: Collection[str]) -> str:
-    """What to say if a table has captions and none is of a file that is there; empty if not.
-
-    Args:
-        root: their folder.
-        table: paths in it.
-        files: those that are there, both as ``file_key`` writes them.
-    """
-    if not table or not files or any(path in files for path in table):
-        return ""
-    row, file = min(table), min(files)
-    return (
-        f"the captions in {root} are of other files: none of {len(table)} rows names one that is "
-        f"there. The first row has {row!r}, the first file is {file!r}: paths are relative to "
-        f"{root}, with their endings"
-    )
 
 
 def _error(path: Path) -> str:

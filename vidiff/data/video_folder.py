@@ -15,10 +15,11 @@ import numpy as np
 
 from vidiff.captions import file_key, read_caption, text_beside
 from vidiff.data.base import Split, VideoDataset
-from vidiff.data.captions import PackedStrings, check_texts, of_no_file, read_table
+from vidiff.data.captions import PackedStrings, check_texts, read_table
+from vidiff.data.folder_notes import listed, of_captions, of_files, of_no_video
 from vidiff.data.permutation import Permutation
 from vidiff.fingerprints import file_hash
-from vidiff.folders import EXTENSIONS, Contents, scan
+from vidiff.folders import Contents, scan
 from vidiff.registry import register
 from vidiff.types import VideoSample
 from vidiff.video import VideoError, VideoReader
@@ -26,7 +27,6 @@ from vidiff.video import VideoError, VideoReader
 log = logging.getLogger(__name__)
 
 _SPLIT_SEEDS = {"train": 0, "val": 1, "test": 2}
-_SHOWN = 10  # reasons in one message
 
 
 @register("video_folder")
@@ -131,7 +131,7 @@ class VideoFolder(VideoDataset):
                 self._problems.setdefault(self._paths[file], reason)
         raise ValueError(
             f"none of the {self.num_files} files in {self.root} can give a clip: "
-            + _listed([f"{path}: {why}" for path, why in self._problems.items()], "; ")
+            + listed([f"{path}: {why}" for path, why in self._problems.items()], "; ")
         )
 
     def _candidates(self, first: int, index: int) -> Iterator[int]:
@@ -240,7 +240,9 @@ class VideoFolder(VideoDataset):
         self._problems |= contents.left_out
         everything = contents.videos
         table = read_table(self.root) if captions == "auto" else {}
-        self._report_table(table, {file_key(path) for path in everything} if table else set())
+        keys = {file_key(path) for path in everything} if table else set()
+        for note in [*of_files(contents), *of_captions(self.root, table, keys)]:
+            log.warning("%s: %s", self.root, note)
         wants = self.split != "train" and val_fraction > 0
         files = [path for path in everything if (_unit_hash(path) < val_fraction) == wants]
         self.num_files = len(files)
@@ -266,17 +268,7 @@ class VideoFolder(VideoDataset):
                 f"{self.split}: {'lower' if self.split == 'train' else 'raise'} it, add files, or "
                 "set it to 0 (val and test then use the training files)"
             )
-        step = ""
-        if contents.images:
-            _, name, pattern = contents.frame_names()
-            step = (
-                "; frames have to be made files, each video one, as by `ffmpeg -framerate 25 "
-                f"-i {pattern} {name}.mp4`"
-            )
-        return (
-            f"video_folder: no video file under {self.root}: {contents.describe()} "
-            f"(searched: {' '.join(EXTENSIONS)}){step}"
-        )
+        return f"video_folder: {of_no_video(contents)}"
 
     def _report(self, total: int, val_fraction: float) -> None:
         shared = ", the training files" if self.split != "train" and not val_fraction else ""
@@ -289,18 +281,6 @@ class VideoFolder(VideoDataset):
             val_fraction,
             shared,
         )
-
-    def _report_table(self, table: dict[str, str], files: set[str]) -> None:
-        absent = sorted(table.keys() - files)
-        if message := of_no_file(self.root, table, files):
-            log.warning("%s", message)
-        elif absent:
-            log.warning(
-                "%s: captions name %d files that are not there: %s",
-                self.root,
-                len(absent),
-                _listed(absent),
-            )
 
     def _report_bare(self, bare: int) -> None:
         if bare:
@@ -324,8 +304,3 @@ def _unit_hash(path: str) -> float:
     """A number in [0, 1) that only depends on the path."""
     digest = hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
-
-
-def _listed(items: list[str], separator: str = ", ") -> str:
-    more = [f"and {len(items) - _SHOWN} more"] if len(items) > _SHOWN else []
-    return separator.join([*items[:_SHOWN], *more])

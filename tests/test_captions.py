@@ -175,10 +175,11 @@ def test_paths_within_the_root(tmp_path: Path) -> None:
     root, link = tmp_path / "root", tmp_path / "link"
     (root / "sub").mkdir(parents=True)
     link.symlink_to(root)
-    names = ["./a.mp4", f"{root}/b.mp4", f"{link}/sub/c.mp4", "sub\\d.mp4", f"{root}//sub/./e.mp4"]
+    names = ["./a  b.mp4", f"{root}/b.mp4", f"{link}/sub/c.mp4", "sub\\d.mp4"]
+    names.append(f"{root}//sub/./e.mp4")
     rows = [json.dumps({"path": name, "caption": str(k)}) for k, name in enumerate(names)]
     table = write(root / "captions.jsonl", "\n".join(rows))
-    found = {"a.mp4": "0", "b.mp4": "1", "sub/c.mp4": "2", "sub/d.mp4": "3", "sub/e.mp4": "4"}
+    found = {"a  b.mp4": "0", "b.mp4": "1", "sub/c.mp4": "2", "sub/d.mp4": "3", "sub/e.mp4": "4"}
     assert read_table(table, root) == read_table(table, link) == found
     assert read_table(table, Path(os.path.relpath(root))) == found
 

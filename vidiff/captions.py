@@ -182,11 +182,11 @@ def _rows(table: Path, wanted: Sequence[str]) -> Iterator[tuple[int, list[str]]]
     rows = _csv_rows if table.suffix.lower() == ".csv" else _jsonl_rows
     for line, row in rows(table, text, wanted):
         values = [_value(row, name) for name in wanted]
-        texts = [_one_line(value) for value in values if isinstance(value, str)]
+        texts = [value.strip() for value in values if isinstance(value, str)]
         if len(texts) < len(wanted) or ("path" in wanted and not texts[0]):
             needed = " and ".join(f"a {name}" for name in wanted)
             raise ValueError(f"{table}, line {line}: needs {needed}, as text")
-        yield line, texts
+        yield line, [*texts[:-1], _one_line(texts[-1])]
 
 
 def _value(row: Mapping[str, Any], name: str) -> Any:

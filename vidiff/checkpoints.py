@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,12 @@ def task_node(checkpoint: Checkpoint) -> Node:
     if "autoencoder" in checkpoint:
         arguments["autoencoder"] = checkpoint["autoencoder"]
     return {"class_path": class_path, "init_args": arguments}
+
+
+def trained_in(checkpoint: Mapping[str, Any]) -> str | None:
+    """The precision that a run had when it wrote a checkpoint; None if the file does not say."""
+    held = (checkpoint.get("callbacks") or {}).get("KeepPrecision") or {}
+    return held.get("precision") or None
 
 
 def part_weights(checkpoint: Checkpoint, part: str) -> dict[str, Tensor]:

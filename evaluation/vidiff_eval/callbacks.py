@@ -216,6 +216,7 @@ class EvaluateSamples(Callback):
             "sampling": {
                 "seed": self.seed, "num_steps": self.num_steps, "exact": self.exact,
                 "guidance_scale": self.guidance_scale, "size": self._reference.size,
+                "trained_in": str(trainer.precision),
             },
             "real": {"num_clips": num_real} if num_real else None,
             "groups": {"samples": {"num_clips": len(prompts), "figures": records}},

@@ -19,7 +19,12 @@ def cautions(
     """What a reader of a report has to know before using its figures, a sentence each."""
     sides = {**report["groups"], **({"real": report["real"]} if report["real"] else {})}
     sets = {name: metric for name, metric in metrics.items() if isinstance(metric, SetMetric)}
-    return [*_of_files(sides, protocol), *_of_numbers(report, sides, sets), *_of_floors(report)]
+    return [
+        *_of_files(sides, protocol),
+        *_of_precision(report.get("precision", {})),
+        *_of_numbers(report, sides, sets),
+        *_of_floors(report),
+    ]
 
 
 def _of_files(sides: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
@@ -32,6 +37,17 @@ def _of_files(sides: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
             yield (
                 f"{name}: {side['num_clips']} clips, where protocol {protocol.name} takes "
                 f"{protocol.num_clips}: not comparable with figures of as many"
+            )
+
+
+def _of_precision(groups: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    for key, done in {"trained_in": "trained", "precision": "sampled"}.items():
+        known = {name: said[key] for name, said in groups.items() if key in said}
+        if len(set(known.values())) > 1:
+            listed = ", ".join(f"{name} in {precision}" for name, precision in known.items())
+            yield (
+                f"the groups were {done} in different precision ({listed}), which may be what "
+                "makes them differ"
             )
 
 

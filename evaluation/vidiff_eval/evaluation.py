@@ -19,6 +19,7 @@ from vidiff_eval.metrics.base import ClipMetric, PairMetric, SetMetric, VideoMet
 from vidiff_eval.pairs import keep_pairs, pair
 from vidiff_eval.processes import is_first
 from vidiff_eval.protocol import Protocol, fingerprint
+from vidiff_eval.samples import precision_of
 from vidiff_eval.sanity import has_part, sanity_rows, sanity_sets
 from vidiff_eval.statistics.noise_floor import noise_floor
 from vidiff_eval.store import Store
@@ -79,6 +80,7 @@ def evaluate(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": _versions(),
         "hardware": _hardware(),
+        "precision": {name: precision_of(clips.folder) for name, clips in generated.items()},
         "protocol": {"name": protocol.name, "fingerprint": protocol.fingerprint, **protocol.record},
         "real": real and {**describe_set(real), **measure_real(metrics, real, store)},
         "groups": {

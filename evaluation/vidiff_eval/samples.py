@@ -63,6 +63,20 @@ def read_samples(folder: Path) -> list[Sample]:
     return samples
 
 
+def precision_of(folder: Path) -> dict[str, str]:
+    """In what the videos of a folder were sampled and their model trained, as far as it says so."""
+    index = folder / INDEX
+    if not index.is_file():
+        return {}
+    lines = index.read_text(encoding="utf-8").splitlines()
+    settings = [json.loads(line).get("settings") or {} for line in lines if line.strip()]
+    found = {
+        key: sorted({str(each[key]) for each in settings if each.get(key)})
+        for key in ("trained_in", "precision")
+    }
+    return {key: ", ".join(values) for key, values in found.items() if values}
+
+
 def parse_groups(words: Sequence[str]) -> dict[str, Path]:
     """``NAME=DIR`` or ``DIR`` (named after its last part) to folders by name.
 

@@ -19,6 +19,7 @@ from vidiff.data import MovingShapes, collate
 from vidiff.denoisers import DiT
 from vidiff.diffusion import Objective
 from vidiff.patchifiers import Tubelet
+from vidiff.precision import has_fast_bf16
 from functools import partial
 if sys.argv[1] == "kept":
     keep_buffers()
@@ -27,7 +28,7 @@ model = DiT(in_channels=3, out_channels=3, text_dim=8, width=128, depth=4, num_h
 data = MovingShapes(split="train")
 pixels = collate(data.__getitems__(range(64))).pixels
 def step():
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16("cpu")):
         loss = Objective().loss(model, pixels).weighted.mean()
     loss.backward()
 for _ in range(3): step()

@@ -2,7 +2,8 @@
 
     python experiments/benchmarks/dit.py [--compile]
 
-Training steps (forward, backward, AdamW) in turns, in fp32 and under bf16 autocast:
+Training steps (forward, backward, AdamW) in turns, in fp32 and, where the CPU has units
+for it, under bf16 autocast:
 
 - DiT-S/4 on latents of 4x32x32, batch 16, beside diffusers' ``DiTTransformer2DModel`` of the same
   size, and beside as many plain blocks of timm, which have no modulation at all;
@@ -30,11 +31,14 @@ from vidiff.conditioning import AdaLNSingle, AdaLNZero
 from vidiff.denoisers import DiT
 from vidiff.patchifiers import Frame
 from vidiff.positions import Factorised, SinCos
+from vidiff.precision import has_fast_bf16
 from vidiff.training.base import counting
 from vidiff.types import TextFeatures
 
 WIDTH, DEPTH, HEADS = 384, 12, 6
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32}
+if has_fast_bf16("cpu"):
+    DTYPES["bf16"] = torch.bfloat16
 
 
 def trainer(model: nn.Module, ask: Callable[[], Tensor], dtype: torch.dtype) -> Callable[[], None]:

@@ -27,6 +27,7 @@ from vidiff.autoencoders import CausalKL, FramewiseKL, MakeAutoencoder
 from vidiff.data import LatentCache, MakeDataset, MovingShapes
 from vidiff.denoisers import DiT
 from vidiff.patchifiers import Tubelet
+from vidiff.precision import has_fast_bf16
 from vidiff.training import DiffusionTask
 from vidiff.training.data import VideoDataModule
 from vidiff.training.trainer import VidiffTrainer
@@ -58,7 +59,7 @@ def trainer(folder: Path) -> VidiffTrainer:
     """A trainer that keeps nothing."""
     return VidiffTrainer(
         accelerator="cpu", default_root_dir=folder, logger=False, enable_progress_bar=False,
-        enable_checkpointing=False, precision="bf16-mixed",
+        enable_checkpointing=False,
     )  # fmt: skip
 
 
@@ -74,7 +75,7 @@ def stepper(task: DiffusionTask, data: VideoDataModule, num_steps: int) -> Calla
     def steps() -> None:
         losses.clear()
         for _ in range(num_steps):
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16("cpu")):
                 loss = task.training_step(next(loader), 0)
             loss.backward()
             optimizer.step()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from vidiff_eval.cautions import cautions
 from vidiff_eval.metrics import FVD, KVD
 from vidiff_eval.presets import get_protocol
 from vidiff_eval.protocol import Protocol
+from vidiff_eval.samples import precision_of
 
 
 def report(values: dict[str, float], *, floor: float, num_clips: int = 300) -> dict[str, Any]:
@@ -60,3 +63,18 @@ def test_fewer_clips_than_the_protocol_takes_and_skipped_files() -> None:
     assert real.startswith("real: 300 clips")
     found["groups"]["a"]["skipped"] = [{"file": "b.mp4", "reason": "damaged"}]
     assert said(found) == ["a: 1 files could not be used (b.mp4)"]
+
+
+def test_groups_of_different_precision_are_named(tmp_path: Path) -> None:
+    for name, trained in {"a": "bf16-mixed", "b": "32-true"}.items():
+        (tmp_path / name).mkdir()
+        settings = {"trained_in": trained, "precision": "32-true"}
+        lines = [json.dumps({"prompt": "x", "settings": settings})] * 2
+        (tmp_path / name / "samples.jsonl").write_text("\n".join(lines))
+    found = report({"a": 100.0, "b": 200.0}, floor=50)
+    found["precision"] = {name: precision_of(tmp_path / name) for name in ("a", "b", "missing")}
+    assert found["precision"]["missing"] == {}
+    (different,) = said(found)
+    assert "were trained in different precision (a in bf16-mixed, b in 32-true)" in different
+    found["precision"]["b"]["trained_in"] = "bf16-mixed"
+    assert said(found) == []

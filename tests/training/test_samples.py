@@ -48,6 +48,7 @@ def test_files_hold_what_the_task_samples(tmp_path, checkpoint):
     assert (settings["num_frames"], settings["height"], settings["width"]) == (3, 16, 16)
     assert (settings["step"], settings["scale"], settings["num_steps"]) == (6, 16, 2)
     assert len(settings["checkpoint_sha256"]) == 64
+    assert (settings["trained_in"], settings["precision"]) == ("32-true", "32-true")
     assert settings["sampler"]["class_path"].endswith("Euler")
 
     import vidiff

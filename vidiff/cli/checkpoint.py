@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from jsonargparse._util import get_import_path, import_object
 
+from vidiff.checkpoints import trained_in
 from vidiff.cli.errors import UsageError
 
 FREE = ("sampler", "guidance", "metrics")
@@ -32,8 +33,7 @@ def read_hyperparameters(ckpt_path: str) -> dict[str, Any]:
 
 def read_precision(ckpt_path: str) -> str | None:
     """The precision of the run that wrote a checkpoint; None if it does not say."""
-    held = (_stored(ckpt_path).get("callbacks") or {}).get("KeepPrecision") or {}
-    return held.get("precision")
+    return trained_in(_stored(ckpt_path))
 
 
 def _stored(ckpt_path: str) -> dict[str, Any]:

@@ -165,7 +165,7 @@ class AutoencoderTask(Task):
         if self.make_discriminator is not None and stage == "fit" and precision.startswith("16"):
             raise ValueError(
                 f"a discriminator cannot be trained in {precision}, whose range its gradients "
-                "leave: set trainer.precision to bf16-mixed"
+                "leave: set trainer.precision to auto or bf16-mixed"
             )
         if self.make_perceptual is not None:
             self.perceptual = Beside(self.make_perceptual())

@@ -12,7 +12,7 @@ from lightning.pytorch.plugins.precision import Precision
 
 from vidiff.background import Background
 from vidiff.captions import read_prompts
-from vidiff.checkpoints import read_checkpoint
+from vidiff.checkpoints import read_checkpoint, trained_in
 from vidiff.data import Split
 from vidiff.precision import AUTO, choose, device_of
 from vidiff.training.callbacks import KeepPrecision, add_defaults
@@ -140,6 +140,7 @@ class VidiffTrainer(Trainer):
         model.adopt(checkpoint)
         endings = read_formats(formats)
         f, h, w = model.video_size(num_frames, height, width)
+        is_single = exact and str(self.precision).endswith("mixed")
         asked: dict[str, Any] = {
             "num_frames": f, "height": h, "width": w,
             "num_steps": num_steps, "guidance_scale": guidance_scale,
@@ -155,11 +156,13 @@ class VidiffTrainer(Trainer):
                 "checkpoint_sha256": fingerprint(ckpt_path),
                 "step": checkpoint["global_step"],
                 "exact": exact,
+                "trained_in": trained_in(checkpoint),
+                "precision": "32-true" if is_single else str(self.precision),
             },
         )  # fmt: skip
         data = PromptData(folder, batch_size, asked | {"seed": seed}, exact)
         self.callbacks: list[Callback]
-        self.keep_precision.quiet = exact and str(self.precision).endswith("mixed")
+        self.keep_precision.quiet = is_single
         with Background() as background:
             writer = WriteSamples(folder, background)
             self.callbacks.append(writer)

@@ -74,6 +74,21 @@ def test_what_a_cpu_cannot_keep_is_refused_with_what_to_do(
     assert main(["fit", "-c", config, "--ckpt_path=last", *words]) == 0
 
 
+def test_encoding_goes_on_in_its_precision_on_another_machine(
+    tmp_path: Path, machine: Any, capsys: Any
+) -> None:
+    config, cache = str(write_config(tmp_path / "tiny.yaml")), tmp_path / "cache"
+    words = ["encode", "-c", config, "--output", str(cache)]
+    machine(True)
+    assert main([*words, "--splits=val"]) == 0
+    machine(False)
+    assert main([*words, "--splits=train"]) == 0
+    assert json.loads((cache / "index.json").read_text())["precision"] == "bf16-mixed"
+    capsys.readouterr()
+    assert main([*words, "--splits=test", "--trainer.precision=32-true"]) == 2
+    assert "trainer.precision ('bf16-mixed' and '32-true')" in capsys.readouterr().err
+
+
 def test_a_misspelt_precision_is_refused(tmp_path: Path, refused: Any) -> None:
     config = write_config(tmp_path / "tiny.yaml")
     assert "precision" in refused("fit", "-c", config, "--trainer.precision=atuo")

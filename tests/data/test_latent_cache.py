@@ -51,6 +51,12 @@ def write(root, text=True, splits=("train", "val", "test")):
     return index
 
 
+def test_another_precision_is_named_with_both(tmp_path):
+    index = write(tmp_path)
+    (said,) = index.differences(replace(index, precision="bf16-mixed"))
+    assert said == "trainer.precision ('32-true' and 'bf16-mixed')"
+
+
 def same(a, b):
     return (
         torch.equal(a.pooled, b.pooled) & torch.equal(a.tokens, b.tokens) & (a.mask == b.mask).all()

@@ -27,6 +27,7 @@ from vidiff.cli.errors import Refusal, UsageError, explain
 from vidiff.cli.help import HelpFormatter, short_page
 from vidiff.cli.main import MODEL_COMMANDS
 from vidiff.cli.run_folder import CONFIG, SaveConfig, find_checkpoint, refuse_second_run
+from vidiff.data.cache_files import INDEX, read_index
 from vidiff.plugins import load_all
 from vidiff.precision import AUTO, choose, device_of
 from vidiff.training import AutoencoderTask, Task
@@ -214,7 +215,12 @@ class VidiffCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Everything is checked by now."""
-        asked = self.config[self.config.subcommand].trainer.accelerator
+        command, config = self.config.subcommand, self.config[self.config.subcommand]
+        if command == "encode" and config.trainer.precision == AUTO:
+            begun = Path(config.output)  # its shards are alike, whichever machine goes on with them
+            if (begun / INDEX).exists():
+                config.trainer.precision = read_index(begun).precision or AUTO
+        asked = config.trainer.accelerator
         if asked == "cpu" or (asked == "auto" and not torch.accelerator.is_available()):
             keep_buffers()
 

@@ -106,8 +106,10 @@ class Index:
     def differences(self, other: Index) -> list[str]:
         """In what another cache differs, in words. A split that one lacks is no difference."""
         ours, theirs = asdict(self), asdict(other)
-        names = [name for name in ours if name not in ("dataset", "splits")]
+        names = [name for name in ours if name not in ("dataset", "splits", "precision")]
         found = [name.replace("_", " ") for name in names if ours[name] != theirs[name]]
+        if self.precision != other.precision:
+            found.append(f"trainer.precision ({self.precision!r} and {other.precision!r})")
         settings = [_settings(index.dataset) for index in (self, other)]
         for name in sorted(settings[0].keys() | settings[1].keys()):
             values = [held.get(name) for held in settings]

@@ -40,7 +40,7 @@ def test_everything_is_taken_or_named(root: Path) -> None:
     assert contents.videos == [
         "a.gif", "a.mkv", "b.MP4", "inside.mp4", "out.mp4", "sub/deep/c.webm", "v1.mp4/d.avi",
     ]  # fmt: skip
-    assert contents.with_text == {"a.gif", "a.mkv"}
+    assert contents.texts == {"a.gif": "a.txt", "a.mkv": "a.txt"}
     said = {
         "gone.mp4": "a link to nowhere.mp4 that leads to no file; mend or remove it",
         "loop.mov": "a link to loop.mov that leads to no file; mend or remove it",

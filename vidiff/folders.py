@@ -27,7 +27,7 @@ class Contents:
     Attributes:
         root: the folder.
         videos: files that are called like videos, sorted.
-        with_text: those of them that have a text file of their name beside them.
+        texts: the text file of a video's name beside it, by video.
         images: numbers of image files by folder; that of ``root`` itself is ``""``.
         first_images: name of the first image file, by folder.
         others: numbers of all other files, by ending.
@@ -37,7 +37,7 @@ class Contents:
 
     root: Path
     videos: list[str] = field(default_factory=list)
-    with_text: set[str] = field(default_factory=set)
+    texts: dict[str, str] = field(default_factory=dict)
     images: Counter[str] = field(default_factory=Counter)
     first_images: dict[str, str] = field(default_factory=dict)
     others: Counter[str] = field(default_factory=Counter)
@@ -88,7 +88,7 @@ def group_by_stem(paths: Iterable[str]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for path in paths:
         groups.setdefault(os.path.splitext(path)[0], []).append(path)
-    ordered = (sorted(group, key=_rank) for group in groups.values())
+    ordered = (sorted(group, key=_rank) if len(group) > 1 else group for group in groups.values())
     return {first: others for first, *others in ordered}
 
 
@@ -150,7 +150,7 @@ def _sort(
         if text is not None and (why := _no_file(text, None)):
             contents.left_out[f"{folder}/{text.name}".lstrip("/")] = f"its caption is {why}"
         elif text is not None:
-            contents.with_text.add(path)
+            contents.texts[path] = f"{folder}/{text.name}".lstrip("/")
     elif ending.lower() in IMAGES:
         contents.images[folder] += 1
         contents.first_images.setdefault(folder, entry.name)

@@ -81,11 +81,11 @@ def list_videos(folder: Path, prompts: Path | None = None) -> Listing:
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder; give one of video files")
     sampled = (folder / INDEX).is_file()
-    listing = Listing(_samples(folder, "")) if sampled else _search(folder)
+    listing = Listing(_samples(folder, "")) if sampled else _search(folder, prompts is None)
     return listing if prompts is None else _with_prompts(listing, folder, prompts)
 
 
-def _search(folder: Path) -> Listing:
+def _search(folder: Path, with_captions: bool) -> Listing:
     from vidiff.data.captions import check_texts, read_table
     from vidiff.data.folder_notes import of_captions
 
@@ -101,11 +101,12 @@ def _search(folder: Path) -> Listing:
         notes = _of_images(contents, [*names], names[0]) if names else []
     if not names and not sampled:
         raise ValueError(_nothing(contents))
-    table = read_table(folder)
+    table = read_table(folder) if with_captions else {}
     known = [*names, *(other for others in twins.values() for other in others)]
     notes += of_captions(folder, table, {file_key(name) for name in known} if table else set())
     given = {name: _given(table, name, twins.get(name, ())) for name in names}
-    texts = {name: text_beside(folder / name) for name in names if not given[name]}
+    bare = [name for name in names if with_captions and not given[name]]
+    texts = {name: text_beside(folder / name) for name in bare}
     check_texts(text for text in texts.values() if text)
     files = [*sampled]
     for name in names:

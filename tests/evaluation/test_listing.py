@@ -152,6 +152,9 @@ def test_texts_that_cannot_be_read_are_all_named(tmp_path: Path, make_video: Mak
         write(tmp_path / f"{name}.txt", "café", "cp1252")
     with pytest.raises(ValueError, match=r"a\.txt, line 1: .*iconv.*b\.txt, line 1: .*iconv"):
         list_videos(tmp_path)
+    # Prompts that are given take their place, so nobody reads them.
+    write(tmp_path / "captions.csv", "café", "cp1252")
+    assert names(tmp_path, write(tmp_path / "p.txt", "x\ny")) == {"a.mp4": "x", "b.mp4": "y"}
 
 
 def test_captions_of_other_files_are_said(

@@ -70,19 +70,20 @@ def check_texts(paths: Iterable[Path]) -> None:
     Raises:
         ValueError: if some cannot be read; names them.
     """
-    bad: list[str] = []
+    paths = iter(paths)
+    some = iter(lambda: list(islice(paths, 256)), [])
     with ThreadPoolExecutor(16) as pool:
-        paths = iter(paths)
-        while some := list(islice(paths, 1024)):
-            bad += [error for error in pool.map(_error, some) if error]
+        bad = [error for errors in pool.map(_errors, some) for error in errors]
     if bad:
         more = f"; and {len(bad) - _SHOWN} more files" if len(bad) > _SHOWN else ""
         raise ValueError("; ".join(bad[:_SHOWN]) + more)
 
 
-def _error(path: Path) -> str:
-    try:
-        captions.read_caption(path)
-    except ValueError as error:
-        return str(error)
-    return ""
+def _errors(paths: Sequence[Path]) -> list[str]:
+    errors = []
+    for path in paths:
+        try:
+            captions.read_caption(path)
+        except ValueError as error:
+            errors.append(str(error))
+    return errors

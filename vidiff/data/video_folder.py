@@ -250,13 +250,12 @@ class VideoFolder(VideoDataset):
             raise ValueError(self._nothing(contents, val_fraction))
         given = [table.get(file_key(path), "") for path in files] if table else []
         has_text = [
-            captions == "auto" and path in contents.with_text and not (given and given[number])
+            captions == "auto" and path in contents.texts and not (given and given[number])
             for number, path in enumerate(files)
         ]
         self._paths, self._captions = PackedStrings(files), PackedStrings(given)
         self._has_text = np.array(has_text)
-        texts = (text_beside(self.root / files[number]) for number in np.flatnonzero(has_text))
-        check_texts(text for text in texts if text)
+        check_texts(self.root / contents.texts[files[k]] for k in np.flatnonzero(has_text))
         self._report(len(everything), val_fraction)
         if captions == "auto":
             self._report_bare(len(files) - sum(has_text) - sum(map(bool, given)))

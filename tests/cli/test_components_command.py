@@ -89,28 +89,29 @@ def test_help_lists_all_commands_with_one_line_each(capsys: Any) -> None:
     assert capsys.readouterr().out == f"vidiff {__version__}\n"
 
 
-def test_light_commands_import_neither_lightning_nor_jsonargparse() -> None:
-    code = (
-        "import sys; from vidiff.__main__ import main; code = main(sys.argv[1:]);"
-        "print(code, [m for m in ('lightning', 'jsonargparse', 'torchmetrics', 'timm')"
-        " if m in sys.modules], file=sys.stderr)"
-    )
-    for words in (["components"], ["--help"], ["--version"], ["components", "show", "dit"]):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=120
-        )
-        assert done.stderr.splitlines()[-1] == "0 []", (words, done.stderr)
-
-
-def test_listing_components_imports_little_beside_torch() -> None:
-    """So that it is nearly as quick; in modules, as seconds depend on what else a machine does."""
+@pytest.fixture(scope="module")
+def light() -> dict[str, Any]:
+    """Exit statuses of light commands in one process, and the modules that were imported."""
     code = (
         "import sys, torch, json; torchs = len(sys.modules); from vidiff.__main__ import main;"
-        "main(['components']); print(json.dumps([torchs, *sys.modules]), file=sys.stderr)"
+        "codes = [main(['components'])]; listing = list(sys.modules);"
+        "codes += [main(words) for words in (['--help'], ['--version'], ['components', 'show', "
+        "'dit'])]; print(json.dumps(dict(torchs=torchs, listing=listing, codes=codes, "
+        "all=list(sys.modules))), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    torchs, *names = json.loads(done.stderr.splitlines()[-1])
-    beside = {name.partition(".")[0] for name in names[torchs:]} - sys.stdlib_module_names
-    packages = {name for name in beside if not name.startswith("_")}
+    return dict(json.loads(done.stderr.splitlines()[-1]))
+
+
+def test_light_commands_import_neither_lightning_nor_jsonargparse(light: dict[str, Any]) -> None:
+    assert light["codes"] == [0, 0, 0, 0]
+    assert not {"lightning", "jsonargparse", "torchmetrics", "timm"} & set(light["all"])
+
+
+def test_listing_components_imports_little_beside_torch(light: dict[str, Any]) -> None:
+    """So that it is nearly as quick; in modules, as seconds depend on what else a machine does."""
+    names = light["listing"][light["torchs"] :]
+    packages = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+    packages = {name for name in packages if not name.startswith("_")}
     assert packages <= {"vidiff", "vidiff_eval", "einops", "safetensors", "av", "PIL"}
-    assert len(names) < 1.5 * torchs
+    assert len(light["listing"]) < 1.5 * light["torchs"]

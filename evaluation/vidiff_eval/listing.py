@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from vidiff.captions import file_key, read_caption, text_beside
 from vidiff.folders import EXTENSIONS, IMAGES, Contents, group_by_stem, scan
 from vidiff_eval.frames import natural
 from vidiff_eval.prompts import read_prompts
-from vidiff_eval.samples import INDEX, read_samples
+from vidiff_eval.samples import BEGUN, INDEX, read_samples
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,6 @@ def list_videos(folder: Path, prompts: Path | None = None) -> Listing:
 
 
 def _search(folder: Path, with_captions: bool) -> Listing:
-    from vidiff.data.captions import check_texts, read_table
-    from vidiff.data.folder_notes import of_captions
-
     contents = scan(folder)
     indices = _indices(folder, contents.videos)
     sampled = [sample for index in indices for sample in _samples(folder, index)]
@@ -98,32 +96,57 @@ def _search(folder: Path, with_captions: bool) -> Listing:
         names, notes = [*twins], _of_images(contents, indices, (loose or [sampled[0].file])[0])
     else:
         names = [path for path in contents.images if path]
-        notes = _of_images(contents, [*names], names[0]) if names else []
+        notes = _of_images(contents, names, names[0]) if names else []
     if not names and not sampled:
         raise ValueError(_nothing(contents))
-    table = read_table(folder) if with_captions else {}
-    known = [*names, *(other for others in twins.values() for other in others)]
-    notes += of_captions(folder, table, {file_key(name) for name in known} if table else set())
-    given = {name: _given(table, name, twins.get(name, ())) for name in names}
-    bare = [name for name in names if with_captions and not given[name]]
-    texts = {name: text_beside(folder / name) for name in bare}
-    check_texts(text for text in texts.values() if text)
-    files = [*sampled]
-    for name in names:
-        text = texts.get(name)
-        files.append(VideoFile(folder, name, prompt=read_caption(text) if text else given[name]))
-    if alike := {name: others for name, others in twins.items() if others}:
-        (name, others), number = next(iter(alike.items())), sum(map(len, alike.values()))
-        notes.append(
-            f"{number} files only differ from another in the ending ({others[0]} from {name}): "
-            "they count as the same video and are left out"
-        )
+    captions, more = _captions(folder, names, twins) if with_captions else ({}, [])
+    files = [VideoFile(folder, name, prompt=captions.get(name, "")) for name in names]
     return Listing(
-        sorted(files, key=lambda video: (natural(video.file), video.file)),
+        sorted([*sampled, *files], key=lambda video: (natural(video.file), video.file)),
         {path: why for path, why in contents.left_out.items() if path not in names},
-        notes,
-        alike,
+        [*notes, *more, *_of_unfinished(folder, names), *_of_twins(twins)],
+        twins,
     )
+
+
+def _captions(
+    folder: Path, names: Sequence[str], twins: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, str], list[str]]:
+    """Captions of videos, from the folder's table or texts beside them, and notes on the table."""
+    from vidiff.data.captions import check_texts, read_table
+    from vidiff.data.folder_notes import of_captions
+
+    table = read_table(folder)
+    known = [*names, *chain.from_iterable(twins.values())] if table else []
+    captions = {name: _given(table, name, twins.get(name, ())) for name in names}
+    bare = [name for name, caption in captions.items() if not caption]
+    texts = {name: text for name in bare if (text := text_beside(folder / name))}
+    check_texts(texts.values())
+    captions |= {name: read_caption(text) for name, text in texts.items()}
+    return captions, [*of_captions(folder, table, {file_key(name) for name in known})]
+
+
+def _of_twins(twins: Mapping[str, Sequence[str]]) -> list[str]:
+    alike = {name: others for name, others in twins.items() if others}
+    if not alike:
+        return []
+    (name, others), number = next(iter(alike.items())), sum(map(len, alike.values()))
+    return [
+        f"{number} files only differ from another in the ending ({others[0]} from {name}): they "
+        "count as the same video and are left out"
+    ]
+
+
+def _of_unfinished(folder: Path, names: Sequence[str]) -> list[str]:
+    """A note on sample folders that have no ``samples.jsonl`` yet."""
+    places = sorted({str(PurePosixPath(name).parent) for name in names})
+    begun = [str(folder / place) for place in places if (folder / place / BEGUN).is_file()]
+    if not begun:
+        return []
+    return [
+        f"`vidiff sample` has not finished in {', '.join(begun[:3])}: prompts, and whether files "
+        "are enlarged, are not known; run it again, and it goes on"
+    ]
 
 
 def _samples(folder: Path, place: str) -> list[VideoFile]:

@@ -16,6 +16,8 @@ from typing import Any
 from vidiff.files import read_text
 
 INDEX = "samples.jsonl"
+BEGUN = "sampling.json"
+"""What is in the folder from the beginning of sampling on; the index comes at its end."""
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,19 @@ def test_videos_beside_sample_folders_count_too(
     assert names(tmp_path / "all") == {"s1/0000.mp4": "a cat", "x.mp4": "a bird"}
 
 
+def test_sampling_that_has_not_finished_is_said(tmp_path: Path, samples: MakeSamples) -> None:
+    folder = sampled(samples, tmp_path / "all" / "s1", ["a cat", "a dog"], 0)
+    (folder / "sampling.json").write_text("{}")
+    assert not list_videos(tmp_path / "all").notes
+    (folder / "samples.jsonl").unlink()
+    for asked, files in ((folder, "0000.mp4"), (tmp_path / "all", "s1/0000.mp4")):
+        listing = list_videos(asked)
+        assert listing.files[0].file == files
+        assert len(listing.files) == 2
+        assert any(note.startswith(f"`vidiff sample` has not finished in {folder}")
+                   for note in listing.notes)  # fmt: skip
+
+
 def test_files_that_differ_in_the_ending_alone(
     tmp_path: Path, make_video: MakeVideo, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -152,6 +152,19 @@ def test_a_cpus_products_are_left_alone_unless_asked(monkeypatch, tmp_path):
     assert calls == ["medium", "highest"]
 
 
+def test_lightnings_advice_to_do_what_is_done_is_left_out(monkeypatch, caplog):
+    from lightning.fabric.accelerators import cuda
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "A100")
+    monkeypatch.setattr(cuda, "_is_ampere_or_later", lambda device: True)
+    cuda._check_cuda_matmul_precision.cache_clear()
+    with caplog.at_level("INFO"):
+        cuda._check_cuda_matmul_precision(torch.device("cuda"))
+        callback.rank_zero_info("another line")
+    assert [record.getMessage() for record in caplog.records] == ["another line"]
+
+
 # -- The shipped config ---------------------------------------------------------------------------
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 
 from vidiff.precision import Choice, device_of, has_tf32, slowness
+
+# Lightning advises GPUs' users to set what the trainer's matmul_precision is for.
+logging.getLogger(rank_zero.__name__).addFilter(
+    lambda record: "set_float32_matmul_precision" not in record.getMessage()
+)
 
 MatmulPrecision = Literal["auto", "highest", "high", "medium"]
 

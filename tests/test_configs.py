@@ -75,6 +75,12 @@ def test_a_config_begins_with_its_question_and_the_command(path: Path) -> None:
 
 
 @shipped
+def test_a_config_leaves_the_precision_to_the_machine(path: Path) -> None:
+    trainer = yaml.safe_load(path.read_text(encoding="utf-8")).get("trainer") or {}
+    assert trainer.get("precision", "auto") == "auto"
+
+
+@shipped
 def test_a_config_parses_and_prints_what_it_was_made_from(
     parser: Any, path: Path, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 import threading
 
 import pytest
+from processes import wait
 
 from vidiff.background import Background
 
@@ -38,7 +39,8 @@ def test_a_fast_caller_waits():
         caller.start()
         begun.acquire()
         begun.acquire()
-        caller.join(timeout=0.2)
+        wait(lambda: len(submitted) == 3)
+        caller.join(timeout=0.2)  # to go on, if it could
         assert caller.is_alive()
         assert len(submitted) == 3
         for _ in range(6):

@@ -441,7 +441,7 @@ def test_chromium_plays_what_is_written(tmp_path, chromium, blocks):
         [chromium, *flags, f"--user-data-dir={tmp_path}/profile", "--dump-dom", f"file://{page}"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     ).stdout
     played = json.loads(out[out.index("{") : out.rindex("}") + 1])
     for ending in ("mp4", "webm"):

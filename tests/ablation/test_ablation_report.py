@@ -285,7 +285,7 @@ def loaded(chromium: str, page: str, folder: Path) -> str:
          "--no-first-run", "--disable-background-networking", "--disable-component-update",
          "--window-size=1400,3600", "--virtual-time-budget=20000",
          f"--user-data-dir={folder / 'profile'}", "--dump-dom", path.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=300, check=True,
     )  # fmt: skip
     assert not [line for line in found.stderr.splitlines() if "CONSOLE" in line]
     return found.stdout

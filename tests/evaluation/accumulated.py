@@ -179,7 +179,7 @@ def spawn(case: str, world_size: int, folder: Path) -> None:
         for rank in range(world_size)
     ]  # fmt: skip
     for process in processes:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors[-3000:]
 
 

@@ -407,7 +407,7 @@ def test_page_in_a_browser(tmp_path: Path, chromium: str, width: int) -> None:
         "--dump-dom",
     ]  # fmt: skip
     command = [chromium, *options, f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     body = re.search(r"<body[^>]*>", done.stdout)
     assert body is not None
     said = dict(re.findall(r'data-(\w+)="([^"]*)"', body[0]))

@@ -201,7 +201,7 @@ def test_page_in_a_browser(
     ]  # fmt: skip
     page = (tmp_path / "out" / "index.html").as_uri()
     command = [chromium, *options, f"--user-data-dir={tmp_path / 'profile'}", page]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
     body = re.search(r"<body[^>]*>", dom)
     assert body is not None
     assert 'data-videos="7"' in body[0]

@@ -31,7 +31,8 @@ from types import ModuleType
 from vidiff.registry import all_or_nothing
 
 __all__ = ["FailedPlugin", "PluginError", "failed_plugins", "load_all", "load_builtin"]
-__all__ += ["left_out", "load_installed", "load_plugins", "requested_plugins", "without_plugins"]
+__all__ += ["config_files", "left_out", "load_installed", "load_plugins", "requested_plugins"]
+__all__ += ["without_plugins"]
 
 GROUP = "vidiff.plugins"
 BUILTIN = (
@@ -146,11 +147,13 @@ def requested_plugins(argv: Sequence[str]) -> list[str]:
     """
     names: list[str] = []
     for option, value in _options(argv):
-        if option == "--plugins":
-            names += _split(value)
-        elif option in ("-c", "--config"):
-            names += _plugins_of_config(Path(value))
+        names += _split(value) if option == "--plugins" else _plugins_of_config(Path(value))
     return list(dict.fromkeys(names))
+
+
+def config_files(argv: Sequence[str]) -> list[str]:
+    """The configs that a command line names, in its order."""
+    return [value for option, value in _options(argv) if option != "--plugins"]
 
 
 def without_plugins(argv: Sequence[str]) -> list[str]:
@@ -178,13 +181,13 @@ def _options(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _plugins_of_config(path: Path) -> list[str]:
-    import yaml
+    from vidiff.yaml_files import YamlError, read_yaml
 
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        config = read_yaml(path)
+    except YamlError:
         return []
-    plugins = config.get("plugins") if isinstance(config, dict) else None
+    plugins = config.get("plugins")
     if isinstance(plugins, str):
         return _split(plugins)
     return [str(name) for name in plugins] if isinstance(plugins, list) else []

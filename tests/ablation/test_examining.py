@@ -11,7 +11,7 @@ from vidiff.ablation import examining
 from vidiff.ablation.cells import expand, make_runs
 from vidiff.ablation.checking import Checker, RunCosts
 from vidiff.ablation.examining import examine
-from vidiff.ablation.file import read_yaml
+from vidiff.yaml_files import read_yaml
 
 BASE = Path(__file__).parents[2] / "experiments" / "ablations" / "base.yaml"
 

@@ -22,13 +22,12 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from vidiff.ablation.launchers.base import Launcher
 from vidiff.ablation.launchers.local import Local
 from vidiff.captions import looks_like_file
 from vidiff.cli.errors import UsageError, explain
 from vidiff.registry import nearest
+from vidiff.yaml_files import read_yaml
 
 Direction = Literal["higher", "lower"]
 Quantity = Literal["parameters", "flops", "time"]
@@ -193,23 +192,6 @@ def _mappings(plain: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(exclude, list) or not all(isinstance(one, dict) for one in exclude):
         raise ValueError(f"exclude must be a list of mappings from axes to values, got {exclude!r}")
     return dict(plain)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping.
-
-    Raises:
-        UsageError: if it does not, or cannot be read.
-    """
-    try:
-        node = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(node, dict):
-        raise UsageError(f"{path} is no mapping of keys to values")
-    return node
 
 
 def _checked(ablation: Ablation, path: Path) -> Ablation:

@@ -13,6 +13,7 @@ from vidiff.ablation.folders import options
 from vidiff.ablation.nodes import Config
 from vidiff.cli.errors import UsageError, explain, unknown
 from vidiff.registry import get_component, list_components, nearest
+from vidiff.yaml_files import read_yaml
 
 
 def check_measuring(
@@ -78,7 +79,7 @@ def _evaluation(evaluation: Mapping[str, Any] | None, base: Path) -> None:
     parser = _Parser(prog="evaluation", add_help=False, allow_abbrev=False, exit_on_error=False)
     command.add_arguments(parser)
     words = ["--generated=run", "--output=nowhere", "--dry-run", *options(evaluation)]
-    if isinstance(nodes.get(_read(base), "data.dataset"), dict):
+    if isinstance(nodes.get(read_yaml(base), "data.dataset"), dict):
         words.append(f"--config={base}")
     try:
         args, rest = parser.parse_known_args(words)
@@ -93,12 +94,6 @@ def _evaluation(evaluation: Mapping[str, Any] | None, base: Path) -> None:
 class _Parser(ArgumentParser):
     def error(self, message: str) -> Any:
         raise UsageError(f"evaluation: {message}")
-
-
-def _read(path: Path) -> Config:
-    from vidiff.ablation.file import read_yaml
-
-    return read_yaml(path)
 
 
 def data_of(parser: Any, config: Config) -> dict[str, Any]:

@@ -26,13 +26,14 @@ from vidiff.ablation.cells import (
     with_solution,
 )
 from vidiff.ablation.examining import examine
-from vidiff.ablation.file import Ablation, read_yaml
+from vidiff.ablation.file import Ablation
 from vidiff.ablation.folders import RunFolder, make_folder
 from vidiff.ablation.found import COSTS
 from vidiff.ablation.nodes import Config
 from vidiff.ablation.precision import OnePrecision
 from vidiff.cli.errors import UsageError
 from vidiff.files import read_json, write_json
+from vidiff.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from vidiff.ablation.checking import Checker, RunCosts

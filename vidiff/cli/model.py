@@ -6,12 +6,12 @@ import inspect
 import json
 import logging
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 import torch
-import yaml
 from jsonargparse import Namespace
 from jsonargparse._util import import_object
 from lightning.pytorch import Trainer
@@ -26,13 +26,15 @@ from vidiff.cli.checkpoint import differences, read_hyperparameters, read_precis
 from vidiff.cli.errors import Refusal, UsageError, explain
 from vidiff.cli.help import HelpFormatter, short_page
 from vidiff.cli.main import MODEL_COMMANDS
+from vidiff.cli.places import located
 from vidiff.cli.run_folder import CONFIG, SaveConfig, find_checkpoint, refuse_second_run
 from vidiff.data.cache_files import INDEX, read_index
-from vidiff.plugins import load_all
+from vidiff.plugins import config_files, load_all
 from vidiff.precision import AUTO, choose, device_of
 from vidiff.training import AutoencoderTask, Task
 from vidiff.training.data import VideoDataModule
 from vidiff.training.trainer import VidiffTrainer
+from vidiff.yaml_files import load_yaml, read_yaml
 
 
 def run(words: Sequence[str], plugins: Sequence[str] = ()) -> int:
@@ -71,12 +73,31 @@ class VidiffParser(LightningArgumentParser):
 
     refusals: ClassVar[list[Refusal]] = []  # shared: nested parsers are made by jsonargparse
     full_help: ClassVar[bool] = False
+    configs: ClassVar[list[str]] = []  # of the command line, to say where a mistake is
+    words: ClassVar[list[str]] = []
     subcommand: str
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("allow_abbrev", False)
         kwargs.setdefault("formatter_class", HelpFormatter)
         super().__init__(*args, **kwargs)
+
+    def parse_args(self, args: Any = None, *rest: Any, **kwargs: Any) -> Namespace:
+        """Parse a command line; a config that is no YAML is refused with its file and line.
+
+        Raises:
+            UsageError: if anything is wrong.
+        """
+        words = list(sys.argv[1:] if args is None else args)
+        for config in config_files(words):
+            if Path(config).is_file():
+                read_yaml(Path(config))
+        before = VidiffParser.configs, VidiffParser.words
+        VidiffParser.configs, VidiffParser.words = config_files(words), words
+        try:
+            return super().parse_args(args, *rest, **kwargs)
+        finally:
+            VidiffParser.configs, VidiffParser.words = before
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         message = re.sub(rf"(required: |, |key \"){self.command_asked()}\.", r"\1", message)
@@ -85,7 +106,7 @@ class VidiffParser(LightningArgumentParser):
             super().error(message, ex)
         refusals = list(self.refusals)
         self.refusals.clear()
-        raise UsageError(explain(message, refusals)) from ex
+        raise UsageError(located(explain(message, refusals), self.configs, self.words)) from ex
 
     def format_help(self, *args: Any, **kwargs: Any) -> str:
         """The short page for a command, unless ``--help-all`` asks for everything."""
@@ -190,7 +211,7 @@ class VidiffCLI(LightningCLI):
         """Whether a run of this very model began in the folder, and left no checkpoint."""
         if any(folder.glob("checkpoints/*.ckpt")) or not (folder / CONFIG).exists():
             return False
-        model = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))["model"]
+        model = read_yaml(folder / CONFIG)["model"]
         held = {"class_path": model["class_path"], **(model.get("init_args") or {})}
         config = Namespace(model=self.config["fit"].model)
         return not differences(_dumped(self._subcommand_parsers["fit"], config), held)
@@ -254,7 +275,7 @@ def _arguments(command: str) -> set[str]:
 
 
 def _dumped(parser: LightningArgumentParser, config: Namespace) -> dict[str, Any]:
-    dumped = yaml.safe_load(parser.dump(config, skip_unset=False, skip_validation=True))
+    dumped = load_yaml(parser.dump(config, skip_unset=False, skip_validation=True))
     model = dumped["model"]
     return {"class_path": model["class_path"], **model.get("init_args", {})}
 

@@ -15,12 +15,14 @@ from jsonargparse._util import get_import_path, import_object
 
 from vidiff.plugins import left_out
 from vidiff.registry import Kind, list_components, list_kinds, nearest
+from vidiff.yaml_files import teach_jsonargparse
 
 _resolve_class = _typehints.resolve_class_path_by_name
 
 
 def install() -> None:
-    """Teach jsonargparse the registered names; calling it twice does nothing."""
+    """Teach jsonargparse the registered names and strict YAML; calling it twice does nothing."""
+    teach_jsonargparse()
     _typehints.resolve_class_path_by_name = resolve
     _typehints.discard_init_args_on_class_path_change = forget_init_args
 

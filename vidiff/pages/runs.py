@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from vidiff.files import read_json
+from vidiff.yaml_files import load_yaml, read_text
 
 Curve = list[tuple[int, float]]
 """(step, value) pairs."""
@@ -49,11 +50,11 @@ def read_run(folder: Path) -> Run:
     record = read_json(record_path) if record_path.is_file() else {}
     if not isinstance(record, dict):
         raise ValueError(f"{record_path} is not a run's record; give a folder that `fit` wrote")
-    config_text = config_path.read_text(encoding="utf-8") if config_path.is_file() else ""
+    config_text = read_text(config_path) if config_path.is_file() else ""
     curves = read_curves(folder)
     if not (record or config_text or curves):
         raise ValueError(f"--run {folder} holds no run: no run.json, config.yaml or event file")
-    config = yaml.safe_load(config_text) if config_text else record.get("config")
+    config = load_yaml(config_text, config_path) if config_text else record.get("config")
     if config and not config_text:
         config_text = yaml.safe_dump(config, sort_keys=False)
     return Run(folder.resolve().name, record, config_text, config, curves)

@@ -11,6 +11,7 @@ from typing import Any
 
 from vidiff.cli.errors import UsageError, explain
 from vidiff.registry import get_component, list_components, nearest
+from vidiff.yaml_files import read_yaml
 from vidiff_eval.metrics.base import VideoMetric
 from vidiff_eval.protocol import Protocol
 
@@ -103,14 +104,13 @@ def dataset_options(config: Path, metric: str) -> list[str]:
 
     Raises:
         ValueError: if the file is missing, or is no config with a dataset.
+        YamlError: if it is no YAML.
     """
-    import yaml
-
+    if not config.exists():
+        raise ValueError(f"--config {config} does not exist")
     try:
-        dataset = yaml.safe_load(config.read_text(encoding="utf-8"))["data"]["dataset"]
-    except FileNotFoundError as error:
-        raise ValueError(f"--config {config} does not exist") from error
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        dataset = read_yaml(config)["data"]["dataset"]
+    except (KeyError, TypeError) as error:
         raise ValueError(f"--config {config} is no config with a data.dataset") from error
     settings: Mapping[str, Any] = {}
     if isinstance(dataset, dict):

@@ -1,0 +1,223 @@
+"""YAML as vidiff reads it, in files and on the command line: a key given twice is refused.
+
+PyYAML keeps the last of two equal keys and says nothing, so the first block of a config would be
+dropped in silence. Anchors and merge keys (``<<: *base``) work as in PyYAML: a key that overrides
+a merged one is given once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from vidiff.cli.errors import UsageError
+
+Key = tuple[str, ...]
+"""The keys and list indices from the top of a file to one of its values."""
+
+
+class YamlError(UsageError):
+    """A YAML text that cannot be read, in one line that names its file and its lines."""
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Returns the mapping that a YAML file holds.
+
+    Raises:
+        YamlError: if the file cannot be read, is not YAML, gives a key twice, or holds something
+            else.
+    """
+    node = load_yaml(read_text(path), path)
+    if not isinstance(node, dict):
+        raise YamlError(f"{path} is no mapping of keys to values")
+    return node
+
+
+def read_text(path: Path) -> str:
+    """Returns the text of a file in UTF-8.
+
+    Raises:
+        YamlError: if it cannot be read; names the file and the line.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise YamlError(f"{path}: {error.strerror}") from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise YamlError(
+            f"{path}, line {line}: not UTF-8; convert it, as in `iconv -f cp1252 -t utf-8`"
+        ) from error
+
+
+def load_yaml(text: str, name: str | Path = "") -> Any:
+    """Returns what a YAML text says, as ``yaml.safe_load`` does.
+
+    Args:
+        text: to parse.
+        name: of its file, for errors.
+
+    Raises:
+        YamlError: if it is not YAML, or gives a key twice.
+    """
+    import yaml  # here, as light modules import this one
+
+    try:
+        return yaml.load(text, strict(_loader()))
+    except (DuplicateKeyError, yaml.YAMLError) as error:
+        raise _named(error, name) from error
+
+
+def lines_of(text: str) -> dict[Key, int]:
+    """Returns the line of each key and list item of a YAML text, by its path from the top."""
+    import yaml
+
+    root = yaml.compose(text, _loader())
+    return {path: line for path, line, _ in _entries(root)} if root else {}
+
+
+class DuplicateKeyError(YamlError):
+    """A key that a mapping has twice, with both lines."""
+
+
+def strict(loader: Any) -> Any:
+    """Returns a loader class that raises ``DuplicateKeyError``, from one of PyYAML's."""
+    return _strict(loader)
+
+
+def teach_jsonargparse() -> None:
+    """Let jsonargparse read YAML like this, wherever it does; calling it twice does nothing.
+
+    jsonargparse loads configs, nested configs and values of options by one loader class, and
+    ``set_loader`` replaces it for the first two only.
+    """
+    from jsonargparse import _loaders_dumpers, set_loader
+    from jsonargparse._util import config_load_stack
+    from yaml import YAMLError
+
+    if getattr(_loaders_dumpers.get_yaml_default_loader(), "refuses_duplicates", False):
+        return
+    _loaders_dumpers.yaml_default_loader = strict(_loaders_dumpers.get_yaml_default_loader())
+
+    def load(text: str) -> Any:
+        stack = config_load_stack.get()
+        file = Path(stack[-1][0]) if stack else None
+        try:
+            return _loaders_dumpers.yaml_load(text)
+        except (DuplicateKeyError, YAMLError) as error:
+            if file is not None and _is_content(text, file):
+                raise _named(error, stack[-1][1]) from error
+            if isinstance(error, DuplicateKeyError) and text.lstrip()[:1] not in ("{", "["):
+                raise YAMLError(str(error)) from error  # a string of several lines: a prompt
+            raise
+
+    set_loader("yaml", load, (YAMLError,))
+
+
+def _loader() -> Any:
+    import yaml
+
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@cache
+def _strict(loader: Any) -> Any:
+    class Strict(loader):  # type: ignore[misc]
+        refuses_duplicates = True
+
+        def construct_document(self, node: Any) -> Any:
+            """Look before anything is built: merging would put equal keys into one mapping."""
+            if twice := list(_twice(node)):
+                raise DuplicateKeyError("; ".join(twice))
+            return super().construct_document(node)
+
+    return Strict
+
+
+def _twice(root: Any) -> Iterator[str]:
+    lines: dict[tuple[int, str, str], list[int]] = {}
+    paths: dict[tuple[int, str, str], Key] = {}
+    for path, line, (mapping, key) in _entries(root):
+        if key is not None:
+            place = (mapping, *key)
+            lines.setdefault(place, []).append(line)
+            paths.setdefault(place, path)
+    for place, found in lines.items():
+        if len(found) > 1:
+            listed = f"{', '.join(map(str, found[:-1]))} and {found[-1]}"
+            where = f"lines {listed}" if len(set(found)) > 1 else f"line {found[0]}"
+            name = ".".join(paths[place])
+            advice = "write `<<: [*a, *b]`" if paths[place][-1] == "<<" else "keep one"
+            yield f"the key {name!r} is given {_times(len(found))}, in {where}: {advice}"
+
+
+def _times(number: int) -> str:
+    return "twice" if number == 2 else f"{number} times"
+
+
+def _entries(root: Any) -> Iterator[tuple[Key, int, tuple[int, tuple[str, str] | None]]]:
+    """Each entry of all mappings and lists below a node, once: what is repeated by an alias counts
+    where it was first written.
+
+    Yields:
+        Its path, its line, and its mapping with what equal keys have in common (None in a list).
+    """
+    seen = {id(root)}
+    left: list[tuple[Key, Any]] = [((), root)]
+    while left:
+        path, node = left.pop(0)
+        children: list[tuple[Key, Any]] = []
+        if node.id == "mapping":
+            for key, value in node.value:
+                name = str(key.value) if key.id == "scalar" else "…"
+                same = _canonical(key)
+                yield (*path, name), key.start_mark.line + 1, (id(node), same)
+                children.append(((*path, name), value))
+        elif node.id == "sequence":
+            for index, item in enumerate(node.value):
+                yield (*path, str(index)), item.start_mark.line + 1, (id(node), None)
+                children.append(((*path, str(index)), item))
+        for below, child in children:
+            if child.id != "scalar" and id(child) not in seen:
+                seen.add(id(child))
+                left.append((below, child))
+
+
+def _canonical(key: Any) -> tuple[str, str] | None:
+    """What two keys have in common if a dict takes them for one; None for keys that are no scalars.
+
+    ``1``, ``0x1`` and ``true`` are one key to a dict.
+    """
+    import yaml
+
+    if key.id != "scalar":
+        return None
+    if key.tag in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
+        return "text", str(key.value)
+    try:
+        value = yaml.SafeLoader("").construct_object(key)
+    except (yaml.YAMLError, ValueError):
+        return key.tag, str(key.value)
+    return "value", str(hash(value))
+
+
+def _is_content(text: str, file: Path) -> bool:
+    """Whether a text is a file, and not a value in it."""
+    try:
+        return file.read_text() == text
+    except (OSError, ValueError):
+        return False
+
+
+def _named(error: Exception, name: str | Path) -> YamlError:
+    """An error of this module or of PyYAML in one line, with the name of its file."""
+    if isinstance(error, YamlError):
+        return type(error)(f"{name}: {error}" if str(name) else str(error))
+    mark = getattr(error, "problem_mark", None)
+    where = f", line {mark.line + 1}" if mark is not None else ""
+    words = getattr(error, "problem", None) or " ".join(str(error).split())
+    return YamlError(f"{name}{where}: no YAML: {words}".lstrip(":, "))

@@ -90,8 +90,9 @@ class EvaluateSamples(Callback):
             "num_videos": num_videos,
             "every_n_validations": every_n_validations,
             "batch_size": batch_size,
+            "num_steps": num_steps,
         }.items():
-            if value < 1:
+            if value is not None and value < 1:
                 raise ValueError(f"EvaluateSamples: {name} must be at least 1, got {value}")
         if prompts is not None and not prompts:
             raise ValueError("EvaluateSamples: prompts are empty; leave them out to take captions")

@@ -10,6 +10,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from vidiff.checks import at_least
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -56,8 +58,7 @@ def in_batches(
     """
     from tqdm import tqdm
 
-    if batch_size < 1 or (workers is not None and workers < 1):
-        raise ValueError(f"batch_size and workers must be at least 1, got {batch_size}, {workers}")
+    at_least(1, batch_size=batch_size, workers=workers)
     damaged: list[tuple[T, Clip, str]] = []
     batch: list[tuple[T, tuple[Tensor, ...]]] = []
     hidden = not (progress and jobs)
@@ -96,7 +97,7 @@ def decoded(
     Threads suffice, as PyAV lets others run while it decodes. At most ``workers + ahead`` jobs
     are decoded and not yet taken, so memory does not grow with their number.
     """
-    workers = workers or default_workers()
+    workers = default_workers() if workers is None else workers
     waiting: deque[tuple[T, Future[tuple[Tensor, ...] | Damage]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:

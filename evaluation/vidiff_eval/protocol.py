@@ -78,7 +78,8 @@ class Protocol:
 
     def stride_of(self, side: str) -> int:
         """Frames of a file from one of a clip to the next, on side ``real`` or ``generated``."""
-        return self.stride if side == "real" else self.generated_stride or self.stride
+        is_own = side != "real" and self.generated_stride is not None
+        return self.generated_stride if is_own else self.stride  # type: ignore[return-value]
 
     @property
     def record(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
+from vidiff.checks import at_least
 from vidiff.positions.base import Layout, Rotary, rotate
 
 
@@ -26,6 +27,7 @@ class Projections(nn.Module):
 
     def __init__(self, width: int, num_heads: int, qk_norm: bool = False) -> None:
         super().__init__()
+        at_least(1, width=width, num_heads=num_heads)
         if width % num_heads:
             raise ValueError(f"width {width} does not divide among num_heads {num_heads}")
         head_dim = width // num_heads

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from vidiff.checks import at_least
 from vidiff.data.base import Split, VideoDataset
 from vidiff.data.shapes import COLOURS, COMBINATIONS, MOTIONS, SHAPES, Combination, Scenes, render
 from vidiff.registry import register
@@ -71,7 +72,9 @@ class MovingShapes(VideoDataset):
         self.sizes = [(num_frames, height, width)] if sizes is None else sizes
         if not self.sizes:
             raise ValueError("sizes must hold at least one (frames, height, width), got none")
+        at_least(0, num_videos=num_videos, num_val_videos=num_val_videos)
         for frames, *frame in self.sizes:
+            at_least(1, num_frames=frames, height=frame[0], width=frame[1])
             needed = 2 * radius[1] + speed[1] * (frames - 1)
             if needed > min(frame):
                 raise ValueError(

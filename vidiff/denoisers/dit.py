@@ -11,6 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from vidiff.attention import Full, MakeAttention
+from vidiff.checks import at_least
 from vidiff.conditioning import AdaLNZero, MakeConditioning
 from vidiff.conditioning.adaln_zero import ZeroLinear
 from vidiff.denoisers.base import Denoiser
@@ -65,9 +66,8 @@ class DiT(Denoiser):
     ) -> None:
         super().__init__()
         width, depth, num_heads = dimensions(size, width, depth, num_heads)
-        if depth < 1:
-            raise ValueError(f"depth must be at least 1, got {depth}")
-        if num_heads < 1 or width % num_heads:
+        at_least(1, width=width, depth=depth, num_heads=num_heads)
+        if width % num_heads:
             raise ValueError(f"width {width} does not divide among num_heads {num_heads}")
         self.patchifier = patchifier(
             in_channels=in_channels, out_channels=out_channels, width=width

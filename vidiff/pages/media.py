@@ -63,9 +63,9 @@ def embed_clip(
 
     try:
         info = probe(path)
-        rate = (fps or info.fps) / stride
+        rate = (info.fps if fps is None else fps) / stride
         available = max(1, round((info.duration - start) * rate))
-        length = min(num_frames or available, available)
+        length = available if num_frames is None else min(num_frames, available)
         is_whole = info.duration <= SLACK * length / rate
         plays = path.suffix.lower() in PLAYED and _is_for_browsers(path)
         if plays and is_whole and path.stat().st_size <= LARGEST:

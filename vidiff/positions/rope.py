@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vidiff.checks import at_least
 from vidiff.positions.base import Positions, Rotary, coordinates, pairs_of_channels
 from vidiff.registry import register
 from vidiff.types import Grid
@@ -48,6 +49,7 @@ class Rope(Positions):
         extrapolation: Literal["none", "interpolate", "ntk"] = "none",
     ) -> None:
         super().__init__()
+        at_least(1, width=width, num_heads=num_heads)
         if width % (2 * num_heads):
             raise ValueError(f"rope needs heads of even width, got {width} / {num_heads} heads")
         if extrapolation != "none" and (trained_grid is None or min(trained_grid) < 1):

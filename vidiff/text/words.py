@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from vidiff.checks import at_least
 from vidiff.registry import register
 from vidiff.text.base import TextEncoder
 from vidiff.types import TextFeatures
@@ -44,6 +45,7 @@ class Words(TextEncoder):
         max_words: int = 64,
     ) -> None:
         super().__init__()
+        at_least(1, text_dim=text_dim, num_heads=num_heads)
         if text_dim % num_heads:
             raise ValueError(f"text_dim {text_dim} does not divide among num_heads {num_heads}")
         if depth < 0 or num_rows < 1 or max_words < 1:

@@ -20,6 +20,7 @@ import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from vidiff.checks import at_least
 from vidiff.data.base import MakeDataset, Split, VideoDataset, collate
 from vidiff.data.moving_shapes import MovingShapes
 from vidiff.data.permutation import Permutation
@@ -60,16 +61,11 @@ class VideoDataModule(LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("val_batch_size", val_batch_size or batch_size, 1),
-            ("num_workers", num_workers, 0),
-            ("seed", seed, 0),
-        ):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
+        at_least(1, batch_size=batch_size, val_batch_size=val_batch_size)
+        at_least(0, num_workers=num_workers, seed=seed)
         self.make_dataset = dataset
-        self.batch_size, self.val_batch_size = batch_size, val_batch_size or batch_size
+        self.batch_size = batch_size
+        self.val_batch_size = batch_size if val_batch_size is None else val_batch_size
         self.num_workers, self.seed = num_workers, seed
         self._datasets: dict[Split, VideoDataset] = {}
         self._reported: set[str] = set()

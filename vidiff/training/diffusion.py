@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from vidiff.autoencoders import Autoencoder, Identity, MakeAutoencoder
 from vidiff.building import Node, build
 from vidiff.checkpoints import Checkpoint
+from vidiff.checks import at_least
 from vidiff.data import LatentCache, Split
 from vidiff.denoisers import Denoiser, DiT, MakeDenoiser
 from vidiff.diffusion import Objective
@@ -354,13 +355,14 @@ class DiffusionTask(Task):
         """
         if isinstance(prompts, str) or not prompts:
             raise ValueError(f"prompts must be a list of at least one prompt, got {prompts!r}")
+        at_least(1, batch_size=batch_size, num_steps=num_steps)
         self.configure_model()
         size = self.video_size(num_frames, height, width)
         sampler = replaced(self.sampler, "num_steps", num_steps)
         guidance = replaced(self.guidance, "scale", guidance_scale)
         indices = range(len(prompts)) if indices is None else indices
         seeds = [clip_seed(seed, index) for index in indices]
-        step = batch_size or max(1, len(prompts))
+        step = len(prompts) if batch_size is None else batch_size
         with self.averaged() as parts:
             videos = [
                 generate(
@@ -417,8 +419,11 @@ class DiffusionTask(Task):
 
     def video_size(self, num_frames: int | None, height: int | None, width: int | None) -> Grid:
         """Frames, height and width to sample at: those asked for, else the training clips'."""
-        f, h, w = self.clip_size or (0, 0, 0)
-        size = (num_frames or f, height or h, width or w)
+        at_least(1, num_frames=num_frames, height=height, width=width)
+        asked = (num_frames, height, width)
+        known = self.clip_size or (0, 0, 0)
+        f, h, w = (k if n is None else n for n, k in zip(asked, known, strict=True))
+        size = (f, h, w)
         if min(size) < 1:
             raise ValueError(
                 f"size (num_frames, height, width) must be known, got {size}: this task has seen "

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from vidiff.background import Background
+from vidiff.checks import at_least
 from vidiff.files import write_text
 from vidiff.training.diffusion import DiffusionTask, PromptBatch
 from vidiff.video import ENDINGS, contact_sheet, read_clip, sheet_row, write_video
@@ -56,7 +57,8 @@ class SampleFolder:
         formats: Sequence[str] = ("mp4",),
     ) -> None:
         self.path, self.prompts, self.seed, self.fps = Path(path), list(prompts), seed, fps
-        self.scale = scale or max(1, math.ceil(SHORT_SIDE / min(size)))
+        at_least(1, scale=scale)
+        self.scale = max(1, math.ceil(SHORT_SIDE / min(size))) if scale is None else scale
         self.settings = settings | {"fps": fps, "scale": self.scale}
         self.formats = list(formats)
         self._rows: dict[int, Image.Image] = {}  # of the contact sheet, of videos written here

@@ -13,6 +13,7 @@ from lightning.pytorch.plugins.precision import Precision
 from vidiff.background import Background
 from vidiff.captions import read_prompts
 from vidiff.checkpoints import read_checkpoint, trained_in
+from vidiff.checks import at_least, positive
 from vidiff.data import Split
 from vidiff.precision import AUTO, choose, device_of
 from vidiff.training.callbacks import KeepPrecision, add_defaults
@@ -131,9 +132,9 @@ class VidiffTrainer(Trainer):
             raise ValueError(f"only a DiffusionTask makes videos, not a {type(model).__name__}")
         if ckpt_path is None:
             raise ValueError("sampling needs trained weights: give --ckpt_path")
-        for name, value in {"batch_size": batch_size, "scale": scale, "fps": fps}.items():
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} must be positive, got {value}")
+        positive(batch_size=batch_size, scale=scale, fps=fps)
+        at_least(1, num_frames=num_frames, height=height, width=width, num_steps=num_steps)
+        at_least(1, decode_tile=decode_tile, decode_frames=decode_frames)
         texts = read_prompts(prompts)
         checkpoint = read_checkpoint(ckpt_path)
         model.on_load_checkpoint(checkpoint)
@@ -217,13 +218,8 @@ class VidiffTrainer(Trainer):
                 "{checkpoint: …}} in a DiffusionTask"
             )
         batch_size = datamodule.val_batch_size if batch_size is None else batch_size
-        for name, value in {
-            "num_epochs": num_epochs,
-            "batch_size": batch_size,
-            "entries_per_shard": entries_per_shard,
-        }.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        at_least(1, num_epochs=num_epochs, batch_size=batch_size)
+        at_least(1, entries_per_shard=entries_per_shard)
         encoding = Encoding(model, read_checkpoint(ckpt_path) if ckpt_path else None)
         data = EncodingData(
             datamodule, encoding, output, splits=read_splits(splits), num_epochs=num_epochs,

@@ -11,6 +11,8 @@ from einops import einsum
 from torch import Tensor
 from torch.nn import functional as F
 
+from vidiff.checks import at_least
+
 
 def unit(vectors: Tensor) -> Tensor:
     """Vectors (…, d) scaled to length 1, in float64."""
@@ -50,11 +52,12 @@ def by_distance(frames: Tensor, furthest: int | None = None) -> Tensor:
         furthest: the last distance; by default that of the first and the last frame.
 
     Raises:
-        ValueError: if there is one frame only.
+        ValueError: if there is one frame only, or ``furthest`` is below 1.
     """
     _check(frames)
     frames, num_frames = unit(frames), frames.shape[1]
-    distances = range(1, (furthest or num_frames - 1) + 1)
+    at_least(1, furthest=furthest)
+    distances = range(1, num_frames if furthest is None else furthest + 1)
     means = [
         einsum(frames[:, k:], frames[:, : num_frames - k], "b f d, b f d -> b f").mean(1)
         for k in distances

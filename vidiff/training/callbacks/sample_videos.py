@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from vidiff.background import Background
+from vidiff.checks import at_least, positive
 from vidiff.training.diffusion import DiffusionTask
 from vidiff.training.samples import SampleFolder
 from vidiff.video import write_video
@@ -50,8 +51,8 @@ class SampleVideos(Callback):
     ) -> None:
         if not prompts:
             raise ValueError("SampleVideos needs at least one prompt")
-        if every_n_steps < 1:
-            raise ValueError(f"every_n_steps must be at least 1, got {every_n_steps}")
+        at_least(1, every_n_steps=every_n_steps, num_steps=num_steps, batch_size=batch_size)
+        positive(fps=fps)
         self.prompts, self.every_n_steps, self.seed = list(prompts), every_n_steps, seed
         self.num_steps, self.guidance_scale = num_steps, guidance_scale
         self.batch_size, self.fps = batch_size, fps

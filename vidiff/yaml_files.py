@@ -126,7 +126,7 @@ def _loader() -> Any:
 
 @cache
 def _strict(loader: Any) -> Any:
-    class Strict(loader):  # type: ignore[misc]
+    class Strict(loader):
         refuses_duplicates = True
 
         def construct_document(self, node: Any) -> Any:

@@ -77,7 +77,9 @@ def _of_floors(report: Mapping[str, Any]) -> Iterator[str]:
         if described["noise_floor"]["is_upper_bound"]:
             said += f", of {described['noise_floor']['num_clips']} clips: of more it is lower"
         values = {
-            name: group["figures"][metric][0]["value"] for name, group in report["groups"].items()
+            name: group["figures"][metric][0]["value"]
+            for name, group in report["groups"].items()
+            if group["figures"][metric]
         }
         values = {name: value for name, value in values.items() if value is not None}
         for name, value in values.items():

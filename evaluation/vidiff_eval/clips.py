@@ -173,11 +173,11 @@ def choose_clips(
         prompts: a file of prompts, see ``read_prompts``; by default what the folder says.
 
     Returns:
-        The clips; what is no file or cannot be opened is skipped, with the reason.
+        The clips; what is no file, cannot be opened, or is too short for a clip is skipped, with
+        the reason.
 
     Raises:
-        ValueError: if there is no such folder, no video that can be opened, or one that is too
-            short for a clip.
+        ValueError: if there is no such folder, or no video that can be opened and is long enough.
     """
     listing = list_videos(folder, prompts)
     opened, damaged = open_files(listing.files)
@@ -185,12 +185,23 @@ def choose_clips(
         reasons = "; ".join(f"{file}: {reason}" for file, reason in [*damaged.items()][:3])
         raise ValueError(f"{folder} has no video that can be read ({reasons})")
     skipped = {**listing.left_out, **damaged}
+    clips: list[Clip] = []
+    short: list[TooShortError] = []
+    for video in opened:
+        try:
+            clips += _clips(video, protocol, side)
+        except TooShortError as error:
+            short.append(error)
+            skipped[video.file] = error.reason
+    if not clips:
+        longest = max(short, key=lambda error: error.num_frames)
+        others = f", and {len(short) - 1} more files no more" if len(short) > 1 else ""
+        raise ValueError(f"{longest.path} {longest.reason}{others}{longest.advice}")
     for file, reason in skipped.items():
         log.warning("%s is left out: %s", folder / file, reason)
     notes = [*listing.notes, *_copies(opened)]
     for note in notes:
         log.warning("%s", note)
-    clips = [clip for video in opened for clip in _clips(video, protocol, side)]
     return ClipSet(folder, _some(clips, protocol), skipped, notes)
 
 
@@ -228,6 +239,21 @@ def open_files(files: Sequence[VideoFile]) -> tuple[list[VideoFile], dict[str, s
     return opened, skipped
 
 
+class TooShortError(ValueError):
+    """A file that has too few frames for a clip.
+
+    Args:
+        path: of the file.
+        num_frames: that it has, at the protocol's rate.
+        reason: in words.
+        advice: what to do if all files are like this.
+    """
+
+    def __init__(self, path: Path, num_frames: int, reason: str, advice: str) -> None:
+        super().__init__(f"{path} {reason}{advice}")
+        self.path, self.num_frames, self.reason, self.advice = path, num_frames, reason, advice
+
+
 def _clips(video: VideoFile, protocol: Protocol, side: str) -> Iterator[Clip]:
     """The clips of one file, one after the other; as many as fit."""
     if protocol.fps and video.path.is_dir():
@@ -240,11 +266,13 @@ def _clips(video: VideoFile, protocol: Protocol, side: str) -> Iterator[Clip]:
     length = protocol.num_frames or math.ceil(total / stride)
     needed = (length - 1) * stride + 1
     if needed > total:
-        raise ValueError(
-            f"{video.path} has {total} frames at {rate:g} per second, protocol {protocol.name} "
-            f"takes {length}{f' at stride {stride}' if stride > 1 else ''}: set "
-            f"--protocol.num_frames to {1 + (total - 1) // stride} or less, take --protocol whole, "
-            "or remove the file"
+        raise TooShortError(
+            video.path,
+            total,
+            f"has {total} frames at {rate:g} per second, protocol {protocol.name} takes "
+            f"{length}{f' at stride {stride}' if stride > 1 else ''}",
+            f": set --protocol.num_frames to {1 + (total - 1) // stride} or less, or take "
+            "--protocol whole",
         )
     step = length * stride
     count = min(protocol.clips_per_video, 1 + (total - needed) // step)

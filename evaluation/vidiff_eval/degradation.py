@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidiff_eval.clips import ClipSet
 from vidiff_eval.extraction import load
+from vidiff_eval.failing import Reasons, noting
 from vidiff_eval.metrics.base import ClipMetric, SetMetric, VideoMetric
 from vidiff_eval.store import Store
 
@@ -25,14 +26,19 @@ def curves(
     generated: Mapping[str, ClipSet],
     real: ClipSet | None,
     store: Store,
+    failed: Reasons,
 ) -> list[dict[str, Any]]:
-    """Charts of a report: ``title``, axes ``x`` and ``y``, and ``series`` of labelled points."""
+    """Charts of a report: ``title``, axes ``x`` and ``y``, and ``series`` of labelled points.
+
+    ``failed`` is told of those that cannot be made.
+    """
     charts = []
-    for metric in metrics.values():
-        if isinstance(metric, SetMetric) and metric.has_floor and real is not None:
-            charts.append(_against_number(metric, generated, real, store))
-        elif isinstance(metric, ClipMetric):
-            charts += _against_distance(metric, generated, real, store)
+    for name, metric in metrics.items():
+        with noting(failed, f"the curves of {name}"):
+            if isinstance(metric, SetMetric) and metric.has_floor and real is not None:
+                charts.append(_against_number(metric, generated, real, store))
+            elif isinstance(metric, ClipMetric):
+                charts += _against_distance(metric, generated, real, store)
     return [chart for chart in charts if chart["series"]]
 
 

@@ -6,17 +6,20 @@ import datetime
 import math
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from vidiff.checks import at_least
+from vidiff.cli.errors import Errors
 from vidiff_eval.cautions import cautions
 from vidiff_eval.clips import ClipSet, describe_set
 from vidiff_eval.degradation import curves
 from vidiff_eval.extraction import check_sizes, extract, load
+from vidiff_eval.failing import Reasons, misfits, noting, one_line
 from vidiff_eval.features.base import Features
 from vidiff_eval.measuring import measure, measure_real
 from vidiff_eval.metrics.base import ClipMetric, PairMetric, SetMetric, VideoMetric
-from vidiff_eval.pairs import keep_pairs, pair
+from vidiff_eval.pairs import keep_pairs
 from vidiff_eval.processes import is_first
 from vidiff_eval.protocol import Protocol, fingerprint
 from vidiff_eval.samples import precision_of
@@ -25,6 +28,9 @@ from vidiff_eval.statistics.noise_floor import noise_floor
 from vidiff_eval.store import Store
 
 FORMAT = "vidiff evaluation 1"
+
+Skipped = dict[str, str]
+"""By file of a set, why it is left out."""
 
 BY_FEATURES = ("resize", "to_uint8", "batch_norm_eps", "covariance")
 """What a protocol says of networks and metrics, and these repeat in their settings."""
@@ -60,21 +66,32 @@ def evaluate(
         The report as plain values, fit for JSON; ``report.json`` holds it.
 
     Raises:
-        ValueError: if a metric cannot measure these clips, a set has no clip that can be read, or
-            clips differ in size or length.
+        Errors: before the work, with all that shows that metrics cannot measure these clips.
+        ValueError: if a set has no clip that can be read, clips differ in size or length, or
+            nothing could be measured.
     """
+    at_least(1, batch_size=batch_size)
+    at_least(0, num_sanity=num_sanity)
     for metric in metrics.values():
         metric.follow(protocol)
     check_sizes([*generated.values(), *([real] if real else [])])
-    for name, metric in metrics.items():
-        _check(name, metric, generated, real)
+    wrong = {name: list(misfits(metric, generated, real)) for name, metric in metrics.items()}
+    if any(wrong.values()):
+        raise Errors([f"{name}: {why}" for name, reasons in wrong.items() for why in reasons])
     options: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
-    generated, real = _extracted(list(metrics.values()), generated, real, store, **options)
+    failed: Reasons = {}
+    metrics, generated, real = _extracted(metrics, generated, real, store, failed, **options)
     sanity = sanity_sets(real, num_sanity) if real else {}
-    seen = distinct(metric for metric in metrics.values() if has_part(metric))
-    extract([*sanity.values()], seen, store, label="sanity rows", **options)
+    with noting(failed, "the sanity rows"):
+        seen = distinct(metric for metric in metrics.values() if has_part(metric, sanity))
+        extract([*sanity.values()], seen, store, label="sanity rows", **options)
     if not is_first():
         return {}
+    of_groups = {
+        name: measure(metrics, clips, real, store, failed, name if len(generated) > 1 else "")
+        for name, clips in generated.items()
+    }
+    metrics = _measured(metrics, of_groups, failed)
     report: dict[str, Any] = {
         "format": FORMAT,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -82,22 +99,22 @@ def evaluate(
         "hardware": _hardware(),
         "precision": {name: precision_of(clips.folder) for name, clips in generated.items()},
         "protocol": {"name": protocol.name, "fingerprint": protocol.fingerprint, **protocol.record},
-        "real": real and {**describe_set(real), **measure_real(metrics, real, store)},
+        "real": real and {**describe_set(real), **measure_real(metrics, real, store, failed)},
         "groups": {
             name: {
                 **describe_set(clips),
-                **measure(metrics, clips, real, store),
+                **of_groups[name],
                 **_compared(metrics, protocol, clips, real),
             }
             for name, clips in generated.items()
         },
         "metrics": {
-            name: _describe(metric, real, store, max(map(len, generated.values())))
+            name: _describe(name, metric, real, store, max(map(len, generated.values())), failed)
             for name, metric in metrics.items()
         },
-        "not_measured": {},
-        "sanity": sanity_rows(metrics, sanity, store),
-        "curves": curves(metrics, generated, real, store),
+        "sanity": sanity_rows(metrics, sanity, store, failed),
+        "curves": curves(metrics, generated, real, store, failed),
+        "not_measured": failed,
     }
     return _finite({**report, "warnings": cautions(report, metrics, protocol)})
 
@@ -108,48 +125,107 @@ def distinct(metrics: Iterable[VideoMetric]) -> list[Features]:
     return list({fingerprint(one.settings): one for one in features}.values())
 
 
-def _check(
-    name: str, metric: VideoMetric, generated: Mapping[str, ClipSet], real: ClipSet | None
-) -> None:
-    """Raise a ``ValueError`` before the work if the metric cannot measure these clips."""
-    if metric.needs_real and real is None:
-        raise ValueError(f"{name} compares with real videos: give their folder by --real")
-    for group, clips in generated.items():
-        bare = [clip for clip in clips.clips if not clip.video.prompt]
-        if metric.needs_prompts and bare:
-            raise ValueError(
-                f"{name} judges videos by their prompts, and {bare[0].video.path} has none: "
-                "give --prompts, or captions.csv in the folder"
-            )
-        try:
-            metric.check(clips.clips)
-        except ValueError as error:
-            raise ValueError(f"{name} of {group}: {error}") from error
-        if real and (metric.compares == "pairs" or getattr(metric, "paired", False)):
-            pair(real, clips)
-
-
 def _extracted(
-    metrics: Sequence[VideoMetric],
+    metrics: Mapping[str, VideoMetric],
     generated: Mapping[str, ClipSet],
     real: ClipSet | None,
     store: Store,
+    failed: Reasons,
     **options: Any,
-) -> tuple[dict[str, ClipSet], ClipSet | None]:
-    """The sets without files that turned out to be damaged; what is found of the others is kept."""
+) -> tuple[dict[str, VideoMetric], dict[str, ClipSet], ClipSet | None]:
+    """The metrics whose features could be taken, and the sets without files that are damaged; what
+    is found of the others is kept.
+    """
     sets = [*generated.values(), *([real] if real else [])]
-    damaged = extract(sets, distinct(metrics), store, **options)
+
+    def take(some: Mapping[str, VideoMetric], skipped: list[Skipped]) -> None:
+        for known, found in zip(
+            skipped, extract(sets, distinct(some.values()), store, **options), strict=True
+        ):
+            known.update(found)
+
+    metrics, damaged = _each(metrics, len(sets), take, failed)
     left = [clips.without(skipped) for clips, skipped in zip(sets, damaged, strict=True)]
     groups, real = dict(zip(generated, left, strict=False)), left[-1] if real else None
-    of_pairs = [metric for metric in metrics if isinstance(metric, PairMetric)]
+    of_pairs = {name: metric for name, metric in metrics.items() if isinstance(metric, PairMetric)}
     if of_pairs and real:
-        for name, clips in groups.items():
-            groups[name] = clips.without(keep_pairs(of_pairs, real, clips, store, **options))
+
+        def take_pairs(some: Mapping[str, VideoMetric], skipped: list[Skipped]) -> None:
+            pairs = [metric for metric in some.values() if isinstance(metric, PairMetric)]
+            for known, clips in zip(skipped, groups.values(), strict=True):
+                known.update(keep_pairs(pairs, real, clips, store, **options))
+
+        others = {name: metric for name, metric in metrics.items() if name not in of_pairs}
+        kept, damaged = _each(of_pairs, len(groups), take_pairs, failed, is_all=not others)
+        metrics = {name: metric for name, metric in metrics.items() if name in kept | others}
+        groups = {
+            name: clips.without(skipped)
+            for (name, clips), skipped in zip(groups.items(), damaged, strict=True)
+        }
     for clips in [*groups.values(), *([real] if real else [])]:
         if not clips.clips:
             reasons = "; ".join(f"{file}: {why}" for file, why in [*clips.skipped.items()][:3])
             raise ValueError(f"{clips.folder} has no video left that can be read ({reasons})")
-    return groups, real
+    return metrics, groups, real
+
+
+def _each(
+    metrics: Mapping[str, VideoMetric],
+    num_sets: int,
+    take: Callable[[Mapping[str, VideoMetric], list[Skipped]], None],
+    failed: Reasons,
+    is_all: bool = True,
+) -> tuple[dict[str, VideoMetric], list[Skipped]]:
+    """Take what metrics need in one pass; if that fails, one by one, so that the others are kept.
+
+    Args:
+        metrics: by name.
+        num_sets: of clips.
+        take: does it, and adds the damaged files of each set.
+        failed: is told of the metrics that are left out.
+        is_all: whether there are no other metrics: then it is an error if all fail.
+    """
+    skipped: list[Skipped] = [{} for _ in range(num_sets)]
+    try:
+        take(metrics, skipped)
+        return dict(metrics), skipped
+    except (ValueError, RuntimeError) as error:  # on all processes if on one
+        if is_all and len(metrics) == 1:
+            raise
+        first = error
+    kept = {}
+    for name, metric in metrics.items():
+        try:
+            take({name: metric}, skipped)
+        except (ValueError, RuntimeError) as error:
+            failed[name] = one_line(error)
+        else:
+            kept[name] = metric
+    if is_all and not kept:
+        raise first
+    return kept, skipped
+
+
+def _measured(
+    metrics: Mapping[str, VideoMetric], groups: Mapping[str, dict[str, Any]], failed: Reasons
+) -> dict[str, VideoMetric]:
+    """The metrics of which some group has figures; the others get none anywhere.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    measured = {
+        name: metric
+        for name, metric in metrics.items()
+        if any(name in group["figures"] for group in groups.values())
+    }
+    for group in groups.values():
+        for name in measured:
+            group["figures"].setdefault(name, [])
+    if not measured:
+        reasons = "; ".join(f"{name}: {why}" for name, why in failed.items())
+        raise ValueError(f"nothing could be measured: {reasons}")
+    return measured
 
 
 def _compared(
@@ -173,12 +249,18 @@ def _compared(
 
 
 def _describe(
-    metric: VideoMetric, real: ClipSet | None, store: Store, num_clips: int
+    name: str,
+    metric: VideoMetric,
+    real: ClipSet | None,
+    store: Store,
+    num_clips: int,
+    failed: Reasons,
 ) -> dict[str, Any]:
     floor = None
     if isinstance(metric, SetMetric) and metric.has_floor and real is not None:
-        features = load(real.by_content, metric.features, store)[metric.output]
-        floor = noise_floor(metric, features, num_clips)
+        with noting(failed, f"the noise floor of {name}"):
+            features = load(real.by_content, metric.features, store)[metric.output]
+            floor = noise_floor(metric, features, num_clips)
         if floor:
             at_most = "an upper bound: too few real clips for two parts as large as a group"
             floor["note"] = at_most if floor["is_upper_bound"] else ""

@@ -7,6 +7,7 @@ from typing import Any
 
 from vidiff_eval.clips import Clip, ClipSet
 from vidiff_eval.extraction import load, load_chunks
+from vidiff_eval.failing import Reasons, noting
 from vidiff_eval.figures import Figure
 from vidiff_eval.metrics.base import ClipMetric, PairMetric, Row, SetMetric, VideoMetric
 from vidiff_eval.pairs import load_pairs, pair
@@ -14,7 +15,12 @@ from vidiff_eval.store import Store
 
 
 def measure(
-    metrics: Mapping[str, VideoMetric], clips: ClipSet, real: ClipSet | None, store: Store
+    metrics: Mapping[str, VideoMetric],
+    clips: ClipSet,
+    real: ClipSet | None,
+    store: Store,
+    failed: Reasons,
+    whose: str = "",
 ) -> dict[str, Any]:
     """The ``figures`` of a set by metric, and its ``videos`` with what was found of each.
 
@@ -23,24 +29,25 @@ def measure(
         clips: the set.
         real: what they are compared with; None if no metric does.
         store: has the features of all clips.
-
-    Raises:
-        ValueError: if a set has too few clips for a metric.
+        failed: is told of metrics that cannot be measured, which then have no figures.
+        whose: the set's name where there are several, for ``failed``.
     """
     figures: dict[str, list[Figure]] = {}
     rows: dict[str, list[Row]] = {}
     for name, metric in metrics.items():
-        if isinstance(metric, SetMetric):
-            assert real is not None
-            figures[name] = metric.compare(*_sides(metric, real, clips, store))
-            continue
-        if isinstance(metric, PairMetric):
-            assert real is not None
-            rows[name] = load_pairs(metric, real, clips, store)
-        else:
-            assert isinstance(metric, ClipMetric)
-            rows[name] = _judge(metric, clips, store)
-        figures[name] = metric.summarise(metric.tally(rows[name]))
+        with noting(failed, f"{name} of {whose}" if whose else name):
+            if isinstance(metric, SetMetric):
+                assert real is not None
+                figures[name] = metric.compare(*_sides(metric, real, clips, store))
+                continue
+            if isinstance(metric, PairMetric):
+                assert real is not None
+                found = load_pairs(metric, real, clips, store)
+            else:
+                assert isinstance(metric, ClipMetric)
+                found = _judge(metric, clips, store)
+            figures[name] = metric.summarise(metric.tally(found))
+            rows[name] = found
     return {
         "figures": {name: [figure.record for figure in some] for name, some in figures.items()},
         "videos": [
@@ -50,7 +57,9 @@ def measure(
     }
 
 
-def measure_real(metrics: Mapping[str, VideoMetric], real: ClipSet, store: Store) -> dict[str, Any]:
+def measure_real(
+    metrics: Mapping[str, VideoMetric], real: ClipSet, store: Store, failed: Reasons
+) -> dict[str, Any]:
     """What the metrics that judge clips by themselves find of real ones: a line to compare with."""
     captioned = all(clip.video.prompt for clip in real.clips)
     usable = {
@@ -60,7 +69,7 @@ def measure_real(metrics: Mapping[str, VideoMetric], real: ClipSet, store: Store
         and (captioned or not metric.needs_prompts)
         and _can_judge(metric, real)
     }
-    return measure(usable, real, None, store)
+    return measure(usable, real, None, store, failed, "the real clips")
 
 
 def _sides(metric: SetMetric, real: ClipSet, clips: ClipSet, store: Store) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from vidiff_eval.clips import ClipSet
 from vidiff_eval.extraction import load
+from vidiff_eval.failing import noting
 from vidiff_eval.metrics.base import ClipMetric, PairMetric, SetMetric, VideoMetric
 from vidiff_eval.protocol import fingerprint
 from vidiff_eval.store import Store
@@ -36,7 +37,10 @@ def sanity_sets(real: ClipSet, num_clips: int) -> dict[str, ClipSet]:
 
 
 def sanity_rows(
-    metrics: Mapping[str, VideoMetric], sets: Mapping[str, ClipSet], store: Store
+    metrics: Mapping[str, VideoMetric],
+    sets: Mapping[str, ClipSet],
+    store: Store,
+    failed: dict[str, str],
 ) -> dict[str, Any] | None:
     """Every figure of each of the sets.
 
@@ -47,34 +51,46 @@ def sanity_rows(
         metrics: by name; those that judge pairs, or by prompts, have no part in it.
         sets: as from ``sanity_sets``.
         store: has the features of all.
+        failed: is told of metrics that cannot measure so few clips, or fail.
 
     Returns:
         ``num_clips`` of a half, ``rows`` of figures by name, and each row's ``meaning``; None if
         there is nothing to measure.
     """
-    usable = [metric for metric in metrics.values() if has_part(metric)]
-    if not sets or not usable:
+    if not sets:
         return None
     reference = sets["reference"]
+    rows: dict[str, dict[str, float]] = {row: {} for row in sets if row != "reference"}
+    for name, metric in metrics.items():
+        if not has_part(metric):
+            continue
+        if not has_part(metric, sets):
+            assert isinstance(metric, SetMetric)
+            failed[f"{name} in the sanity rows"] = (
+                f"they have {len(reference)} clips of each half, and it needs {metric.min_clips}: "
+                f"give {2 * metric.min_clips} real clips or more, or raise --sanity"
+            )
+            continue
+        with noting(failed, f"{name} in the sanity rows"):
+            found = {row: _figures(metric, reference, sets[row], store) for row in rows}
+            for row, figures in found.items():
+                rows[row] |= figures
+    if not rows["real"]:
+        return None
     return {
         "num_clips": len(reference),
-        "rows": {
-            row: {
-                figure: value
-                for metric in usable
-                for figure, value in _figures(metric, reference, clips, store).items()
-            }
-            for row, clips in sets.items()
-            if row != "reference"
-        },
+        "rows": rows,
         "meaning": {"real": "as they are: what to compare the others with", **TRANSFORMS},
     }
 
 
-def has_part(metric: VideoMetric) -> bool:
-    """Whether a metric can measure sanity rows."""
-    paired = isinstance(metric, PairMetric) or (isinstance(metric, SetMetric) and metric.paired)
-    return not paired and not metric.needs_prompts
+def has_part(metric: VideoMetric, sets: Mapping[str, ClipSet] | None = None) -> bool:
+    """Whether a metric can measure sanity rows; those of ``sets``, if they are large enough."""
+    if isinstance(metric, PairMetric) or metric.needs_prompts:
+        return False
+    if not isinstance(metric, SetMetric):
+        return True
+    return not metric.paired and (not sets or len(sets["reference"]) >= metric.min_clips)
 
 
 def _figures(

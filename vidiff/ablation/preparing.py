@@ -47,14 +47,6 @@ TIMED_STEPS = 100
 """Steps that a cell is timed for."""
 
 
-class Errors(Exception):
-    """Everything that is wrong, a line each."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = list(lines)
-
-
 @dataclass
 class Preparation:
     """An ablation on its way to runs.

@@ -16,6 +16,18 @@ class UsageError(Exception):
     """
 
 
+class Errors(ValueError):
+    """Everything that is wrong, a line each.
+
+    Args:
+        lines: one for each mistake.
+    """
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = list(lines)
+
+
 @dataclass(frozen=True)
 class Refusal:
     """What one of jsonargparse's nested parsers said, before outer ones wrapped it.

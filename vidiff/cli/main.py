@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from vidiff import __version__
-from vidiff.cli.errors import UsageError, unknown
+from vidiff.cli.errors import Errors, UsageError, unknown
 from vidiff.plugins import PluginError, left_out, load_all, requested_plugins, without_plugins
 from vidiff.registry import get_component, get_kind, list_components, nearest
 
@@ -53,8 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug or not _can_be_mended(error):
             raise
-        hint = "" if isinstance(error, (UsageError, PluginError)) else " (--debug shows where)"
-        print(f"vidiff: error: {_one_line(error)}{hint}", file=sys.stderr)
+        plain = isinstance(error, (UsageError, Errors, PluginError))
+        for line in error.lines if isinstance(error, Errors) else [_one_line(error)]:
+            hint = "" if plain else " (--debug shows where)"
+            print(f"vidiff: error: {line}{hint}", file=sys.stderr)
         return 2
 
 

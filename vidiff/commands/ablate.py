@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidiff.cli.errors import UsageError
+from vidiff.cli.errors import Errors, UsageError
 from vidiff.commands.base import Command
 from vidiff.registry import nearest, register
 
@@ -60,7 +60,7 @@ class Ablate(Command):
 
     def run(self, args: Namespace) -> int:
         from vidiff.ablation.file import read_ablation
-        from vidiff.ablation.preparing import Errors, Preparation
+        from vidiff.ablation.preparing import Preparation
 
         if args.retries < 0:
             raise UsageError(f"ablate: --retries must not be negative, got {args.retries}")
@@ -130,8 +130,6 @@ def _checked_work(preparation: Preparation, may_train: bool) -> Work:
     Raises:
         Errors: with everything that is wrong.
     """
-    from vidiff.ablation.preparing import Errors
-
     match = preparation.ablation.match
     cells = preparation.cells()
     if unsolved := preparation.unsolved():

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidiff.cli.errors import UsageError
+from vidiff.checks import at_least
+from vidiff.cli.errors import Errors, UsageError
 from vidiff.commands.base import Command
 from vidiff.files import refuse_overwrite, write_json, write_text
 from vidiff.registry import get_component, list_components, nearest, register
@@ -16,12 +17,14 @@ from vidiff_eval.commands.options import (
     change_protocol,
     dataset_options,
     make_metric,
+    read_dataset,
     read_options,
 )
 
 if TYPE_CHECKING:
     from vidiff_eval.clips import ClipSet
     from vidiff_eval.metrics.base import VideoMetric
+    from vidiff_eval.protocol import Protocol
 
 REPORT, PAGE = "report.json", "report.html"
 
@@ -89,34 +92,22 @@ class Evaluate(Command):
         )
 
     def run(self, args: Namespace) -> int:
-        from vidiff_eval.clips import choose_clips
         from vidiff_eval.evaluation import evaluate
         from vidiff_eval.presets import get_protocol
         from vidiff_eval.processes import is_first, joined
-        from vidiff_eval.samples import parse_groups
         from vidiff_eval.store import Store, default_store
 
+        at_least(1, batch_size=args.batch_size)
+        at_least(0, sanity=args.sanity)
         for name in (REPORT, PAGE):
             refuse_overwrite(args.output / name, args.overwrite)
+        if args.config:
+            read_dataset(args.config)
         options = read_options(args.rest)
         protocol = change_protocol(get_protocol(args.protocol), options.pop("protocol", []))
         if args.dry_run:
             return _check(args, options)
-        folders = parse_groups(args.generated)
-        if args.prompts and len(folders) > 1:
-            raise UsageError(
-                "evaluate: --prompts belongs to one folder, but --generated has "
-                f"{len(folders)}: put captions.csv into each, or evaluate one at a time"
-            )
-        generated = {
-            name: choose_clips(folder, protocol, side="generated", prompts=args.prompts)
-            for name, folder in folders.items()
-        }
-        real = args.real and choose_clips(args.real, protocol, side="real")
-        if args.metrics in (None, "all"):
-            metrics, not_measured = _usable(generated, real, options, args.config)
-        else:
-            metrics, not_measured = _asked(args.metrics, options, args.config)
+        generated, real, metrics, not_measured = _read(args, options, protocol)
         with joined() as device_of:
             for metric in metrics.values():
                 metric.to(device_of(args.device))
@@ -126,12 +117,15 @@ class Evaluate(Command):
                 batch_size=args.batch_size, progress=is_first(),
             )  # fmt: skip
             if is_first():
-                self._write(args, {**report, "not_measured": not_measured}, generated)
+                report["not_measured"] = {**not_measured, **report["not_measured"]}
+                return self._write(args, report, generated)
         return 0
 
     def _write(
         self, args: Namespace, report: dict[str, Any], generated: Mapping[str, ClipSet]
-    ) -> None:
+    ) -> int:
+        """Write and print what was measured, and the page last, as it reads the videos again."""
+        from vidiff_eval.failing import one_line
         from vidiff_eval.report import render_evaluation
 
         paths = {
@@ -140,51 +134,105 @@ class Evaluate(Command):
         }
         title = args.title or args.output.resolve().name
         write_json(args.output / REPORT, report)
-        write_text(args.output / PAGE, render_evaluation(report, clips=paths, title=title))
         print(table(report))
         for name, reason in report["not_measured"].items():
             print(f"not measured: {name} ({reason})")
         for warning in report["warnings"]:
             print(f"warning: {warning}")
-        print(f"written: {args.output / REPORT}\nwritten: {args.output / PAGE}")
+        print(f"written: {args.output / REPORT}")
+        try:
+            write_text(args.output / PAGE, render_evaluation(report, clips=paths, title=title))
+        except Exception as error:
+            raise UsageError(
+                f"{args.output / PAGE} could not be made ({one_line(error)}); {REPORT} is whole"
+            ) from error
+        print(f"written: {args.output / PAGE}")
+        return 0
 
 
 def _check(args: Namespace, options: Options) -> int:
-    """Refuse what could not be measured whatever is generated."""
+    """Refuse what could not be measured whatever is generated.
+
+    Raises:
+        Errors: with all of it.
+    """
+    errors = []
     if args.real is not None and not args.real.is_dir():
-        raise ValueError(f"--real {args.real} is no folder")
-    if args.metrics in (None, "all"):
-        return 0
-    for name, metric in _asked(args.metrics, options, args.config)[0].items():
-        if metric.needs_real and args.real is None:
-            raise ValueError(f"{name} compares with real videos: give their folder by --real")
+        errors.append(f"--real {args.real} is no folder")
+    if args.metrics not in (None, "all"):
+        metrics, _ = _asked(args.metrics, options, args.config, errors)
+        errors += [
+            f"{name}: it compares with real videos: give their folder by --real"
+            for name, metric in metrics.items()
+            if metric.needs_real and args.real is None
+        ]
+    if errors:
+        raise Errors(errors)
     return 0
 
 
+def _read(
+    args: Namespace, options: Options, protocol: Protocol
+) -> tuple[dict[str, ClipSet], ClipSet | None, dict[str, VideoMetric], dict[str, str]]:
+    """The groups, the real clips, the metrics, and why others cannot be measured.
+
+    Raises:
+        Errors: with all that is wrong in folders and metrics.
+    """
+    from vidiff_eval.clips import choose_clips
+    from vidiff_eval.samples import parse_groups
+
+    folders = parse_groups(args.generated)
+    if args.prompts and len(folders) > 1:
+        raise UsageError(
+            "evaluate: --prompts belongs to one folder, but --generated has "
+            f"{len(folders)}: put captions.csv into each, or evaluate one at a time"
+        )
+    errors: list[str] = []
+    generated: dict[str, ClipSet] = {}
+    for name, folder in folders.items():
+        try:
+            generated[name] = choose_clips(folder, protocol, side="generated", prompts=args.prompts)
+        except (ValueError, UsageError) as error:
+            errors.append(str(error))
+    real: ClipSet | None = None
+    if args.real:
+        try:
+            real = choose_clips(args.real, protocol, side="real")
+        except (ValueError, UsageError) as error:
+            errors.append(str(error))
+    if args.metrics not in (None, "all"):
+        metrics, missing = _asked(args.metrics, options, args.config, errors)
+    elif not errors:
+        metrics, missing = _usable(generated, real, options, args.config, protocol)
+    if errors:
+        raise Errors([" ".join(error.split()) for error in errors])
+    return generated, real, metrics, missing
+
+
 def _asked(
-    names: str, options: Options, config: Path | None
+    names: str, options: Options, config: Path | None, errors: list[str]
 ) -> tuple[dict[str, VideoMetric], dict[str, str]]:
     """The metrics that were asked for, and those that must be read beside them.
 
-    Raises:
-        ValueError: if one of the former cannot be measured here.
+    ``errors`` is told of those that were asked for and cannot be measured here.
     """
-    asked = [name.strip() for name in names.split(",") if name.strip()]
+    asked = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     known = list_components("metric")
+    errors += [
+        f"evaluate: options for {name}, which is not among --metrics {names}{nearest(name, asked)}"
+        for name in options
+        if name not in asked
+    ]
+    metrics = {}
     for name in asked:
-        get_component("metric", name)
-    for name in options:
-        if name not in asked:
-            raise UsageError(
-                f"evaluate: options for {name}, which is not among --metrics "
-                f"{names}{nearest(name, asked)}"
-            )
-    metrics = {name: _make(name, options, config) for name in asked}
-    for name, metric in metrics.items():
         try:
-            _ = metric.settings
-        except ValueError as error:
-            raise ValueError(f"{name} cannot be measured: {error}") from error
+            get_component("metric", name)
+            metrics[name] = _make(name, options, config)
+            _ = metrics[name].settings
+        except (ValueError, UsageError) as error:
+            is_known = name in metrics  # and lacks weights or a package
+            errors.append(f"{name} cannot be measured: {error}" if is_known else str(error))
     beside = [b for metric in metrics.values() for b in metric.beside if b in known]
     missing = {}
     for name in dict.fromkeys(beside):
@@ -199,12 +247,16 @@ def _asked(
 
 
 def _usable(
-    generated: Mapping[str, ClipSet], real: ClipSet | None, options: Options, config: Path | None
+    generated: Mapping[str, ClipSet],
+    real: ClipSet | None,
+    options: Options,
+    config: Path | None,
+    protocol: Protocol,
 ) -> tuple[dict[str, VideoMetric], dict[str, str]]:
     """All metrics that can be measured, and why the others cannot."""
+    from vidiff_eval.failing import misfits
     from vidiff_eval.metrics.base import PairMetric
 
-    clips = [clip for some in generated.values() for clip in some.clips]
     metrics, missing = {}, {}
     for name in list_components("metric"):
         cls = get_component("metric", name).cls
@@ -213,13 +265,10 @@ def _usable(
             continue
         try:
             metric = _make(name, options, config)
-            if metric.needs_real and real is None:
-                raise ValueError("compares with real videos, and --real was not given")
-            prompts = [clip.video.prompt for clip in clips]
-            if metric.needs_prompts and not all(prompts):
-                raise ValueError("judges by prompts, and not all videos have one")
+            metric.follow(protocol)
+            if reasons := list(misfits(metric, generated, real)):
+                raise ValueError("; ".join(reasons))
             _ = metric.settings
-            metric.check(clips)
         except (ValueError, UsageError) as error:
             if name in options:  # it was asked for by its options
                 raise

@@ -106,17 +106,27 @@ def dataset_options(config: Path, metric: str) -> list[str]:
         ValueError: if the file is missing, or is no config with a dataset.
         YamlError: if it is no YAML.
     """
-    if not config.exists():
-        raise ValueError(f"--config {config} does not exist")
-    try:
-        dataset = read_yaml(config)["data"]["dataset"]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"--config {config} is no config with a data.dataset") from error
+    dataset = read_dataset(config)
     settings: Mapping[str, Any] = {}
     if isinstance(dataset, dict):
         settings = dataset.get("init_args") or {}
     known = inspect.signature(get_component("metric", metric).cls).parameters
     return [f"--{name}={json.dumps(value)}" for name, value in settings.items() if name in known]
+
+
+def read_dataset(config: Path) -> Any:
+    """The dataset that a run's config names.
+
+    Raises:
+        ValueError: if the file is missing, or is no config with a dataset.
+        YamlError: if it is no YAML.
+    """
+    if not config.exists():
+        raise ValueError(f"--config {config} does not exist")
+    try:
+        return read_yaml(config)["data"]["dataset"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"--config {config} is no config with a data.dataset") from error
 
 
 def _as_list(option: str) -> str:

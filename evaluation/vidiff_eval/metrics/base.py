@@ -180,7 +180,7 @@ class SetMetric(_OfFeatures):
     compares = "sets"
     needs_real = True
     output: ClassVar[str] = "features"
-    min_clips: ClassVar[int] = 2
+    min_clips: int = 2
     has_floor: ClassVar[bool] = True
     depends_on_number: ClassVar[bool] = False
     paired: ClassVar[bool] = False

@@ -34,12 +34,11 @@ class PrecisionRecall(SetMetric):
     higher_is_better = True
     depends_on_number = True
     has_floor = False  # real against real is no best value either, but a line to compare with
-    min_clips = 4
 
     def __init__(self, *, num_neighbours: int = 3, weights: str | None = None) -> None:
         if num_neighbours < 1:
             raise ValueError(f"num_neighbours must be at least 1, got {num_neighbours}")
-        self.num_neighbours = num_neighbours
+        self.num_neighbours, self.min_clips = num_neighbours, num_neighbours + 1
         self.features = I3D(weights=weights)
 
     @property

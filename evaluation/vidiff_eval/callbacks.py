@@ -138,6 +138,10 @@ class EvaluateSamples(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.evaluate(trainer, pl_module, "test")
 
+    def logged(self) -> list[str]:
+        """Names of the values that validation logs: all figures of all metrics."""
+        return [f"val/{figure}" for metric in self.metrics for figure in metric.figures]
+
     def state_dict(self) -> dict[str, Any]:
         return {"num_validations": self.num_validations}
 

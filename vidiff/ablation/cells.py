@@ -21,6 +21,7 @@ ROOT = "trainer.default_root_dir"
 """Where a run keeps its checkpoints: not part of what it is."""
 
 STEPS, INTERVAL = "trainer.max_steps", "trainer.val_check_interval"
+EVERY_EPOCH = "trainer.check_val_every_n_epoch"
 
 Axes = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """By axis and by the name of its value: the nodes that this value replaces, by dotted key."""
@@ -36,6 +37,7 @@ class Cell:
         is_baseline: whether the others are compared with it.
         solved: what was solved for to make it equal to the baseline, by dotted key.
         equality: the quantity that was made equal, over the baseline's; None if none was.
+        to_be_validated: whether cells are compared by what validation finds at their ends.
     """
 
     choices: Mapping[str, str]
@@ -43,6 +45,7 @@ class Cell:
     is_baseline: bool = False
     solved: Mapping[str, Any] = field(default_factory=dict)
     equality: float | None = None
+    to_be_validated: bool = False
 
     @property
     def name(self) -> str:
@@ -54,7 +57,10 @@ class Cell:
     def config(self, base: Config) -> Config:
         """The base config with the nodes of this cell, and with what was solved for."""
         config = nodes.replace(nodes.replace(base, self.nodes), self.solved)
-        return _validated_at_the_end(config) if STEPS in self.solved else config
+        if self.to_be_validated:
+            config = _validated_after_the_last_step(config)
+        ends = self.to_be_validated or STEPS in self.solved
+        return _validated_at_the_end(config) if ends else config
 
 
 @dataclass(frozen=True)
@@ -146,16 +152,37 @@ def with_solution(cell: Cell, solved: Mapping[str, Any], equality: float) -> Cel
     return replace(cell, solved=dict(solved), equality=equality)
 
 
+def _validated_after_the_last_step(config: Config) -> Config:
+    """A config that is validated after its last step, if it would be at ends of epochs alone.
+
+    These need not come before the end of training, nor at the same step in all cells.
+    """
+    steps, interval = nodes.get(config, STEPS), nodes.get(config, INTERVAL)
+    if _is_count(interval) or not _is_count(steps):
+        return config
+    return nodes.replace(config, {INTERVAL: _batches(config), EVERY_EPOCH: None})
+
+
 def _validated_at_the_end(config: Config) -> Config:
     """A config that is validated at most a few steps before its end, and no less often.
 
-    Else a number of steps that was solved for could end long after its last validation, or before
-    the first.
+    Else it could end long after its last validation, or before the first.
     """
-    steps, interval = nodes.get(config, STEPS), nodes.get(config, INTERVAL)
-    if not isinstance(interval, int) or interval < 1:
+    interval = nodes.get(config, INTERVAL)
+    if not _is_count(interval) or not _is_count(nodes.get(config, STEPS)):
         return config
-    return nodes.replace(config, {INTERVAL: steps // math.ceil(steps / interval)})
+    batches = _batches(config)
+    return nodes.replace(config, {INTERVAL: batches // math.ceil(batches / interval)})
+
+
+def _batches(config: Config) -> int:
+    """Of the whole training, on a device."""
+    each = nodes.get(config, "trainer.accumulate_grad_batches")
+    return int(nodes.get(config, STEPS)) * (each if _is_count(each) else 1)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _nodes(axes: Axes, choices: Mapping[str, str]) -> dict[str, Any]:

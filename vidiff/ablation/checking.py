@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,9 @@ from vidiff.registry import nearest
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace
+
+    from vidiff.ablation.measuring import Measured
+    from vidiff.ablation.naming import Names
 
 
 @dataclass(frozen=True)
@@ -149,15 +152,39 @@ class Checker:
         )
 
     def check_measuring(
-        self, samples: Mapping[str, Any] | None, evaluation: Mapping[str, Any] | None, base: Config
+        self,
+        samples: Mapping[str, Any] | None,
+        evaluation: Mapping[str, Any] | None,
+        base: Config,
+        metrics: Iterable[str] = (),
     ) -> list[str]:
-        """What is wrong with the options of sampling and of the evaluation, a line each."""
+        """What is wrong with the options of sampling and of the evaluation, and with the names of
+        metrics, a line each.
+        """
         from vidiff.ablation.measuring import check_measuring
+        from vidiff.ablation.naming import check_names
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "base.yaml"
             path.write_text(yaml.safe_dump(base), encoding="utf-8")
-            return check_measuring(self.parser, samples, evaluation, path)
+            errors, measured = check_measuring(self.parser, samples, evaluation, path)
+        return errors + check_names(metrics, self._names(base, measured))
+
+    def _names(self, base: Config, measured: Measured | None) -> Names:
+        from vidiff.ablation.naming import Names, logged_by
+
+        figures, unmeasured = measured or (None, {})
+        try:
+            parsed = self._parser.parse(base)
+            task = self._models.make(parsed.model)
+            trainer = self._parser.instantiate("trainer", parsed.trainer)
+        except Exception:  # what is wrong there is said by ``examine``
+            return Names(measured=figures, unmeasured=unmeasured)
+        callbacks = trainer.callbacks or []
+        callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+        return Names(
+            logged_by(task, callbacks), trainer.limit_val_batches != 0, figures, unmeasured
+        )
 
     def data(self, base: Config) -> dict[str, Any]:
         """What the clips of a config are, for the record."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -48,3 +48,22 @@ def _begin(checker: Checker) -> None:
 
 def _examine(configs: Sequence[Config]) -> list[RunCosts | str]:
     return [_CHECKERS[0].examine(config) for config in configs]
+
+
+def errors_of(runs: Sequence[Run], found: Sequence[RunCosts | str]) -> list[tuple[Run, str]]:
+    """The runs in which something is wrong, and what."""
+    pairs = zip(runs, found, strict=True)
+    return [(run, said) for run, said in pairs if isinstance(said, str)]
+
+
+def grouped(errors: Iterable[tuple[Run, str]]) -> list[str]:
+    """A line for each mistake, that names the first cell that has it and counts the others."""
+    by_message: dict[str, list[Run]] = {}
+    for run, message in errors:
+        by_message.setdefault(message, []).append(run)
+    lines = []
+    for message, runs in by_message.items():
+        cells = list(dict.fromkeys(run.cell.name for run in runs))
+        others = f" and {len(cells) - 1} more cells" if len(cells) > 1 else ""
+        lines.append(f"{cells[0]}{others}: {message}")
+    return lines

@@ -106,12 +106,20 @@ class RunFolder:
 
             text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
             write_text(self.path / CONFIG, f"# {comment}\n{text}")
-        job = {"phases": [
+        if not self.is_prepared():
+            write_json(self.path / JOB, self._job())
+
+    def is_prepared(self) -> bool:
+        """Whether a worker would find the phases of now in the folder."""
+        path = self.path / JOB
+        return path.exists() and read_json(path) == self._job()
+
+    def _job(self) -> Any:
+        phases = [
             {"name": p.name, "words": p.words, "key": p.key, "folder": str(p.folder)}
             for p in self.phases
-        ]}  # fmt: skip
-        if not (self.path / JOB).exists() or read_json(self.path / JOB) != _plain(job):
-            write_json(self.path / JOB, job)
+        ]
+        return _plain({"phases": phases})
 
     # -- State ------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class Found:
         curves: scalars by tag: (step, value).
         evaluation: the report of ``vidiff evaluate``.
         videos: some, the same prompts in each run.
+        missing: why metrics of a run that is done are nowhere to be found, by name.
     """
 
     run: Run
@@ -53,6 +54,7 @@ class Found:
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
     videos: list[dict[str, Any]] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
 
 
 def find(run: Run, folder: RunFolder, metrics: Sequence[str], output: Path) -> Found:
@@ -63,9 +65,6 @@ def find(run: Run, folder: RunFolder, metrics: Sequence[str], output: Path) -> F
         folder: of it.
         output: from where the paths of videos are given.
         metrics: what is to be known of it; a run that is not done has none.
-
-    Raises:
-        ValueError: if the run is done, and a metric is nowhere to be found.
     """
     status = folder.status()
     done = not folder.left(status)
@@ -74,27 +73,39 @@ def find(run: Run, folder: RunFolder, metrics: Sequence[str], output: Path) -> F
     found = Found(run, state, status.error, status.attempts)
     found.record = _json(folder.train / "run.json")
     found.costs = _json(folder.path / COSTS)
-    if folder.train.is_dir():
-        found.curves = _curves(folder.train)
+    curves = _curves(folder.train) if folder.train.is_dir() else {}
+    found.curves = {tag: curve for tag, curve in curves.items() if tag.startswith(CURVES)}
     if not done:
         return found
     reported = folder.folder_of("evaluate")
     if reported is not None:
         found.evaluation = _json(reported / "report.json")
-        found.videos = _videos(found.evaluation, folder, output)
+        if found.evaluation:
+            found.videos = _videos(found.evaluation, folder, output)
     for name in metrics:
-        found.values[name], found.figures[name] = _values(name, found)
+        try:
+            found.values[name], found.figures[name] = _values(name, found, curves)
+        except ValueError as error:
+            found.missing[name] = str(error)
     return found
 
 
-def _values(name: str, found: Found) -> tuple[np.ndarray, float]:
-    """A metric's value of each prompt, or the only one; and what it is on the whole."""
+def _values(
+    name: str, found: Found, curves: Mapping[str, list[tuple[int, float]]]
+) -> tuple[np.ndarray, float]:
+    """A metric's value of each prompt, or the only one; and what it is on the whole.
+
+    Raises:
+        ValueError: if there is none; says what there is.
+    """
     if "/" in name:
-        curve = found.curves.get(name)
+        curve = curves.get(name)
         if not curve:
-            known = ", ".join(sorted(tag for tag in found.curves if "/" in tag)) or "nothing"
-            raise ValueError(f"run {found.run.id} logged no {name}; it logged {known}")
+            known = ", ".join(sorted(tag for tag in curves if "/" in tag)) or "nothing"
+            raise ValueError(f"training logged no {name}; it logged {known}")
         return np.array([curve[-1][1]]), curve[-1][1]
+    if not found.evaluation:
+        raise ValueError(f"{name} is measured on videos, and there is no report of these")
     group = found.evaluation["groups"]["run"]
     for metric, figures in group["figures"].items():
         value = next((f["value"] for f in figures if f["name"] == name), math.nan)
@@ -103,7 +114,8 @@ def _values(name: str, found: Found) -> tuple[np.ndarray, float]:
             whole = math.nan if value is None else float(value)
             return (np.array([whole]) if each is None else each), whole
     known = ", ".join(f["name"] for figures in group["figures"].values() for f in figures)
-    raise ValueError(f"the evaluation of run {found.run.id} has no {name}; it has {known}")
+    why = found.evaluation.get("not_measured", {}).get(name)
+    raise ValueError(f"the evaluation has no {name}" + (f": {why}" if why else f"; it has {known}"))
 
 
 def _of_videos(videos: Sequence[dict[str, Any]], metric: str, name: str) -> np.ndarray | None:
@@ -138,7 +150,7 @@ def _videos(evaluation: dict[str, Any], folder: RunFolder, output: Path) -> list
 def _curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     from vidiff.pages.runs import read_curves
 
-    return {tag: curve for tag, curve in read_curves(folder).items() if tag.startswith(CURVES)}
+    return read_curves(folder)
 
 
 def _json(path: Path) -> dict[str, Any]:

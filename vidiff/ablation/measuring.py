@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from argparse import ArgumentError, ArgumentParser, Namespace
+from argparse import ArgumentError, ArgumentParser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,12 @@ from typing import Any
 from vidiff.ablation import nodes
 from vidiff.ablation.folders import options
 from vidiff.ablation.nodes import Config
-from vidiff.cli.errors import UsageError, explain, unknown
+from vidiff.cli.errors import Errors, UsageError, explain, unknown
 from vidiff.registry import get_component, list_components, nearest
 from vidiff.yaml_files import read_yaml
+
+Measured = tuple[tuple[str, ...], dict[str, str]]
+"""Figures that an evaluation measures, and by name why it does not measure others."""
 
 
 def check_measuring(
@@ -21,7 +24,7 @@ def check_measuring(
     samples: Mapping[str, Any] | None,
     evaluation: Mapping[str, Any] | None,
     base: Path,
-) -> list[str]:
+) -> tuple[list[str], Measured | None]:
     """Check the options of ``vidiff sample`` and ``vidiff evaluate``.
 
     Args:
@@ -31,15 +34,22 @@ def check_measuring(
         base: the config of which metrics take what their dataset has too.
 
     Returns:
-        What is wrong, a line each.
+        What is wrong, a line each; and the figures that will be measured, with the reasons why
+        others will not be, None where that is not known.
     """
     errors = []
-    for check in (lambda: _sampling(parser, samples), lambda: _evaluation(evaluation, base)):
-        try:
-            check()
-        except (ValueError, UsageError) as error:
-            errors.append(" ".join(str(error).split()))
-    return errors
+    measured = None
+    try:
+        _sampling(parser, samples)
+    except (ValueError, UsageError) as error:
+        errors.append(" ".join(str(error).split()))
+    try:
+        measured = _evaluation(evaluation, base)
+    except Errors as error:
+        errors += [f"evaluation: {line}" for line in error.lines]
+    except (ValueError, UsageError) as error:
+        errors.append(" ".join(str(error).split()))
+    return errors, measured
 
 
 def _sampling(parser: Any, samples: Mapping[str, Any] | None) -> None:
@@ -65,10 +75,10 @@ def _sampling(parser: Any, samples: Mapping[str, Any] | None) -> None:
 _NOT_FOR_USERS = {"self", "model", "datamodule", "output", "ckpt_path", "weights_only"}
 
 
-def _evaluation(evaluation: Mapping[str, Any] | None, base: Path) -> None:
-    """Let the command itself say whether it could measure this."""
+def _evaluation(evaluation: Mapping[str, Any] | None, base: Path) -> Measured | None:
+    """Let the command itself say whether it could measure this, and what it would."""
     if evaluation is None:
-        return
+        return None
     commands = list_components("command")
     if "evaluate" not in commands:
         raise UsageError(
@@ -85,8 +95,13 @@ def _evaluation(evaluation: Mapping[str, Any] | None, base: Path) -> None:
         args, rest = parser.parse_known_args(words)
     except ArgumentError as error:
         raise UsageError(f"evaluation: {error}") from error
+    args.rest = rest
+    foretell = getattr(command, "foretell", None)
     try:
-        command.run(Namespace(**vars(args), rest=rest))
+        command.run(args)
+        return foretell(args) if foretell else None
+    except Errors:
+        raise
     except (ValueError, UsageError) as error:
         raise UsageError(f"evaluation: {error}") from error
 

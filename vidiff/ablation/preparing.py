@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from vidiff.ablation.cells import (
     make_runs,
     with_solution,
 )
-from vidiff.ablation.examining import examine
+from vidiff.ablation.examining import errors_of, examine, grouped
 from vidiff.ablation.file import Ablation
 from vidiff.ablation.folders import RunFolder, make_folder
 from vidiff.ablation.found import COSTS
@@ -38,7 +38,7 @@ from vidiff.yaml_files import read_yaml
 if TYPE_CHECKING:
     from vidiff.ablation.checking import Checker, RunCosts
 
-SOLVED, DATA = "solved.json", "data.json"
+SOLVED, DATA, ASKED = "solved.json", "data.json", "asked.json"
 
 Work = tuple[list[Run], dict[str, RunFolder]]
 """Runs, and their folders by id."""
@@ -100,8 +100,12 @@ class Preparation:
         return Checker(first=list(self.first.values()))
 
     def cells(self) -> list[Cell]:
-        """The cells, without what is yet to be solved for."""
+        """The cells, without what is yet to be solved for; validated at their ends if a metric
+        needs that.
+        """
         cells = expand(self.ablation.axes, self.ablation.baseline, self.ablation.exclude)
+        by_validation = any(name.startswith("val/") for name in self.ablation.metrics)
+        cells = [replace(cell, to_be_validated=by_validation) for cell in cells]
         return self.precision.cells(cells, self.base)
 
     # -- What is trained before ------------------------------------------------------------------
@@ -258,27 +262,40 @@ class Preparation:
         Returns:
             What is wrong, a line for each mistake.
         """
+        ablation = self.ablation
         unchecked = [run for run in runs if not (folders[run.id].path / COSTS).exists()]
-        if not unchecked:
+        asked = {
+            "metrics": dict(ablation.metrics), "samples": ablation.samples,
+            "evaluation": ablation.evaluation,
+        }  # fmt: skip
+        path = self.output / ASKED
+        is_asked_anew = not path.exists() or read_json(path) != asked
+        changed = [run for run in runs if not folders[run.id].is_prepared()]
+        if not (unchecked or changed or is_asked_anew):
             return []
-        first = self._first_runs()
+        first = self._first_runs() if unchecked else []
         found, of_first = self._examine(unchecked), self._examine(first)
-        errors = self._wrong(unchecked, found) + _grouped(_errors(first, of_first))
+        errors = self._wrong(unchecked, found) + grouped(errors_of(first, of_first))
         errors += self.checker.check_measuring(
-            self.ablation.samples, self.ablation.evaluation, self.base
+            ablation.samples, ablation.evaluation, self._of_baseline(runs), ablation.metrics
         )
         if errors:
             return errors
         self.precision.keep()
+        for run in changed:
+            folder, config = make_folder(run, self.store, ablation.samples, ablation.evaluation)
+            folder.prepare(config, f"{run.name}; {ablation.question}")
         for run, costs in zip(unchecked, found, strict=True):
-            folder, config = make_folder(
-                run, self.store, self.ablation.samples, self.ablation.evaluation
-            )
-            folder.prepare(config, f"{run.name}; {self.ablation.question}")
             before = {"seconds_before": self._before(run.config)}
-            write_json(folder.path / COSTS, vars(costs) | before)
-        write_json(self.output / DATA, self.checker.data(self.base))
+            write_json(folders[run.id].path / COSTS, vars(costs) | before)
+        if unchecked:
+            write_json(self.output / DATA, self.checker.data(self.base))
+        write_json(path, asked)
         return []
+
+    def _of_baseline(self, runs: Sequence[Run]) -> Config:
+        """The config whose names of values all cells are compared by."""
+        return next((run.config for run in runs if run.cell.is_baseline), self.base)
 
     def _examine(self, runs: Sequence[Run]) -> list[RunCosts | str]:
         return examine(runs, self.checker)
@@ -290,7 +307,7 @@ class Preparation:
         A run tells of its first mistake alone; a value that is wrong by itself would hide all
         others of the runs that have it.
         """
-        errors = _errors(runs, found)
+        errors = errors_of(runs, found)
         failed = {run.cell.name for run, _ in errors}
         lines: dict[str, list[str]] = {}
         for axis, values in self.ablation.axes.items():
@@ -299,32 +316,13 @@ class Preparation:
                 if not having or not having <= failed:
                     continue
                 alone = Run(Cell({axis: value}, changed), 0, nodes.replace(self.base, changed), "")
-                for _, error in _errors([alone], self._examine([alone])):
+                for _, error in errors_of([alone], self._examine([alone])):
                     lines.setdefault(error, []).append(f"{axis}={value}")
                     errors = [each for each in errors if each[0].cell.choices[axis] != value]
-        return [f"{', '.join(who)}: {error}" for error, who in lines.items()] + _grouped(errors)
+        return [f"{', '.join(who)}: {error}" for error, who in lines.items()] + grouped(errors)
 
     def _before(self, config: Config) -> float:
         try:
             return self.seconds_before(config)
         except ValueError:  # not yet, and not needed to be equal
             return 0.0
-
-
-def _errors(runs: Sequence[Run], found: Sequence[RunCosts | str]) -> list[tuple[Run, str]]:
-    """The runs in which something is wrong, and what."""
-    pairs = zip(runs, found, strict=True)
-    return [(run, said) for run, said in pairs if isinstance(said, str)]
-
-
-def _grouped(errors: Iterable[tuple[Run, str]]) -> list[str]:
-    """A line for each mistake, that names the first cell that has it and counts the others."""
-    by_message: dict[str, list[Run]] = {}
-    for run, message in errors:
-        by_message.setdefault(message, []).append(run)
-    lines = []
-    for message, runs in by_message.items():
-        cells = list(dict.fromkeys(run.cell.name for run in runs))
-        others = f" and {len(cells) - 1} more cells" if len(cells) > 1 else ""
-        lines.append(f"{cells[0]}{others}: {message}")
-    return lines

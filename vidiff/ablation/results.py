@@ -45,7 +45,7 @@ def collect(
         data: what the clips were, for the record.
 
     Raises:
-        ValueError: if runs were measured in different ways, or a metric is not to be found.
+        ValueError: if runs were measured in different ways.
     """
     output = Path(str(ablation.output))
     found = [find(run, folders[run.id], list(ablation.metrics), output) for run in runs]
@@ -88,6 +88,7 @@ def collect(
             | {"figures": figures[cell.name], "differences": differences.get(cell.name, {})}
             for cell in cells
         ],
+        "not_found": _not_found(found),
         "main_effects": effects,
         "interactions": interactions,
         "provenance": _provenance(ablation, found, data or {}),
@@ -179,7 +180,7 @@ def _metric(name: str, direction: str, done: Sequence[Found]) -> dict[str, Any]:
         if name in metric["figures"]:
             described = metric
     main = described and described["figures"][0] == name
-    count = max((len(one.values[name]) for one in done), default=0)
+    count = max((len(one.values[name]) for one in done if name in one.values), default=0)
     return {
         "higher_is_better": direction == "higher",
         "summary": described["summary"] if main else "",
@@ -187,6 +188,17 @@ def _metric(name: str, direction: str, done: Sequence[Found]) -> dict[str, Any]:
         "per_prompt": count > 1,
         "num_prompts": count if count > 1 else None,
     }
+
+
+def _not_found(found: Sequence[Found]) -> list[dict[str, Any]]:
+    """Metrics that runs lack though they are done: of each reason, which runs."""
+    runs: dict[tuple[str, str], list[str]] = {}
+    for one in found:
+        for metric, reason in one.missing.items():
+            runs.setdefault((metric, reason), []).append(one.run.id)
+    return [
+        {"metric": metric, "reason": reason, "runs": ids} for (metric, reason), ids in runs.items()
+    ]
 
 
 def _cell(

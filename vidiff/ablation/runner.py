@@ -165,7 +165,7 @@ class Runner:
             return False
         if one.handle is None and not status.error:
             return True  # whoever worked on it was stopped: it is ours now
-        return self._fail(one, status.error or "it was ended from outside")
+        return self._fail(one, status.error or _left_by(one.handle, one.folder))
 
     def _fail(self, one: _Active, error: str) -> bool:
         self.failures[one.run.id] += 1
@@ -189,6 +189,14 @@ class Runner:
     def _show(self, one: _Active) -> None:
         one.shown = time.monotonic()
         self.progress.update(one.run, place_of(one.folder))
+
+
+def _left_by(handle: Handle | None, folder: RunFolder) -> str:
+    """Why a run is not done, though its worker noted no error."""
+    if handle is None or handle.state() != "succeeded":
+        return "it was ended from outside"
+    phases = ", ".join(phase.name for phase in folder.left())
+    return f"its worker ended well and left {phases} undone: call again"
 
 
 def make_job(run: Run, folder: RunFolder) -> Job:

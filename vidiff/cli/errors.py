@@ -168,4 +168,11 @@ def _wrong_value(statements: Sequence[tuple[list[str], str]]) -> str | None:
 
 
 def _plain_type(words: str) -> str:
-    return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", words).replace("NoneType", "null")
+    """A type as jsonargparse writes it, in words: ``typing.Literal['a', 'b']`` is ``a or b``."""
+    if found := re.fullmatch(r"(?:typing\.)?Literal\[(.*)\]", words.strip()):
+        *others, last = (value.strip().strip("'\"") for value in found[1].split(","))
+        return f"{', '.join(others)} or {last}" if others else last
+    if found := re.fullmatch(r"(?:typing\.)?Optional\[(.*)\]", words.strip()):
+        return f"{_plain_type(found[1])} or null"
+    plain = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", words).replace("NoneType", "null")
+    return re.sub(r"\b(?:typing|collections\.abc)\.", "", plain)

@@ -79,7 +79,9 @@ class Ablate(Command):
         except Errors as errors:
             for line in errors.lines:
                 print(f"vidiff: error: {line}", file=sys.stderr)
-            print(f"vidiff: {len(errors.lines)} errors; nothing was started", file=sys.stderr)
+            count = len(errors.lines)
+            said = f"{count} error{'s' if count > 1 else ''}; nothing was started"
+            print(f"vidiff: {said}", file=sys.stderr)
             return 2
 
     def _run(self, args: Namespace, preparation: Preparation) -> int:

@@ -49,6 +49,11 @@ class ReconstructionMetric(nn.Module, ABC):
 
     higher_is_better: ClassVar[bool | None] = None
 
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of the figures that it may give; empty where they are not known before."""
+        return ()
+
     @abstractmethod
     def measure(self, videos: Reconstruction) -> Sums:
         """Sums over the videos of a batch; none where it does not apply to this autoencoder."""
@@ -69,6 +74,10 @@ class VideoScore(ReconstructionMetric):
     """
 
     figure: str
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        return (self.figure,)
 
     @abstractmethod
     def score(self, videos: Reconstruction) -> Tensor:

@@ -27,6 +27,10 @@ class Codebook(ReconstructionMetric):
 
     higher_is_better = True
 
+    @property
+    def figures(self) -> tuple[str, ...]:
+        return ("codebook_usage", "codebook_perplexity")
+
     def measure(self, videos: Reconstruction) -> Sums:
         indices: Tensor | None = getattr(videos.posterior, "indices", None)
         if indices is None:

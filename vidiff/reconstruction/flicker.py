@@ -26,6 +26,10 @@ class Flicker(ReconstructionMetric):
 
     higher_is_better = False
 
+    @property
+    def figures(self) -> tuple[str, ...]:
+        return ("flicker", "frame_change", "frame_change_reference")
+
     def measure(self, videos: Reconstruction) -> Sums:
         change, reference = videos.pixels.diff(dim=2), videos.reference.diff(dim=2)
         counted = len(change) if change.shape[2] else 0

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
 
+ADVERSARIAL = (
+    "adversarial", "adaptive_weight", "discriminator", "logits_real", "logits_fake", "r1",
+)  # fmt: skip
+"""Names of the terms that an adversary adds to the loss's."""
+
+
 class Adversary(nn.Module):
     """A discriminator with its loss, its optimizer, and what it tells the autoencoder.
 

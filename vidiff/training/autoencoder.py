@@ -15,11 +15,11 @@ from vidiff.discriminators import MakeDiscriminator
 from vidiff.optimizers import AdamW, MakeOptimizer
 from vidiff.perceptual import MakePerceptual, Perceptual
 from vidiff.reconstruction import MakeReconstructionMetric, Reconstruction
-from vidiff.training.adversary import Adversary
+from vidiff.training.adversary import ADVERSARIAL, Adversary
 from vidiff.training.base import Task, counting
 from vidiff.training.beside import Beside
 from vidiff.training.guard import ZeroGuard
-from vidiff.training.measures import Measures, frames_per_second
+from vidiff.training.measures import Measures, figures_of, frames_per_second
 from vidiff.types import Batch, VideoBatch
 
 ADVICE = (
@@ -238,6 +238,17 @@ class AutoencoderTask(Task):
         return 3 * trained + 3 * compared // 2 + (2 * 3 + 2) * judged
 
     # -- Validation -----------------------------------------------------------------------------
+
+    def logged(self) -> frozenset[str] | None:
+        terms = ["loss", "reconstruction", "kl"]
+        terms += ["perceptual"] if self.make_perceptual is not None else []
+        judged = ADVERSARIAL if self.make_discriminator is not None else ()
+        rates = ("encode_frames_per_second", "decode_frames_per_second")
+        figures = figures_of(self.make_metrics)
+        if figures is None:
+            return None
+        train = {f"train/{name}" for name in (*terms, *judged)}
+        return frozenset(train | {f"val/{name}" for name in (*terms, *rates, *figures)})
 
     def on_validation_epoch_start(self) -> None:
         self.measures.reset()

@@ -93,6 +93,13 @@ class Task(LightningModule, ABC):
         """Tokens of one clip of the batch; 0 where there are none."""
         return 0
 
+    def logged(self) -> frozenset[str] | None:
+        """Names of the values that training and validation log, known before; None if they are not.
+
+        A task that logs others says so here, or ablations cannot check the names of their metrics.
+        """
+        return None
+
     # -- Parts ----------------------------------------------------------------------------------
 
     def configure_model(self) -> None:

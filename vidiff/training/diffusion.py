@@ -285,6 +285,10 @@ class DiffusionTask(Task):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not text_encoder.frozen):
             return text_encoder(prompts)
 
+    def logged(self) -> frozenset[str] | None:
+        bins = [_bin_name("val", k) for k in range(NUM_BINS)]
+        return frozenset(["train/loss", "train/mse", "val/loss", *bins])
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Squared error of the averaged weights by range of time, on noise that stays the same."""
         self.measure(batch, "val")
@@ -304,10 +308,7 @@ class DiffusionTask(Task):
                 self.objective.loss(network, latents, (k + u) / NUM_BINS, noise).unweighted.mean()
                 for k in range(NUM_BINS)
             ]
-        percent = 100 // NUM_BINS
-        logged = {
-            f"{split}/loss_t{k * percent}-{(k + 1) * percent}": x for k, x in enumerate(losses)
-        }
+        logged = {_bin_name(split, k): x for k, x in enumerate(losses)}
         logged[f"{split}/loss"] = torch.stack(losses).mean()
         # Lightning averages batch sizes over processes in integers: made to divide, they are exact.
         weight = len(batch) * self.trainer.world_size
@@ -480,6 +481,12 @@ def with_empty(text: TextFeatures, empty: TextFeatures, drop: Sequence[bool]) ->
         tokens=pick(padded(text.tokens), padded(empty.tokens)),
         mask=pick(padded(text.mask), padded(empty.mask)),
     )
+
+
+def _bin_name(split: str, number: int) -> str:
+    """What the loss over a range of times is called, in percent."""
+    percent = 100 // NUM_BINS
+    return f"{split}/loss_t{number * percent}-{(number + 1) * percent}"
 
 
 def replaced(part: Any, name: str, value: Any) -> Any:

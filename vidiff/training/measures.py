@@ -82,6 +82,20 @@ class Measures:
         return figures
 
 
+def figures_of(factories: Sequence[MakeReconstructionMetric] | None) -> list[str] | None:
+    """Names of the figures that metrics may give; None where one does not know its own."""
+    names: list[str] = []
+    for make in DEFAULTS if factories is None else factories:
+        try:
+            metric = make()
+        except (ValueError, OSError):  # weights that are missing, which training will say
+            return None
+        if not metric.figures:
+            return None
+        names += metric.figures
+    return names
+
+
 @torch.no_grad()
 def frames_per_second(autoencoder: Autoencoder, pixels: Tensor) -> dict[str, Tensor]:
     """How many frames this device encodes and decodes in a second.

@@ -121,6 +121,37 @@ class Evaluate(Command):
                 return self._write(args, report, generated)
         return 0
 
+    def foretell(self, args: Namespace) -> tuple[tuple[str, ...], dict[str, str]]:
+        """The figures that options ask for, and by name why others will not be measured.
+
+        Raises:
+            Errors, UsageError, ValueError: if something in the options is wrong.
+        """
+        options = read_options(args.rest)
+        options.pop("protocol", None)
+        errors: list[str] = []
+        known = {name: get_component("metric", name).cls for name in list_components("metric")}
+        if args.metrics in (None, "all"):
+            metrics, missing = _made(options, args.config)
+        else:
+            metrics, missing = _asked(args.metrics, options, args.config, errors)
+            listed = f"it is not among evaluation.metrics ({args.metrics})"
+            missing = {name: listed for name in known if name not in metrics} | missing
+        if errors:
+            raise Errors(errors)
+        for name, metric in list(metrics.items()):
+            if metric.needs_real and args.real is None:
+                missing[name] = "it compares with real videos: give their folder by evaluation.real"
+                del metrics[name]
+        figures = tuple(figure for metric in metrics.values() for figure in metric.figures)
+        reasons = {
+            figure: why
+            for name, why in missing.items()
+            for figure in (name, *(getattr(known.get(name), "figures", None) or ()))
+            if figure not in figures
+        }
+        return figures, reasons
+
     def _write(
         self, args: Namespace, report: dict[str, Any], generated: Mapping[str, ClipSet]
     ) -> int:
@@ -255,9 +286,28 @@ def _usable(
 ) -> tuple[dict[str, VideoMetric], dict[str, str]]:
     """All metrics that can be measured, and why the others cannot."""
     from vidiff_eval.failing import misfits
+
+    metrics, missing = _made(options, config)
+    for name, metric in list(metrics.items()):
+        metric.follow(protocol)
+        if reasons := "; ".join(misfits(metric, generated, real)):
+            if name in options:  # it was asked for by its options
+                raise ValueError(f"{name}: {reasons}")
+            missing[name] = reasons
+            del metrics[name]
+    if not metrics:
+        raise ValueError(
+            "nothing can be measured: " + "; ".join(f"{k}: {v}" for k, v in missing.items())
+        )
+    return metrics, missing
+
+
+def _made(options: Options, config: Path | None) -> tuple[dict[str, VideoMetric], dict[str, str]]:
+    """All metrics but those of pairs, and why others cannot be made here."""
     from vidiff_eval.metrics.base import PairMetric
 
-    metrics, missing = {}, {}
+    metrics: dict[str, VideoMetric] = {}
+    missing = {}
     for name in list_components("metric"):
         cls = get_component("metric", name).cls
         if issubclass(cls, PairMetric) or getattr(cls, "paired", False):
@@ -265,9 +315,6 @@ def _usable(
             continue
         try:
             metric = _make(name, options, config)
-            metric.follow(protocol)
-            if reasons := list(misfits(metric, generated, real)):
-                raise ValueError("; ".join(reasons))
             _ = metric.settings
         except (ValueError, UsageError) as error:
             if name in options:  # it was asked for by its options
@@ -275,10 +322,6 @@ def _usable(
             missing[name] = " ".join(str(error).split())
             continue
         metrics[name] = metric
-    if not metrics:
-        raise ValueError(
-            "nothing can be measured: " + "; ".join(f"{k}: {v}" for k, v in missing.items())
-        )
     return metrics, missing
 
 

@@ -43,6 +43,10 @@ class RFVD(ReconstructionMetric):
         super().__init__()
         self.i3d = load_i3d(weights)
 
+    @property
+    def figures(self) -> tuple[str, ...]:
+        return ("rfvd", "rfvd_num_videos")
+
     def measure(self, videos: Reconstruction) -> Sums:
         sums: Sums = {}
         for side in SIDES:

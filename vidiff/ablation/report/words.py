@@ -125,6 +125,10 @@ def status(results: Record) -> str:
         parts.append(f"{len(state['failed'])} of {state['runs']} runs failed")
     if state["missing"]:
         parts.append(f"{state['missing']} of {state['runs']} runs are not done yet")
+    for metric in dict.fromkeys(entry["metric"] for entry in results.get("not_found", ())):
+        entries = [entry for entry in results["not_found"] if entry["metric"] == metric]
+        count = sum(len(entry["runs"]) for entry in entries)
+        parts.append(f"{count} of {state['runs']} runs have no {metric} ({entries[0]['reason']})")
     return " and ".join(parts)
 
 

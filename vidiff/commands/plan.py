@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import os
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from os.path import exists
 from typing import TYPE_CHECKING, Any
 
+from vidiff.checks import positive
 from vidiff.cli.errors import UsageError, unknown
 from vidiff.commands.base import Command
 from vidiff.registry import nearest, register
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from vidiff.types import Grid
 
 DEVICES = ("a100", "h100", "h200", "cpu")
+MEMORY = {"a100": 80, "h100": 80, "h200": 141}
+"""GiB of each."""
+
 SIZE = ("num_frames", "height", "width")
 SHARDED = ("model_parallel", "modelparallel", "fsdp")
 """Parts of the names of strategies that share the weights among the devices."""
@@ -41,8 +46,9 @@ class Plan(Command):
         parser.usage = "vidiff plan -c CONFIG [--KEY VALUE …] [options below]"
         parser.add_argument(
             "--device", choices=DEVICES, metavar="NAME",
-            help=f"what is trained on: {', '.join(DEVICES)} (default: a GPU of unknown speed, or "
-            "the CPU if trainer.accelerator says so)",
+            help=f"what is trained on: {', '.join(DEVICES)}, the last being this machine, whose "
+            "speed is measured (default: a GPU of unknown speed, or a CPU if trainer.accelerator "
+            "says so)",
         )  # fmt: skip
         parser.add_argument(
             "--devices", type=int, metavar="N",
@@ -86,8 +92,11 @@ class Plan(Command):
         )
         peak = read_peak(args, settings["precision"], config.trainer.matmul_precision)
         time = _time(made, peak, args.utilisation, config.trainer.max_steps, settings)
+        if time is not None:
+            time["is_measured"] = args.device == "cpu" and args.peak_tflops is None
         report = _report(made, settings, time)
-        print(json.dumps(report, indent=2) if args.json else _page(made, settings, time))
+        room = _room(args.device)
+        print(json.dumps(report, indent=2) if args.json else _page(made, settings, time, room))
         return 0
 
 
@@ -244,6 +253,8 @@ def _is_sharded(strategy: Any) -> bool:
 def read_peak(args: Namespace, precision: str, matmul: str = "highest") -> float | None:
     """Operations a second that a device could do, over 10^12; None where nobody knows.
 
+    That of a CPU is what this machine reaches in matrix products, which are measured.
+
     Args:
         args: the options of ``plan``.
         precision: the trainer's.
@@ -251,6 +262,12 @@ def read_peak(args: Namespace, precision: str, matmul: str = "highest") -> float
     """
     from vidiff.training.planning import TFLOPS
 
+    positive(peak_tflops=args.peak_tflops)
+    if args.peak_tflops is None and args.device == "cpu":
+        from vidiff.doctor.device import speed_of
+
+        dtypes = {"bf16": "bfloat16", "16": "float16"}
+        return speed_of("cpu", dtypes.get(precision.partition("-")[0], "float32")) / 1e12
     if args.peak_tflops is not None or args.device not in TFLOPS:
         return args.peak_tflops
     half, tf32, single = TFLOPS[args.device]
@@ -299,7 +316,9 @@ def _report(made: Costs, settings: dict[str, Any], time: dict[str, Any] | None) 
     }
 
 
-def _page(made: Costs, settings: dict[str, Any], time: dict[str, Any] | None) -> str:
+def _page(
+    made: Costs, settings: dict[str, Any], time: dict[str, Any] | None, room: int | None
+) -> str:
     count, sharded = settings["num_devices"], settings["sharded"] and settings["num_devices"] > 1
     per_device = "per device" if count > 1 else ""
     shared = ", shared among the devices" if sharded else ""
@@ -335,17 +354,37 @@ def _page(made: Costs, settings: dict[str, Any], time: dict[str, Any] | None) ->
         ("  optimizer", _size(made.memory.optimizer), shared[2:]),
         ("  moving average", _size(made.memory.average), shared[2:]),
         ("  activations", _size(made.memory.activations), "kept for the backward pass" + casts),
-        ("  together", _size(made.memory.total), "beside what kernels need for a moment"),
+        ("  together", _size(made.memory.total), _fits(made.memory.total, room)),
         *_time_rows(time),
     ]
     left, middle = (max(len(row[column]) for row in rows) for column in (0, 1))
     return "\n".join(f"{a:<{left}}  {b:>{middle}}  {c}".rstrip() for a, b, c in rows)
 
 
+def _room(device: str | None) -> int | None:
+    """Bytes of a named device, or of this machine; None where nobody knows."""
+    if device == "cpu":
+        names = ("SC_PAGE_SIZE", "SC_PHYS_PAGES")
+        return math.prod(map(os.sysconf, names)) if {*names} <= {*os.sysconf_names} else None
+    return None if device is None else MEMORY[device] * 2**30
+
+
+def _fits(total: int, room: int | None) -> str:
+    if room is None or total <= room:
+        return "beside what kernels need for a moment"
+    return (
+        f"more than the {_size(room)} there are: lower data.batch_size, and raise "
+        "trainer.accumulate_grad_batches"
+    )
+
+
 def _time_rows(time: dict[str, Any] | None) -> list[tuple[str, str, str]]:
     if time is None:
-        return [("Time", "?", "give --device or --peak-tflops")]
-    at = f"at {time['utilisation']:.0%} of {time['peak_tflops']:g} TFLOP/s, which is assumed"
+        return [("Time", "?", "give --device (cpu measures this machine) or --peak-tflops")]
+    peak = f"{time['peak_tflops']:.3g} TFLOP/s"
+    at = f"at {time['utilisation']:.0%} of {peak}, which is assumed"
+    if time["is_measured"]:
+        at = f"at {time['utilisation']:.0%}, which is assumed, of {peak}, measured here"
     rows = [("Time", "", at), ("  step", _duration(time["seconds_per_step"]), "")]
     if time["steps"] is None:
         return [*rows, ("  all steps", "?", "give --trainer.max_steps")]

@@ -177,6 +177,18 @@ def product_speed(
         size *= 2
 
 
+def speed_of(device: str, dtype: str) -> float:
+    """FLOP/s of this machine's matrix products, measured in a second.
+
+    Args:
+        device: of this machine.
+        dtype: ``float32``, ``bfloat16`` or ``float16``.
+    """
+    import torch
+
+    return product_speed(_multiplier(device, getattr(torch, dtype)))
+
+
 def _multiplier(device: str, dtype: Any) -> Callable[[int], None]:
     import torch
 

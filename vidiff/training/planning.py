@@ -44,6 +44,10 @@ sparse matrices, half of it.
 """
 
 
+MOST_CLIPS = 2**17
+"""Of a batch that is planned: captions are read one by one."""
+
+
 @dataclass(frozen=True)
 class Part:
     """Parameters of one part of a task.
@@ -164,6 +168,11 @@ def plan(
     }.items():  # fmt: skip
         if count < 1:
             raise ValueError(f"{name} must be at least 1, got {count}")
+    if batch_size > MOST_CLIPS:
+        raise ValueError(
+            f"batch_size {batch_size:,} is more than a device could hold: plan {MOST_CLIPS:,} "
+            "clips or fewer; time and memory grow with them in proportion"
+        )
     if precision not in WEIGHTS:
         raise ValueError(f"no plan for the precision {precision!r}; known: {', '.join(WEIGHTS)}")
     dtype = WEIGHTS[precision]
@@ -174,7 +183,7 @@ def plan(
         # Zeros, as small tensors of a fake CPU have values, which must be finite.
         pixels = torch.zeros(batch_size, _channels(task), *clip, device=place, dtype=dtype)
         captions = [readable(task) if caption is None else caption] * batch_size
-        batch = VideoBatch(pixels, captions, [str(number) for number in range(batch_size)])
+        batch = VideoBatch(pixels, captions, [""] * batch_size)
         latents = _latents(task, clip)
         tokens = task.tokens_per_clip(batch)
         flops = task.count_flops(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,8 +14,49 @@ if TYPE_CHECKING:
 
     from vidiff_eval.protocol import Protocol
 
+SLACK = 1e-3
+"""What rounding may take clips out of their range by."""
+
 Found = dict[str, "Tensor"]
 """Tensors by name, on the CPU; their first axis is that of clips."""
+
+
+AXES = ("b", "3 channels", "f", "h", "w")
+"""Of clips."""
+
+
+def check_clips(clips: Tensor) -> None:
+    """Check that clips are (b, 3, f, h, w) in [-1, 1], as floating-point numbers.
+
+    A warning says so if they look as if they were in [0, 1].
+
+    Raises:
+        ValueError: if they are not; says which axis.
+    """
+    shape = tuple(clips.shape)
+    if not clips.is_floating_point():
+        raise ValueError(
+            f"clips are floating-point numbers in [-1, 1], got {clips.dtype}: bytes become them by "
+            "clips / 127.5 - 1"
+        )
+    if len(shape) != 5:
+        raise ValueError(f"clips have five axes, {', '.join(AXES)}; got the shape {shape}")
+    if shape[1] != 3:
+        where = f"; axis {shape.index(3)} has 3: permute it there" if 3 in shape else ""
+        raise ValueError(f"axis 1 of clips is the 3 channels, got the shape {shape}{where}")
+    if min(shape) < 1:
+        raise ValueError(
+            f"clips are empty along axis {AXES[shape.index(0)]}, got the shape {shape}"
+        )
+    low, high = (float(end) for end in clips.detach().aminmax())
+    if not (low >= -1 - SLACK and high <= 1 + SLACK):
+        raise ValueError(f"clips are in [-1, 1], got values from {low:.4g} to {high:.4g}")
+    if low >= 0 and low < high:
+        warnings.warn(
+            f"clips are in [-1, 1], and these have values from {low:.4g} to {high:.4g}: if they "
+            "are in [0, 1], give 2 * clips - 1",
+            stacklevel=3,
+        )
 
 
 @kind("features")
@@ -53,7 +95,12 @@ class Features(ABC):
         """
 
     def __call__(self, clips: Tensor) -> Tensor:
-        """The tensor ``features`` that is found of clips (b, 3, f, h, w) in [-1, 1]."""
+        """The tensor ``features`` that is found of clips (b, 3, f, h, w) in [-1, 1].
+
+        Raises:
+            ValueError: if they are of another type, shape or range.
+        """
+        check_clips(clips)
         return self.extract(clips)["features"]
 
     def follow(self, protocol: Protocol) -> None:

@@ -58,7 +58,9 @@ class CLIP(Features):
         if not given:
             raise ValueError(
                 f"no CLIP was given: set model, or {VARIABLE}, to a folder that holds one, in "
-                "Hugging Face layout or open_clip's; nothing is downloaded"
+                "Hugging Face layout or open_clip's; nothing is downloaded. CLIPScore is mostly "
+                "reported with openai/clip-vit-base-patch32 (huggingface.co/openai/"
+                "clip-vit-base-patch32); reports name the file by its SHA-256"
             )
         return open_clip_folder(Path(given).expanduser())
 

@@ -17,7 +17,7 @@ Reasons = dict[str, str]
 def misfits(
     metric: VideoMetric, generated: Mapping[str, ClipSet], real: ClipSet | None
 ) -> Iterator[str]:
-    """Returns why a metric cannot measure these clips, as far as that shows without decoding them.
+    """Yields why a metric cannot measure these clips, as far as that shows without decoding them.
 
     Args:
         metric: set up, with its protocol.

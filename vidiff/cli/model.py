@@ -82,7 +82,7 @@ class VidiffParser(LightningArgumentParser):
         kwargs.setdefault("formatter_class", HelpFormatter)
         super().__init__(*args, **kwargs)
 
-    def parse_args(self, args: Any = None, *rest: Any, **kwargs: Any) -> Namespace:
+    def parse_args(self, args: Any = None, *rest: Any, **kwargs: Any) -> Any:
         """Parse a command line; a config that is no YAML is refused with its file and line.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -20,11 +20,28 @@ def cautions(
     sides = {**report["groups"], **({"real": report["real"]} if report["real"] else {})}
     sets = {name: metric for name, metric in metrics.items() if isinstance(metric, SetMetric)}
     return [
+        *_of_rates(sides),
         *_of_files(sides, protocol),
         *_of_precision(report.get("precision", {})),
         *_of_numbers(report, sides, sets),
         *_of_floors(report),
     ]
+
+
+def _of_rates(sides: Mapping[str, Any]) -> Iterator[str]:
+    rates = {name: side["fps"] for name, side in sides.items() if side.get("fps")}
+    every = [rate for some in rates.values() for rate in some]
+    if every and max(every) > 1.02 * min(every):
+        said = ", ".join(f"{name} {_span(some)}" for name, some in rates.items())
+        yield (
+            f"clips differ in frames per second ({said}), and scores of motion depend on the rate: "
+            f"set --protocol.fps {min(every):g}, or give files of one rate"
+        )
+
+
+def _span(rates: Sequence[float]) -> str:
+    low, high = min(rates), max(rates)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def _of_files(sides: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:

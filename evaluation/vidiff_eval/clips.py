@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidiff_eval.frames import content_hash, open_video
 from vidiff_eval.listing import VideoFile, list_videos
+from vidiff_eval.notes import remarks, repeats
 from vidiff_eval.protocol import Begin, Protocol
 from vidiff_eval.samples import INDEX
 from vidiff_eval.transforms import transform
@@ -26,9 +27,6 @@ log = logging.getLogger(__name__)
 
 THREADS = 8
 """Files that are hashed and opened at once; both wait for the disk."""
-
-READING = 1
-"""Goes up when the same clip is read to other pixels than before: what is kept is then stale."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +56,18 @@ class Clip:
         """Unique within a set: the file's path, and the clip's number where there are several."""
         return f"{self.video.file}#{self.number}" if self.number else self.video.file
 
+    @property
+    def first(self) -> float:
+        """Where it begins, in frames of its rate."""
+        times = self.video.times
+        own = times.is_own(self.fps)
+        return times.number_at(self.start) if own else self.start * self.fps
+
     @cached_property
     def key(self) -> str:
         """SHA-256 of the file's content and of all that decides the clip's pixels."""
+        from vidiff.video import READING
+
         what = {
             "file": self.video.sha256,
             "scale": self.video.scale,
@@ -199,10 +206,11 @@ def choose_clips(
         raise ValueError(f"{longest.path} {longest.reason}{others}{longest.advice}")
     for file, reason in skipped.items():
         log.warning("%s is left out: %s", folder / file, reason)
-    notes = [*listing.notes, *_copies(opened)]
+    chosen = _some(clips, protocol)
+    notes = [*listing.notes, *_copies(opened), *remarks(chosen), *repeats(chosen)]
     for note in notes:
-        log.warning("%s", note)
-    return ClipSet(folder, _some(clips, protocol), skipped, notes)
+        log.warning("%s: %s", folder, note)
+    return ClipSet(folder, chosen, skipped, notes)
 
 
 def _copies(files: Sequence[VideoFile]) -> list[str]:
@@ -225,7 +233,10 @@ def open_files(files: Sequence[VideoFile]) -> tuple[list[VideoFile], dict[str, s
     def look(file: VideoFile) -> VideoFile | str:
         try:
             with open_video(file.path) as video:
-                known = replace(file, duration=video.duration, fps=video.fps)
+                known = replace(
+                    file, duration=video.duration, fps=video.fps, timeline=video.timeline,
+                    remarks=video.remarks,
+                )  # fmt: skip
             return replace(known, sha256=content_hash(file.path))
         except VideoError as error:
             return error.reason
@@ -261,8 +272,8 @@ def _clips(video: VideoFile, protocol: Protocol, side: str) -> Iterator[Clip]:
             f"{video.path} is a folder of frames, which has no rate to read it at "
             f"{protocol.fps:g} frames per second: set --protocol.fps null, or give video files"
         )
-    rate, stride = protocol.fps or video.fps, protocol.stride_of(side)
-    total = max(1, round(video.duration * rate))  # frames at that rate
+    rate, stride, times = protocol.fps or video.fps, protocol.stride_of(side), video.times
+    total = times.count(protocol.fps)  # frames at that rate
     length = protocol.num_frames or math.ceil(total / stride)
     needed = (length - 1) * stride + 1
     if needed > total:
@@ -282,7 +293,8 @@ def _clips(video: VideoFile, protocol: Protocol, side: str) -> Iterator[Clip]:
     first = math.floor(share * (spare + 1)) if begin == "random" else math.floor(share * spare)
     for number in range(count):
         frame = first + number * step
-        yield Clip(video, number, frame / rate, length, rate / stride, protocol.size)
+        start = times.time_of(frame) if times.is_own(protocol.fps) else frame / rate
+        yield Clip(video, number, start, length, rate / stride, protocol.size)
 
 
 def _some(clips: list[Clip], protocol: Protocol) -> list[Clip]:
@@ -308,4 +320,5 @@ def describe_set(clips: ClipSet) -> dict[str, Any]:
         "sha256": clips.sha256,
         "skipped": [{"file": file, "reason": why} for file, why in clips.skipped.items()],
         "notes": list(clips.notes),
+        "fps": sorted({round(clip.fps, 3) for clip in clips.clips}),
     }

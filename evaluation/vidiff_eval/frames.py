@@ -12,9 +12,12 @@ from vidiff.files import sha256
 from vidiff.folders import IMAGES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from PIL import Image
     from torch import Tensor
 
-    from vidiff.video import VideoReader
+    from vidiff.video import Timeline, VideoReader
 
 RATE = 25.0
 """Frames per second of a folder, which knows none: clips of it are counted in frames alone."""
@@ -75,6 +78,7 @@ class FrameFolder:
     """
 
     fps = RATE
+    remarks: Mapping[str, str] = {}  # nothing that a user has to know
 
     def __init__(self, path: Path) -> None:
         from vidiff.video import VideoError
@@ -95,9 +99,16 @@ class FrameFolder:
         return _images(self.path)
 
     @property
+    def timeline(self) -> Timeline:
+        """When the frames are shown, at the nominal rate."""
+        from vidiff.video import Timeline
+
+        return Timeline.even(len(self.images), RATE)
+
+    @property
     def duration(self) -> float:
         """Seconds, at the nominal rate."""
-        return len(self.images) / RATE
+        return self.timeline.duration
 
     def clip(
         self,
@@ -117,12 +128,14 @@ class FrameFolder:
 
         from vidiff.video import VideoError
 
-        wanted = [int((start + k / (fps or RATE)) * RATE + 1e-3) for k in range(num_frames)]
-        if wanted[-1] >= len(self.images):
+        try:
+            wanted = self.timeline.numbers(num_frames, start, fps)
+        except ValueError:
+            last = round((start + (num_frames - 1) / (fps or RATE)) * RATE) + 1
             raise VideoError(
-                self.path, f"has {len(self.images)} images, the clip asks for {wanted[-1] + 1}",
+                self.path, f"has {len(self.images)} images, the clip asks for {last}",
                 "ask for fewer frames",
-            )  # fmt: skip
+            ) from None  # fmt: skip
         frames = [self._picture(self.images[index], size) for index in wanted]
         if len({frame.shape for frame in frames}) > 1:
             raise VideoError(self.path, "its images differ in size", "ask for a size")
@@ -137,8 +150,10 @@ class FrameFolder:
 
         try:
             with Image.open(path) as image:
-                rgb = image.convert("RGBA")
-        except (OSError, ValueError, SyntaxError) as error:
+                rgb = _eight_bits(image)
+        except ValueError as error:
+            raise VideoError(self.path, f"{path.name}: {error}", "or remove it") from error
+        except (OSError, SyntaxError) as error:
             raise VideoError(self.path, f"{path.name} is damaged ({error})", "remove it") from error
         black = Image.new("RGBA", rgb.size, "black")
         rgb = Image.alpha_composite(black, rgb).convert("RGB")
@@ -150,6 +165,25 @@ class FrameFolder:
             rgb = rgb.resize(cover, how)
         left, top = round((cover[0] - width) / 2), round((cover[1] - height) / 2)
         return np.asarray(rgb)[top : top + height, left : left + width]
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """An image as RGBA; more bits are scaled, not cut off.
+
+    Raises:
+        ValueError: if nothing says which values are black and white.
+    """
+    import numpy as np
+    from PIL import Image
+
+    if image.mode == "F":
+        raise ValueError("its pixels are floats, of unknown range: save it with 8 or 16 bits")
+    if image.mode.startswith("I"):  # 16 bits of grey, which some versions of PIL hold in 32
+        values = np.asarray(image).astype(np.float64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError("its pixels have more than 16 bits: save it with 8 or 16")
+        image = Image.fromarray((values / 257).round().astype(np.uint8))
+    return image.convert("RGBA")
 
 
 def _images(folder: Path) -> list[Path]:

@@ -6,12 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from vidiff.captions import file_key, read_caption, text_beside
 from vidiff.folders import EXTENSIONS, IMAGES, Contents, group_by_stem, scan
 from vidiff_eval.frames import natural
 from vidiff_eval.prompts import read_prompts
 from vidiff_eval.samples import BEGUN, INDEX, read_samples
+
+if TYPE_CHECKING:
+    from vidiff.video import Timeline
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class VideoFile:
         sha256: of the file.
         duration: in seconds.
         fps: frames per second.
+        timeline: when its frames are shown; unless given, one every 1 / fps.
+        remarks: by kind, what a user has to know of the file.
     """
 
     folder: Path
@@ -37,6 +43,8 @@ class VideoFile:
     sha256: str = ""
     duration: float = 0.0
     fps: float = 0.0
+    timeline: Timeline | None = field(default=None, compare=False, repr=False)
+    remarks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def path(self) -> Path:
@@ -45,8 +53,16 @@ class VideoFile:
 
     @property
     def num_frames(self) -> int:
-        """About how many frames it has."""
-        return max(1, round(self.duration * self.fps))
+        """How many frames it has."""
+        return self.times.num_frames
+
+    @property
+    def times(self) -> Timeline:
+        """When its frames are shown."""
+        from vidiff.video import Timeline
+
+        number = max(1, round(self.duration * self.fps))
+        return self.timeline or Timeline.even(number, self.fps)
 
 
 @dataclass

@@ -189,7 +189,7 @@ def _judge(
 
 def _check(generated: Clip, real: Clip) -> None:
     # In frames, as files of the same frames may say another rate.
-    begins = [clip.start * clip.fps for clip in (generated, real)]
+    begins = [clip.first for clip in (generated, real)]
     if abs(begins[0] - begins[1]) > 0.01:
         raise ValueError(
             f"the clips of {generated.video.path} and {real.video.path} begin at different frames: "

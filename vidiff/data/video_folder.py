@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 
 from vidiff.captions import file_key, read_caption, text_beside
 from vidiff.data.base import Split, VideoDataset
@@ -22,10 +23,11 @@ from vidiff.fingerprints import file_hash
 from vidiff.folders import Contents, scan
 from vidiff.registry import register
 from vidiff.types import VideoSample
-from vidiff.video import VideoError, VideoReader
+from vidiff.video import READING, VideoError, VideoReader, repeated_share
 
 log = logging.getLogger(__name__)
 
+_REMARKS = ("hdr", "interlaced", "repeats")  # on files that are used
 _SPLIT_SEEDS = {"train": 0, "val": 1, "test": 2}
 
 
@@ -108,6 +110,8 @@ class VideoFolder(VideoDataset):
         self.clips_per_video = clips_per_video
         self._stretch = _stretch(split, val_fraction if hold_out == "stretches" else 0.0)
         self._problems: dict[str, str] = {}
+        # Kinds of remarks already made, shared with the workers that get this dataset.
+        self._told = torch.zeros(len(_REMARKS), dtype=torch.uint8).share_memory_()
         self._unusable: set[int] = set()  # files that can give no clip at all
         self._index(captions, val_fraction if hold_out == "files" else 0.0)
 
@@ -150,7 +154,7 @@ class VideoFolder(VideoDataset):
 
     def fingerprint(self) -> str:
         """A hash of each file's path, size, first and last 64 KiB, and caption."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(f"reading {READING}".encode())
         with ThreadPoolExecutor(16) as pool:
             for begin in range(0, self.num_files, 1024):
                 files = range(begin, min(begin + 1024, self.num_files))
@@ -176,35 +180,62 @@ class VideoFolder(VideoDataset):
             raise
         with video:
             try:
-                rate = self.fps or video.fps
-                num_frames, begin = self._place(video, rate, where)
+                num_frames, begin = self._place(video, where)
             except VideoError:
                 self._unusable.add(file)
                 raise
             pixels = video.clip(
                 num_frames=num_frames,
                 start=begin,
-                fps=rate,
+                fps=self.fps,
                 size=self.size,
                 crop=crop if self.crop == "random" else (0.5, 0.5),
             )
+            self._remark(path, video, num_frames, begin)
         frames = np.arange(self.num_frames)
         frames = frames % num_frames if self.short == "loop" else frames.clip(max=num_frames - 1)
         if num_frames < self.num_frames:
             pixels = pixels[:, frames]
         return VideoSample(pixels, self._caption(file), f"{path}#{index}")
 
-    def _place(self, video: VideoReader, rate: float, where: float) -> tuple[int, float]:
+    def _remark(self, path: str, video: VideoReader, num_frames: int, begin: float) -> None:
+        """Say once of each kind what is odd about a file that is used."""
+        found = dict(video.remarks)
+        share = repeated_share(video.timeline.numbers(num_frames, begin, self.fps))
+        if share:
+            found["repeats"] = (
+                f"{share:.0%} of the frames of a clip repeat the one before, as the file has "
+                f"{video.fps:g} frames per second or holds some and fps is {self.fps:g}; lower "
+                "fps, or set it to null"
+            )
+        for kind, text in found.items():
+            if not self._told[_REMARKS.index(kind)]:
+                self._told[_REMARKS.index(kind)] = 1
+                log.warning("%s: %s (said once, other files may be alike)", self.root / path, text)
+
+    def _place(self, video: VideoReader, where: float) -> tuple[int, float]:
         """How many frames to read, and from which second on."""
-        # At a frame of the file, so that no frame is in two stretches.
-        begin = math.ceil(self._stretch[0] * video.duration * video.fps - 1e-6) / video.fps
-        begin += 0.0 if isinstance(self.start, str) else float(self.start)
-        end = self._stretch[1] * video.duration
-        # A clip ends when its last frame begins to be shown; half a frame for rounded headers.
-        room = end - begin - (self.num_frames - 0.5) / rate
-        if room < 0:
-            num_frames = int((end - begin) * rate + 0.5)
-            if self.short == "skip" or num_frames < 1:
+        timeline = video.timeline
+        # Stretches are of whole frames, so that no frame is in two.
+        first, stop = (math.ceil(share * timeline.num_frames - 1e-6) for share in self._stretch)
+        begin = timeline.time_of(min(first, timeline.num_frames - 1))
+        if not isinstance(self.start, str):
+            begin += self.start
+            first = timeline.number_at(begin) if begin < timeline.duration else stop
+        end = timeline.time_of(stop) if stop < timeline.num_frames else timeline.duration
+        rate = self.fps or timeline.fps
+        if timeline.is_own(self.fps):
+            available = stop - first
+            last = stop - self.num_frames
+        else:
+            # The last frame begins to be shown well before the end: what comes next may be early.
+            end -= 0.5 / (rate if stop == timeline.num_frames else min(rate, timeline.fps))
+            available = int((end - begin) * rate + 1 + 1e-6) if first < stop else 0
+            latest = max(begin, end - (self.num_frames - 1) / rate)
+            last = timeline.number_at(latest)
+            last -= timeline.time_of(last) > latest + 1e-6
+        if available < self.num_frames:
+            if self.short == "skip" or available < 1:
                 raise VideoError(
                     video.path,
                     f"too short: {self.num_frames} frames at {rate:g} per second from second "
@@ -212,12 +243,11 @@ class VideoFolder(VideoDataset):
                     f"it has {video.duration:.2f} s{self._share()}",
                     "lower num_frames, raise fps, or set short to loop or hold",
                 )
-            return num_frames, begin
+            return available, begin
         share = {"random": where, "center": 0.5}.get(str(self.start), 0.0)
         # At a frame of the file, so that its own rate gives exactly its own frames.
-        latest = max(0.0, end - self.num_frames / rate - begin)
-        num_starts = int(latest * video.fps + 1e-3) + 1
-        return self.num_frames, begin + int(share * num_starts) / video.fps
+        later = int(share * (last - first + 1))
+        return self.num_frames, timeline.time_of(first + later) if later else begin
 
     def _share(self) -> str:
         low, high = self._stretch

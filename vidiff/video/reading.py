@@ -4,42 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import av
 import numpy as np
 import torch
-from av.video.reformatter import Interpolation
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from vidiff.video.colour import EXACT, FULL_RANGE
+from vidiff.video.errors import VideoError, words
+from vidiff.video.picture import Orientation, picture, shown_size
+from vidiff.video.scanning import Scan, scan
+from vidiff.video.timing import Timeline
 
 # Containers that hold their own frames. Playlists (HLS, concat) could name other files or hosts.
-_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpeg,mpegts,flv,ogg,asf,apng"
+_CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpeg,mpegts,flv,ogg,asf,apng,"
+    "ivf,yuv4mpegpipe,h264,hevc,m4v,mpegvideo"
+)
 
 _SECONDS_BACK = (0.0, 5.0)  # where to seek to before the clip, one try after the other
-_WITH_ALPHA = ("rgba", "bgra", "argb", "abgr", "yuva", "gbrap", "ya8", "ya16", "pal8")
-
-
-class VideoError(ValueError):
-    """A file that cannot give the clip asked for; says which file, why, and what to do."""
-
-    def __init__(self, path: str | os.PathLike[str], reason: str, next_step: str) -> None:
-        super().__init__(f"{os.fspath(path)}: {reason}; {next_step}")
-        self.path, self.reason, self.next_step = Path(path), reason, next_step
-
-    def __reduce__(self) -> tuple[type[VideoError], tuple[str, str, str]]:
-        return VideoError, (str(self.path), self.reason, self.next_step)
+_SHOWS_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # decoders; the usual ones leave it out
+_HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics (ITU-T H.273)
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a file says of itself.
+    """What a file is.
 
     Attributes:
         duration: in seconds.
@@ -47,7 +44,8 @@ class VideoInfo:
         height: in pixels, as shown: after rotation, with square pixels.
         width: in pixels, as shown.
         rotation: degrees, anticlockwise, by which frames are turned before they are shown.
-        num_frames: about how many there are.
+        num_frames: how many there are.
+        mirrored: whether frames are mirrored left to right before they are turned.
     """
 
     duration: float
@@ -56,10 +54,11 @@ class VideoInfo:
     width: int
     rotation: int
     num_frames: int
+    mirrored: bool = False
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
-    """What a file says of itself; decodes one frame.
+    """What a file is; decodes one frame.
 
     Raises:
         VideoError: if the file is no video that can be read.
@@ -67,9 +66,10 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
     with VideoReader(path) as video:
         _, frame = next(video.frames())
         height, width = video.shown_size(frame)
-        num_frames = video.stream.frames or round(video.duration * video.fps)
-        rotation = _quarter_turns(frame) * 90 % 360
-        return VideoInfo(video.duration, video.fps, height, width, rotation, num_frames)
+        turn, num_frames = Orientation.of(frame), video.timeline.num_frames
+        return VideoInfo(
+            video.duration, video.fps, height, width, turn.degrees, num_frames, turn.flips
+        )
 
 
 def read_clip(
@@ -103,7 +103,7 @@ class VideoReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._measured: tuple[float, float] | None = None
+        self._scanned: Scan | None = None
         self._open()
 
     def __enter__(self) -> VideoReader:
@@ -122,16 +122,35 @@ class VideoReader:
         self._container.close()
 
     @property
+    def timeline(self) -> Timeline:
+        """When the file's frames are shown."""
+        return self._scan.timeline
+
+    @property
     def duration(self) -> float:
         """Seconds from the first frame to the end of the last."""
-        if self.stream.duration:
-            return float(self.stream.duration * self._time_base)
-        return self._measure()[0]
+        return self.timeline.duration
 
     @property
     def fps(self) -> float:
         """Frames per second, on average."""
-        return float(self.stream.average_rate or self._measure()[1])
+        return self.timeline.fps
+
+    @property
+    def remarks(self) -> dict[str, str]:
+        """By kind, what a user has to know of the file, and what can be done."""
+        found, context = {}, self.stream.codec_context
+        if curve := _HDR.get(int(context.color_trc)):
+            found["hdr"] = (
+                f"HDR ({curve}) is read as if it were SDR, with flat, pale colours; convert it "
+                "first: ffmpeg -vf zscale=t=linear,tonemap=hable,zscale=t=bt709:m=bt709:p=bt709"
+            )
+        if int(context.field_order) > 1:
+            found["interlaced"] = (
+                "interlaced video is read with both fields in one frame, so that what moves has "
+                "combed edges; deinterlace it first: ffmpeg -vf bwdif"
+            )
+        return found
 
     def clip(
         self,
@@ -147,7 +166,9 @@ class VideoReader:
         Args:
             num_frames: how many frames the clip has.
             start: seconds from the file's first frame.
-            fps: frames per second of the clip; None is the file's own average.
+            fps: frames per second of the clip; None is the file's own average. At the file's own
+                rate, or within 2 % of it, each frame comes once, in order; see ``Timeline.numbers``
+                for others.
             size: (height, width) of the clip; the picture is scaled until it covers it, and what
                 stands over is cut off. None is the file's own size.
             crop: where to cut, down and across: 0 keeps the top or left, 1 the bottom or right.
@@ -160,11 +181,13 @@ class VideoReader:
                 "a clip has num_frames >= 1, start >= 0 and fps > 0, "
                 f"got {num_frames}, {start} and {fps}"
             )
-        fps = fps or self.fps
-        wanted = [start + k / fps for k in range(num_frames)]
+        try:
+            numbers = self.timeline.numbers(num_frames, start, fps)
+        except ValueError as error:
+            raise VideoError(self.path, str(error), _AT_THE_END) from None
         clip: list[np.ndarray] = []
         last = None
-        for frame in self._shown(wanted):
+        for frame in self._shown(numbers):
             clip.append(clip[-1] if frame is last else self._picture(frame, size, crop))
             last = frame
         if len({picture.shape for picture in clip}) > 1:
@@ -174,27 +197,25 @@ class VideoReader:
 
     def frames(self, start: float = 0.0) -> Iterator[tuple[float, av.VideoFrame]]:
         """Decode frames with their times in seconds, from ``start`` or a little before it."""
-        step = 1 / self.fps
-        for back in _SECONDS_BACK:
+        step, wanted = 1 / self.fps, self.timeline.number_at(start)
+        for back in _SECONDS_BACK if self._scan.has_times else ():
             if not self._seek(start - back):
                 continue
             frames, first = self._decode(step), None
             with contextlib.suppress(VideoError):  # some decoders stumble where a seek lands
                 first = next(frames, None)
-            if first is not None and first[0] <= start + self._tolerance:
+            if first is not None and self.timeline.number_at(first[0]) <= wanted:
                 yield first
                 yield from frames
                 return
-        # The container has no index, or its seek lands too late.
+        # The container has no index, its seek lands too late, or frames have no times.
         self.close()
         self._open()
         yield from self._decode(step)
 
     def shown_size(self, frame: av.VideoFrame) -> tuple[int, int]:
         """Height and width at which a player shows ``frame``."""
-        aspect = self.stream.sample_aspect_ratio or Fraction(1)
-        height, width = frame.height, max(1, round(frame.width * aspect))
-        return (width, height) if _quarter_turns(frame) % 2 else (height, width)
+        return shown_size(frame, self.stream.sample_aspect_ratio)
 
     def _open(self) -> None:
         if not self.path.is_file():
@@ -209,64 +230,80 @@ class VideoReader:
             )
         except (av.FFmpegError, OSError, ValueError) as error:
             raise VideoError(
-                self.path, f"not a readable video ({_words(error)})", "copy it again or remove it"
+                self.path, f"not a readable video ({words(error)})", "copy it again or remove it"
             ) from error
         stream = self._container.streams.best("video")
         # An unknown codec has no context, one that cannot be decoded no width.
         if not isinstance(stream, VideoStream) or not getattr(stream.codec_context, "width", 0):
             self.close()
             raise VideoError(self.path, "the file has no video that can be decoded", "remove it")
-        stream.codec_context.thread_count = 1
-        self.stream = stream
+        self.stream, self._decoder = stream, _decoder(stream)
+        self._decoder.thread_count = 1
         self._time_base = stream.time_base or Fraction(1, 1000)
-        self._origin = (stream.start_time or 0) * self._time_base
-        # Containers round times to their tick; a coarse tick is a frame, and exact.
-        self._tolerance = min(float(self._time_base) / 2, 1e-3) + 1e-6
+        self._at_beginning = True
+
+    @property
+    def _scan(self) -> Scan:
+        if self._scanned is None:
+            self._scanned = scan(self._container, self.stream)
+            self._at_beginning = False
+            if self._scanned is None:
+                raise VideoError(self.path, "the file has no frames", "remove it")
+        return self._scanned
 
     def _seek(self, seconds: float) -> bool:
-        ticks = int((Fraction(max(0.0, seconds)) + self._origin) / self._time_base)
+        ticks = self._scan.origin + round(Fraction(max(0.0, seconds)) / self._time_base)
         try:
             self._container.seek(ticks, stream=self.stream, backward=True)
         except (av.FFmpegError, OSError):
             return False
+        self._decoder.flush_buffers()
+        self._at_beginning = False
         return True
 
-    def _seconds(self, ticks: int) -> float:
-        return float(ticks * self._time_base - self._origin)
-
     def _decode(self, step: float) -> Iterator[tuple[float, av.VideoFrame]]:
-        time = 0.0
+        """Frames with their times, from the first one whose time is known.
+
+        Frames of unknown time are ``step`` after the one before.
+        """
+        time = 0.0 if self._at_beginning else None
+        self._at_beginning = False
         try:
-            for frame in self._container.decode(self.stream):
-                if frame.pts is not None:
-                    time = self._seconds(frame.pts)
-                yield time, frame
-                time += step  # for containers without times
+            for packet in self._container.demux(self.stream):
+                for frame in self._decoder.decode(packet):
+                    if frame.pts is not None and self._scan.knows(frame.pts):
+                        time = float((frame.pts - self._scan.origin) * self._time_base)
+                    elif time is None:
+                        continue
+                    yield time, frame
+                    time += step
         except (av.FFmpegError, OSError) as error:
             raise VideoError(
                 self.path,
-                f"damaged after {time:.2f} s ({_words(error)})",
+                f"damaged after {time or 0:.2f} s ({words(error)})",
                 "copy it again or remove it",
             ) from error
 
-    def _shown(self, wanted: Sequence[float]) -> Iterator[av.VideoFrame]:
-        """For each time in ``wanted`` (rising) the frame that is shown then."""
-        shown: av.VideoFrame | None = None
-        end, served = 0.0, 0
-        for time, frame in self.frames(wanted[0]):
-            while shown is not None and wanted[served] < time - self._tolerance:
+    def _shown(self, numbers: np.ndarray) -> Iterator[av.VideoFrame]:
+        """The frame of each of ``numbers`` (rising); where the file skips one, that before it."""
+        timeline, first = self.timeline, int(numbers[0])
+        number, served, shown = -1, 0, None
+        for time, frame in self.frames(timeline.time_of(first)):
+            # From the first frame on they are counted: times may be off by a little.
+            number = number + 1 if number >= first else timeline.number_at(time)
+            while shown is not None and numbers[served] < number:
                 yield shown
                 served += 1
-                if served == len(wanted):
+                if served == len(numbers):
                     return
-            shown, end = frame, time + max(_length(frame), 2 / self.fps)
-        for time in wanted[served:]:
-            if shown is None or time > end:
+            shown = frame
+        for wanted in numbers[served:]:
+            if shown is None or wanted > number:
                 raise VideoError(
                     self.path,
-                    f"its frames end at {end:.2f} s, the clip asks for {time:.2f} s "
-                    f"and the file promises {self.duration:.2f} s",
-                    "copy it again if it was cut off, or ask for fewer frames or a higher fps",
+                    f"its frames end at {timeline.time_of(max(number, 0)):.2f} s, the clip asks "
+                    f"for {timeline.time_of(int(wanted)):.2f} s",
+                    _AT_THE_END,
                 )
             yield shown
 
@@ -278,75 +315,25 @@ class VideoReader:
             raise VideoError(
                 self.path, f"damaged at {frame.time or 0:.2f} s", "copy it again or remove it"
             )
-        shown_height, shown_width = self.shown_size(frame)
-        height, width = size or (shown_height, shown_width)
-        scale = max(height / shown_height, width / shown_width)
-        cover = max(height, round(shown_height * scale)), max(width, round(shown_width * scale))
-        turns = _quarter_turns(frame)
-        stored_height, stored_width = reversed(cover) if turns % 2 else cover
-        has_alpha = frame.format.name.startswith(_WITH_ALPHA)
         try:
-            rgb = frame.reformat(
-                width=stored_width,
-                height=stored_height,
-                format="rgba" if has_alpha else "rgb24",
-                interpolation=EXACT | (Interpolation.AREA if scale < 1 else Interpolation.BICUBIC),
-                dst_color_range=FULL_RANGE,
-                threads=1,
-            ).to_ndarray()
+            return picture(frame, size, crop, self.stream.sample_aspect_ratio)
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(
                 self.path,
-                f"its pixels ({frame.format.name}) cannot be converted ({_words(error)})",
+                f"its pixels ({frame.format.name}) cannot be converted ({words(error)})",
                 "convert it to another format or remove it",
             ) from error
-        if has_alpha:
-            rgb = (rgb[..., :3] * (rgb[..., 3:] / 255.0)).round().astype(np.uint8)
-        rgb = np.rot90(rgb, turns)
-        top, left = (
-            round(part * (whole - kept))
-            for part, whole, kept in zip(crop, cover, (height, width), strict=True)
-        )
-        return rgb[top : top + height, left : left + width]
-
-    def _measure(self) -> tuple[float, float]:
-        """Duration and rate from the packets, for a header that lacks them; decodes nothing."""
-        if self._measured is None:
-            rate = self.stream.average_rate
-            promised = (self._container.duration or 0) / 1e6
-            times = self._packet_times(promised if rate else 0.0)
-            if not times:
-                raise VideoError(self.path, "the file has no frames", "remove it")
-            first, last = min(times)[0], max(times)
-            step = float(1 / rate) if rate else (last[0] - first) / max(1, len(times) - 1)
-            duration = last[0] + (last[1] or step)
-            self._measured = (duration, float(rate) if rate else len(times) / (duration or 1.0))
-        return self._measured
-
-    def _packet_times(self, start: float) -> list[tuple[float, float]]:
-        """(time, length) in seconds of the packets from the keyframe before ``start`` on."""
-        if not self._seek(start):
-            self.close()
-            self._open()
-        try:
-            return [
-                (self._seconds(packet.pts), float((packet.duration or 0) * self._time_base))
-                for packet in self._container.demux(self.stream)
-                if packet.pts is not None
-            ]
-        except (av.FFmpegError, OSError):
-            return []
 
 
-def _quarter_turns(frame: av.VideoFrame) -> int:
-    """How often to turn by 90 degrees anticlockwise: 0 to 3."""
-    return round(frame.rotation / 90) % 4
+_AT_THE_END = "copy it again if it was cut off, or ask for fewer frames or a higher fps"
 
 
-def _length(frame: av.VideoFrame) -> float:
-    """Seconds that the container gives to ``frame``; 0 if it does not say."""
-    return int(frame.duration or 0) * float(frame.time_base or 0)
-
-
-def _words(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error)
+def _decoder(stream: VideoStream) -> VideoCodecContext:
+    """The stream's decoder, or the one that shows its alpha."""
+    context = stream.codec_context
+    name = _SHOWS_ALPHA.get(context.name) if stream.metadata.get("alpha_mode") == "1" else None
+    if name is None or name not in av.codecs_available:
+        return context
+    decoder = cast(VideoCodecContext, VideoCodecContext.create(name, "r"))
+    decoder.extradata = context.extradata
+    return decoder

@@ -14,7 +14,8 @@ def remarks(clips: Sequence[Clip]) -> Iterator[str]:
     files = {clip.video.path: clip.video for clip in clips}.values()
     for kind in sorted({kind for file in files for kind in file.remarks}):
         some = [file for file in files if kind in file.remarks]
-        yield f"{_counted(len(some))} ({some[0].file}): {some[0].remarks[kind]}"
+        more = f" and {len(some) - 1} more" if len(some) > 1 else ""
+        yield f"{some[0].file}{more}: {some[0].remarks[kind]}"
 
 
 def repeats(clips: Sequence[Clip]) -> Iterator[str]:

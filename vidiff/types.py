@@ -41,6 +41,10 @@ class TextFeatures:
     tokens: Tensor
     mask: Tensor
 
+    def pin_memory(self) -> TextFeatures:
+        """Called by ``DataLoader(pin_memory=True)``, for the batch."""
+        return TextFeatures(*(x.pin_memory() for x in (self.pooled, self.tokens, self.mask)))
+
 
 @dataclass
 class VideoSample:
@@ -132,7 +136,8 @@ class LatentBatch:
 
     def pin_memory(self) -> LatentBatch:
         """Called by ``DataLoader(pin_memory=True)``."""
-        return replace(self, latents=self.latents.pin_memory())
+        text, empty = (x.pin_memory() if x else None for x in (self.text, self.empty))
+        return replace(self, latents=self.latents.pin_memory(), text=text, empty=empty)
 
 
 Sample = VideoSample | LatentSample

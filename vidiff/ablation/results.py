@@ -296,6 +296,7 @@ def _provenance(
         "versions": _only(_distinct(record.get("versions") for record in records)),
         "hardware": _only(_distinct(record.get("devices") for record in records)),
         "data": dict(data),
+        "validation": _only(_distinct((r.get("data") or {}).get("validation") for r in records)),
         "evaluation_protocol": _only(_distinct(e.get("protocol") for e in evaluations)),
         "prompts": prompts,
         "sampling": ablation.samples,

@@ -42,11 +42,14 @@ class VideoDataset(Dataset[Sample], ABC):
             names the size too: clip ``index // num_sizes`` in size ``index % num_sizes``. All
             clips of a batch are asked for in one size, which changes from step to step.
         num_files: how many files are behind the clips; 0 if there are none.
+        held_out: whether no clip of this split is trained on (of ``val`` and ``test``); what is
+            measured on others says how well clips are learnt by heart.
     """
 
     draws_anew: bool = False
     num_sizes: int = 1
     num_files: int = 0
+    held_out: bool = True
 
     @abstractmethod
     def __len__(self) -> int:

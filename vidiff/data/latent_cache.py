@@ -96,7 +96,7 @@ class LatentCache(VideoDataset):
         arguments = {**node.get("init_args", {}), "split": self.split}
         try:
             source = build({**node, "init_args": arguments}, VideoDataset)  # type: ignore[type-abstract]
-            fingerprint = source.fingerprint()
+            self.held_out, fingerprint = source.held_out, source.fingerprint()
         except (ValueError, OSError) as error:
             self._say_unchecked(" ".join(str(error).split()))
             return

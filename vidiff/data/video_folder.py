@@ -105,6 +105,7 @@ class VideoFolder(VideoDataset):
             raise ValueError(f"val_fraction must be in [0, 1), got {val_fraction}")
         self.root = Path(root).expanduser()
         self.split, self.seed = split, seed
+        self.held_out = split != "train" and val_fraction > 0
         self.num_frames, self.size, self.fps = num_frames, (height, width), fps
         self.crop, self.start, self.short = crop, start, short
         self.clips_per_video = clips_per_video

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import yaml
 
 from vidiff.files import read_json
 from vidiff.yaml_files import load_yaml, read_text
+
+SCALARS = "scalars.jsonl"
+"""The run's own record of what was logged: a line for each time, with its step."""
 
 Curve = list[tuple[int, float]]
 """(step, value) pairs."""
@@ -30,6 +34,11 @@ class Run:
         """As the run's record says, if it does."""
         seconds = self.record.get("training_seconds")
         return None if seconds is None else float(seconds)
+
+    @property
+    def validates_on_training(self) -> bool:
+        """Whether the run's record says that validation was on the training clips."""
+        return (self.record.get("data") or {}).get("validation") == "training clips"
 
     @property
     def num_parameters(self) -> int | None:
@@ -61,22 +70,45 @@ def read_run(folder: Path) -> Run:
 
 
 def read_curves(folder: Path) -> dict[str, Curve]:
-    """The scalars of all TensorBoard event files below ``folder``, by tag and in order of steps.
+    """The scalars that a run logged, by tag and in order of steps.
 
-    A run that was resumed has several files; where two have a step, the later one counts.
+    They are those of ``scalars.jsonl``, which every run writes whatever its loggers. A run that
+    began before there was such a file has TensorBoard's event files below ``folder`` as well.
+    Where a step was logged twice, as in a run that was resumed, the later value counts.
     """
+    lines = _read_lines(folder / SCALARS)
+    points: dict[str, dict[int, float]] = {}
+    if not lines or lines[0].get("from_step"):
+        points = _read_events(folder)
+    for line in lines:
+        for tag, value in line.items():
+            if tag not in ("step", "from_step"):
+                points.setdefault(tag, {})[line["step"]] = value
+    return {tag: sorted(found.items()) for tag, found in points.items()}
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = []
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:  # cut off when the run was killed
+                continue
+    return lines
+
+
+def _read_events(folder: Path) -> dict[str, dict[int, float]]:
+    files = sorted(folder.rglob("events.out.tfevents.*"), key=lambda path: path.stat().st_mtime)
+    if not files:
+        return {}
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     points: dict[str, dict[int, float]] = {}
-    for directory in _event_folders(folder):
+    for directory in dict.fromkeys(path.parent for path in files):
         events = EventAccumulator(str(directory), size_guidance={"scalars": 0, "images": 1})
         events.Reload()
         for tag in events.Tags()["scalars"]:
             found = points.setdefault(tag, {})
             found.update((event.step, event.value) for event in events.Scalars(tag))
-    return {tag: sorted(found.items()) for tag, found in points.items()}
-
-
-def _event_folders(folder: Path) -> list[Path]:
-    files = sorted(folder.rglob("events.out.tfevents.*"), key=lambda path: path.stat().st_mtime)
-    return list(dict.fromkeys(path.parent for path in files))
+    return points

@@ -56,6 +56,9 @@ class PromptBatch:
     settings: dict[str, Any]
     exact: bool = True
 
+    def __len__(self) -> int:
+        return len(self.prompts)
+
 
 class DiffusionTask(Task):
     """Learns to turn noise into latents of captioned clips, and makes videos from prompts.

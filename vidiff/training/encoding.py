@@ -34,8 +34,9 @@ from vidiff.data.cache_files import (
     write_shard,
 )
 from vidiff.files import write_text
-from vidiff.training.data import EvalLoader, VideoDataModule
+from vidiff.training.data import VideoDataModule
 from vidiff.training.diffusion import DiffusionTask
+from vidiff.training.loaders import EvalLoader
 from vidiff.types import Grid, LatentSample, TextFeatures, VideoBatch, VideoSample
 
 # A process may have nothing left to do, or all of them.
@@ -62,6 +63,9 @@ class Job:
     key: str
     rows: list[int]
     last: bool
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 class Encoding(LightningModule):
@@ -274,6 +278,8 @@ class Jobs:
         self, root: Path, index: Index, parts: Sequence[tuple[Split, ShardBatches, EvalLoader]]
     ) -> None:
         self.root, self.index, self.parts = root, index, parts
+        ranges = (batches.ranges(shard) for _, batches, _ in parts for shard in batches.shards)
+        self.num_clips = sum(len(clips) for some in ranges for clips in some)
 
     def __len__(self) -> int:
         return sum(len(batches) for _, batches, _ in self.parts)

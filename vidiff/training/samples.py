@@ -180,6 +180,7 @@ class PromptBatches:
 
     def __init__(self, batches: list[PromptBatch]) -> None:
         self.batches = batches
+        self.num_clips = sum(map(len, batches))
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -32,6 +32,8 @@ from vidiff.training.samples import (
 # Averages and frozen parts are meant to be in evaluation mode; the second is between libraries.
 warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
 warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+# Steps are counted over epochs, and StepLog chooses an interval that fits.
+warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
 
 
 class VidiffTrainer(Trainer):
@@ -63,6 +65,7 @@ class VidiffTrainer(Trainer):
             choice = choose(device_of(kwargs.get("accelerator", "auto")))
         self.keep_precision = KeepPrecision(choice, asked, matmul_precision)
         add_defaults(kwargs)
+        self.chooses_log_interval = kwargs.get("log_every_n_steps") is None
         # First, so that what others do between two steps is not done in TF32.
         kwargs["callbacks"] = [self.keep_precision, *kwargs["callbacks"]]
         super().__init__(

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, ModelSummary
 from lightning.pytorch.callbacks.progress.progress_bar import ProgressBar as LightningProgressBar
 
 from vidiff.training.callbacks.checkpoint import SaveCheckpoint
+from vidiff.training.callbacks.parts_table import PartsTable
 from vidiff.training.callbacks.precision import KeepPrecision
 from vidiff.training.callbacks.progress import RunProgressBar
 from vidiff.training.callbacks.reconstructions import Reconstructions
 from vidiff.training.callbacks.run_record import RunRecord
+from vidiff.training.callbacks.run_scalars import RunScalars
 from vidiff.training.callbacks.sample_videos import SampleVideos
+from vidiff.training.callbacks.step_log import StepLog
 from vidiff.training.callbacks.throughput import Throughput
 
 __all__ = [
     "KeepPrecision",
+    "PartsTable",
     "Reconstructions",
     "RunProgressBar",
     "RunRecord",
+    "RunScalars",
     "SampleVideos",
     "SaveCheckpoint",
+    "StepLog",
     "Throughput",
     "add_defaults",
 ]
@@ -38,8 +44,10 @@ def add_defaults(trainer_arguments: dict[str, Any]) -> None:
 
     if lacks(LightningProgressBar, "enable_progress_bar"):
         callbacks.append(RunProgressBar())
-    if lacks(RunRecord):
-        callbacks.append(RunRecord())
+    if lacks(ModelSummary, "enable_model_summary"):
+        callbacks.append(PartsTable())
+        trainer_arguments["enable_model_summary"] = False  # Lightning's own
+    callbacks += [kind() for kind in (RunRecord, RunScalars, StepLog) if lacks(kind)]
     if lacks(ModelCheckpoint, "enable_checkpointing"):
         callbacks.append(SaveCheckpoint())
     trainer_arguments["callbacks"] = callbacks

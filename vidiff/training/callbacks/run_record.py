@@ -18,8 +18,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 import vidiff
-from vidiff.files import write_text
+from vidiff.files import read_json, write_text
 from vidiff.training.callbacks.precision import KeepPrecision
+from vidiff.training.data import VideoDataModule
 
 MAX_STRETCHES = 1000
 """Stretches of steps whose times a checkpoint holds."""
@@ -31,8 +32,9 @@ class RunRecord(Callback):
     """Writes ``run.json`` into the run folder when training starts, goes on, stops and fails.
 
     It holds versions, a hash of the config, the state of the source, hardware, counts of
-    parameters, steps, seconds of training, the median time of a step without validation, and the
-    most memory that was in use; seconds and steps go on counting when the run is resumed.
+    parameters, dataloader workers, steps, seconds of training, the median time of a step without
+    validation, and the most memory that was in use. Seconds are those of all sessions: a run that
+    goes on in its folder counts what it lost since its last checkpoint as well.
 
     Args:
         every_seconds: at most so often it is written while training goes on.
@@ -40,7 +42,7 @@ class RunRecord(Callback):
 
     def __init__(self, every_seconds: float = 5.0) -> None:
         self.every_seconds = every_seconds
-        self.seconds = 0.0
+        self.seconds, self.sessions = 0.0, 0
         self.seconds_per_step: list[float] = []
         """Of stretches of steps: as long as the loggers', as no step waits for its device."""
         self._since: float | None = None
@@ -51,7 +53,23 @@ class RunRecord(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._since = time.monotonic()
         self._fixed = describe_run(pl_module)
+        data = getattr(trainer, "datamodule", None)
+        if isinstance(data, VideoDataModule):
+            self._fixed["data"] = data.describe()
+        self._add_lost_time(trainer)
+        self.sessions += 1
         self._write(trainer, "running")
+
+    def _add_lost_time(self, trainer: Trainer) -> None:
+        """Count what the last session of this folder did after the checkpoint that goes on."""
+        path = Path(trainer.default_root_dir, "run.json")
+        checkpoint = Path(str(trainer.ckpt_path or "")).resolve()
+        if not path.is_file() or not checkpoint.is_relative_to(path.parent.resolve()):
+            return
+        record = read_json(path)
+        if record.get("config_sha256") == self._fixed["config_sha256"]:
+            self.seconds = max(self.seconds, record["training_seconds"])
+            self.sessions = max(self.sessions, record.get("sessions", 1))
 
     def on_train_batch_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         if self._stretch is None:
@@ -72,22 +90,27 @@ class RunRecord(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._write(trainer, "finished")
-        self.seconds, self._since = self._seconds_so_far(), None
+        self._stop()  # checkpoints of the end are written after this
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         if self._since is not None:
             self._write(trainer, f"failed: {type(exception).__name__}")
+            self._stop()
+
+    def _stop(self) -> None:
+        self.seconds, self._since = self._seconds_so_far(), None
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "seconds": self._seconds_so_far(),
+            "sessions": self.sessions,
             "seconds_per_step": self.seconds_per_step[-MAX_STRETCHES:],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seconds = state_dict["seconds"]
+        self.seconds, self.sessions = state_dict["seconds"], state_dict.get("sessions", 1)
         self.seconds_per_step = list(state_dict.get("seconds_per_step", []))
 
     def _seconds_so_far(self) -> float:
@@ -109,6 +132,7 @@ class RunRecord(Callback):
             "step": trainer.global_step,
             "num_steps": None if steps == float("inf") else int(steps),
             "training_seconds": round(self._seconds_so_far(), 3),
+            "sessions": self.sessions,
             "seconds_per_step": median(self.seconds_per_step) if self.seconds_per_step else None,
             "peak_memory_bytes": peak_memory(),
             **self._fixed,

@@ -1,0 +1,164 @@
+"""Dataloader workers: how many ``auto`` gives, how long they live, and that they change nothing."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+from test_data_module import Numbers, Recorder, fit, module, take
+
+from vidiff.training import workers
+from vidiff.training.workers import Workers, choose_workers, cpu_quota
+from vidiff.types import LatentBatch, TextFeatures, VideoSample
+
+
+def trainer_on(device: str, num_devices: int = 1, environment: Any = None) -> Any:
+    strategy = SimpleNamespace(root_device=torch.device(device), cluster_environment=environment)
+    return SimpleNamespace(strategy=strategy, num_devices=num_devices)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def make(cores: int, shared: float = math.inf) -> None:
+        monkeypatch.setattr(workers, "available_cores", lambda: cores)
+        monkeypatch.setattr(workers, "shared_memory", lambda: shared)
+
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    return make
+
+
+@pytest.mark.parametrize(
+    ("cores", "num_devices", "expected"),
+    [(1, 1, 1), (2, 1, 1), (6, 1, 5), (64, 1, 8), (64, 8, 7), (16, 8, 1), (4, 8, 1)],
+)
+def test_auto_keeps_a_core_for_training_in_each_process_of_the_node(
+    machine: Any, cores: int, num_devices: int, expected: int
+) -> None:
+    machine(cores)
+    assert choose_workers("auto", trainer_on("cuda", num_devices)).number == expected
+
+
+def test_auto_is_none_where_training_needs_the_cores_or_shared_memory_is_small(
+    machine: Any,
+) -> None:
+    machine(64)
+    assert choose_workers("auto", trainer_on("cpu")).number == 0
+    assert choose_workers("auto", None).number == 0
+    machine(64, shared=64 * 2**20)
+    small = choose_workers("auto", trainer_on("cuda"))
+    assert small.number == 0
+    assert "--shm-size" in small.why
+    assert choose_workers(3, trainer_on("cpu")) == Workers(3, "set")
+
+
+def test_a_task_of_slurm_has_its_own_cores(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(16)  # of each task, which Slurm binds
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "6")
+    slurm = object.__new__(SLURMEnvironment)
+    assert choose_workers("auto", trainer_on("cuda", 8, slurm)).number == 5
+    assert choose_workers("auto", trainer_on("cuda", 8)).number == 1  # torchrun within one task
+
+
+def files(root: Path, contents: dict[str, str]) -> Path:
+    for name, text in contents.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    return root
+
+
+def test_quotas_of_control_groups(tmp_path: Path) -> None:
+    assert cpu_quota(tmp_path / "none") == math.inf
+    group = "sys/fs/cgroup"
+    two = {
+        "proc/self/cgroup": "0::/pods/mine", f"{group}/cpu.max": "max 100000",
+        f"{group}/pods/cpu.max": "400000 100000", f"{group}/pods/mine/cpu.max": "max 100000",
+    }  # fmt: skip
+    assert cpu_quota(files(tmp_path / "two", two)) == 4  # of the group that encloses it
+    inside = {"proc/self/cgroup": "0::/docker/12ab", f"{group}/cpu.max": "150000 100000"}
+    assert cpu_quota(files(tmp_path / "inside", inside)) == 1.5
+    one = {
+        "proc/self/cgroup": "5:memory:/a\n4:cpu,cpuacct:/a\n0::/",
+        f"{group}/cpu/cpu.cfs_quota_us": "-1", f"{group}/cpu/cpu.cfs_period_us": "100000",
+        f"{group}/cpu/a/cpu.cfs_quota_us": "250000", f"{group}/cpu/a/cpu.cfs_period_us": "100000",
+    }  # fmt: skip
+    assert cpu_quota(files(tmp_path / "one", one)) == 2.5
+
+
+def test_available_cores_are_those_of_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    for quota, cores in ((math.inf, 6), (2.5, 2), (0.5, 1), (12.0, 6)):
+        monkeypatch.setattr(workers, "cpu_quota", lambda quota=quota: quota)
+        assert workers.available_cores() == cores
+
+
+class Pids(Numbers):
+    """Clips whose ids name the process that made them."""
+
+    def __getitem__(self, index: int) -> VideoSample:
+        sample = super().__getitem__(index)
+        return VideoSample(sample.pixels, sample.caption, f"{os.getpid()} {sample.id}")
+
+
+def pids(batches: list[list[str]]) -> set[int]:
+    return {int(name.split()[0]) for batch in batches for name in batch}
+
+
+def test_workers_stay_alive_over_epochs_and_validations_and_end_with_training() -> None:
+    recorder = fit(module(Pids, num_workers=2, val_length=9), max_steps=-1, max_epochs=3)
+    assert len(recorder.validated) == 9
+    assert len(pids(recorder.trained)) == len(pids(recorder.validated)) == 2
+    for pid in pids(recorder.trained) | pids(recorder.validated):
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_validations_that_are_cut_short_begin_at_the_first_clip_again() -> None:
+    settings = {"max_steps": -1, "max_epochs": 2, "limit_val_batches": 1, "num_sanity_val_steps": 1}
+    validated = fit(module(num_workers=2, val_length=40), **settings).validated
+    assert validated == 3 * [["0", "1", "2", "3"]]
+
+
+def test_a_run_goes_on_with_any_other_number_of_workers(tmp_path: Path) -> None:
+    whole = fit(module(num_workers=0)).trained
+    trained: list[list[str]] = []
+    checkpoint = None
+    for number, stop in ((0, 4), (3, 9), (1, 14)):
+        every = ModelCheckpoint(tmp_path, every_n_train_steps=1, save_top_k=-1, filename="{step}")
+        data = module(num_workers=number)
+        run = fit(data, Recorder(), callbacks=[every], max_steps=stop, ckpt_path=checkpoint)
+        trained += run.trained
+        checkpoint = str(tmp_path / f"step={stop}.ckpt")
+    assert trained == whole
+
+
+def test_waiting_for_batches_is_counted() -> None:
+    data = module(num_workers=0)
+    assert data.seconds_waited == 0
+    take(data, 3)
+    assert data.seconds_waited > 0
+
+
+def test_everything_of_a_batch_that_goes_to_the_device_is_pinned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pinned: list[int] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda x: pinned.append(id(x)) or x)
+
+    def text() -> TextFeatures:
+        return TextFeatures(torch.zeros(1, 2), torch.zeros(1, 1, 2), torch.ones(1, 1).bool())
+
+    batch = LatentBatch(torch.zeros(1, 1, 1, 1, 1), (1, 8, 8), [""], ["a"], text(), text())
+    batch.pin_memory()
+    assert batch.text is not None
+    assert batch.empty is not None
+    tensors = [batch.latents, *vars(batch.text).values(), *vars(batch.empty).values()]
+    assert sorted(pinned) == sorted(map(id, tensors))
+    LatentBatch(batch.latents, (1, 8, 8), [""], ["a"]).pin_memory()

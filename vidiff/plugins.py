@@ -7,7 +7,7 @@ Three ways in, all of them a plain import after which the registry knows more na
       [project.entry-points."vidiff.plugins"]
       my_blocks = "my_blocks"
 
-- the key ``plugins:`` of a config, a list of files and modules;
+- the key ``plugins:`` of a config, a list of files and modules; files are relative to the config;
 - the flag ``--plugins FILE_OR_MODULE``, before or after any command.
 
 An installed plugin that fails is left out and reported, since nobody asked for it by name; a plugin
@@ -27,12 +27,13 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from vidiff.registry import all_or_nothing
 
 __all__ = ["FailedPlugin", "PluginError", "failed_plugins", "load_all", "load_builtin"]
-__all__ += ["config_files", "left_out", "load_installed", "load_plugins", "requested_plugins"]
-__all__ += ["without_plugins"]
+__all__ += ["config_files", "left_out", "load_installed", "load_plugins", "located"]
+__all__ += ["plugins_of", "requested_plugins", "without_plugins"]
 
 GROUP = "vidiff.plugins"
 BUILTIN = (
@@ -121,7 +122,7 @@ def load_plugins(names: Sequence[str]) -> list[ModuleType]:
 
     A file becomes the module of its own name, here ``block``, so that checkpoints which name its
     classes can be read again wherever the file is loaded, and its folder is put last on the import
-    path. Loading one twice does nothing. Relative paths start at the working directory.
+    path. Loading one twice does nothing. Relative paths start at the working directory here.
 
     Raises:
         PluginError: if one is not found, fails, or would hide another module.
@@ -143,17 +144,37 @@ def requested_plugins(argv: Sequence[str]) -> list[str]:
     """Plugins that a command line asks for, by ``--plugins`` and by the configs that it names.
 
     The parser can only be built once they are loaded, so both are looked for beforehand. A config
-    that cannot be read is left to the parser, which says what is wrong with it.
+    that cannot be read is left to the parser, which says what is wrong with it. Files come with
+    absolute paths, so that what is saved with them can be read from anywhere.
     """
     names: list[str] = []
     for option, value in _options(argv):
-        names += _split(value) if option == "--plugins" else _plugins_of_config(Path(value))
+        if option == "--plugins":
+            names += [located(name, Path.cwd()) for name in _split(value)]
+        elif option in ("-c", "--config"):
+            names += _plugins_of_config(Path(value))
     return list(dict.fromkeys(names))
 
 
 def config_files(argv: Sequence[str]) -> list[str]:
     """The configs that a command line names, in its order."""
     return [value for option, value in _options(argv) if option != "--plugins"]
+
+
+def plugins_of(config: Any, path: Path) -> list[str]:
+    """The plugins that the config of a file names; relative paths start at the file's folder."""
+    plugins = config.get("plugins") if isinstance(config, dict) else None
+    names = _split(plugins) if isinstance(plugins, str) else plugins
+    return [located(str(name), path.parent) for name in names] if isinstance(names, list) else []
+
+
+def located(name: str, folder: Path) -> str:
+    """The name of a plugin; of a file, its absolute path, ``folder`` being where it starts."""
+    return os.path.abspath(folder / Path(name).expanduser()) if _is_path(name) else name
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith(".py") or "/" in name or os.sep in name
 
 
 def without_plugins(argv: Sequence[str]) -> list[str]:
@@ -187,10 +208,7 @@ def _plugins_of_config(path: Path) -> list[str]:
         config = read_yaml(path)
     except YamlError:
         return []
-    plugins = config.get("plugins")
-    if isinstance(plugins, str):
-        return _split(plugins)
-    return [str(name) for name in plugins] if isinstance(plugins, list) else []
+    return plugins_of(config, path)
 
 
 def _split(value: str) -> list[str]:
@@ -202,7 +220,7 @@ def _split(value: str) -> list[str]:
 def _load(name: str) -> ModuleType:
     try:
         with all_or_nothing():
-            if name.endswith(".py") or "/" in name or os.sep in name:
+            if _is_path(name):
                 return _load_file(Path(name).expanduser())
             return importlib.import_module(name)
     except PluginError:
@@ -214,7 +232,10 @@ def _load(name: str) -> ModuleType:
 def _load_file(path: Path) -> ModuleType:
     file = (path / "__init__.py" if path.is_dir() else path).resolve()
     if not file.is_file():
-        raise PluginError(f"plugin {str(path)!r} is not a file (looked for {file})")
+        raise PluginError(
+            f"plugin {str(path)!r} is not a file (looked for {file}); a path in a config starts "
+            "at the config's folder, one of --plugins at the working directory"
+        )
     top = file.parent if file.name == "__init__.py" else file
     module = top.stem
     if not module.isidentifier():

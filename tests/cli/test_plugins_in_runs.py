@@ -27,15 +27,17 @@ def other_file(block_file: Path) -> Path:
 def test_two_processes_load_the_plugins_of_the_config_and_of_the_flag(
     vidiff: Any, block_file: Path, other_file: Path, tmp_path: Path
 ) -> None:
-    changes = {ATTENTION: "loose", "plugins": ["blocks/loose_block.py"], "trainer.strategy": "ddp"}
-    config = write_config(tmp_path / "c.yaml", changes | {"trainer.devices": 2})
+    changes = {ATTENTION: "loose", "trainer.strategy": "ddp", "trainer.devices": 2}
+    changes["plugins"] = ["../blocks/loose_block.py"]  # from the config's folder
+    (tmp_path / "configs").mkdir()
+    config = write_config(tmp_path / "configs" / "c.yaml", changes)
     patchifier = "--model.denoiser.patchifier=other"
     size = "--model.denoiser.patchifier.patch_size=[1,8,8]"
     done = vidiff("fit", "-c", config, "--plugins", "blocks/other_block.py", patchifier, size)
     assert done.returncode == 0, done.stderr
     assert "MEMBER: 2/2" in done.stderr
-    saved = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    assert saved["plugins"] == ["blocks/loose_block.py", "blocks/other_block.py"]
+    saved = yaml.safe_load((config.parent / "run" / "config.yaml").read_text())
+    assert saved["plugins"] == [str(block_file), str(other_file)]
     denoiser = saved["model"]["init_args"]["denoiser"]["init_args"]
     assert denoiser["attention"]["class_path"] == "loose_block.Loose"
     assert denoiser["patchifier"]["class_path"] == "other_block.Other"
@@ -43,10 +45,12 @@ def test_two_processes_load_the_plugins_of_the_config_and_of_the_flag(
 
 @pytest.mark.usefixtures("forget_plugins")
 def test_a_checkpoint_loads_its_plugins_again_and_says_so_if_they_are_missing(
-    vidiff: Any, block_file: Path, tmp_path: Path
+    vidiff: Any, block_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = write_config(tmp_path / "c.yaml", {ATTENTION: "loose"})
-    assert main(["fit", "-c", str(config), "--plugins", str(block_file)]) == 0
+    monkeypatch.chdir(block_file.parent)
+    assert main(["fit", "-c", str(config), "--plugins", block_file.name]) == 0
+    monkeypatch.chdir(tmp_path)  # the saved config holds from anywhere
     saved = tmp_path / "run" / "config.yaml"
     assert main(["validate", "-c", str(saved), "--ckpt_path=last"]) == 0  # it names the plugin
     without = write_config(tmp_path / "without.yaml")

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from vidiff.ablation import nodes
@@ -132,7 +133,12 @@ def make_runs(cells: Sequence[Cell], base: Config, seeds: Sequence[int]) -> list
 
 
 def content_id(config: Config) -> str:
-    """Twelve hexadecimal digits that stand for a config, whatever folder it writes into."""
+    """Twelve hexadecimal digits that stand for a config, whatever folder it writes into.
+
+    The folder of a plugin's file does not matter either.
+    """
+    if isinstance(plugins := config.get("plugins"), list):
+        config = config | {"plugins": [Path(name).name for name in plugins]}
     trainer = {k: v for k, v in (config.get("trainer") or {}).items() if k != "default_root_dir"}
     text = json.dumps(config | {"trainer": trainer}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

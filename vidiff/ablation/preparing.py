@@ -33,6 +33,7 @@ from vidiff.ablation.nodes import Config
 from vidiff.ablation.precision import OnePrecision
 from vidiff.cli.errors import UsageError
 from vidiff.files import read_json, write_json
+from vidiff.plugins import plugins_of
 from vidiff.yaml_files import read_yaml
 
 if TYPE_CHECKING:
@@ -81,11 +82,8 @@ class Preparation:
 
     def _read(self, path: str) -> Config:
         config = self.precision.config(read_yaml(Path(path)))
-        if not self.plugins:
-            return config
-        named = config.get("plugins") or []
-        named = named if isinstance(named, list) else [named]
-        return config | {"plugins": list(dict.fromkeys([*named, *self.plugins]))}
+        named = [*plugins_of(config, Path(path)), *self.plugins]
+        return config | {"plugins": list(dict.fromkeys(named))} if named else config
 
     @cached_property
     def precision(self) -> OnePrecision:

@@ -62,6 +62,8 @@ class RunRecord(Callback):
 
     def _add_lost_time(self, trainer: Trainer) -> None:
         """Count what the last session of this folder did after the checkpoint that goes on."""
+        if not trainer.is_global_zero:  # which keeps the record
+            return
         path = Path(trainer.default_root_dir, "run.json")
         checkpoint = Path(str(trainer.ckpt_path or "")).resolve()
         if not path.is_file() or not checkpoint.is_relative_to(path.parent.resolve()):

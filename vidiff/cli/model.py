@@ -27,7 +27,13 @@ from vidiff.cli.errors import Refusal, UsageError, explain
 from vidiff.cli.help import HelpFormatter, short_page
 from vidiff.cli.main import MODEL_COMMANDS
 from vidiff.cli.places import located
-from vidiff.cli.run_folder import CONFIG, SaveConfig, find_checkpoint, refuse_second_run
+from vidiff.cli.run_folder import (
+    CONFIG,
+    SaveConfig,
+    find_checkpoint,
+    refuse_second_run,
+    with_loggers_in,
+)
 from vidiff.data.cache_files import INDEX, read_index
 from vidiff.plugins import config_files, load_all
 from vidiff.precision import AUTO, choose, device_of
@@ -245,6 +251,16 @@ class VidiffCLI(LightningCLI):
         if asked == "cpu" or (asked == "auto" and not torch.accelerator.is_available()):
             keep_buffers()
 
+    def instantiate_classes(self) -> None:
+        """Build everything; what is saved is the config as it was asked for."""
+        command = self.config.subcommand
+        self.asked = self.config
+        self.config = self.config.clone()
+        trainer = self.config[command].trainer
+        folder = Path(trainer.default_root_dir or ".")
+        self.config[command].trainer = with_loggers_in(folder, trainer)
+        super().instantiate_classes()
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Unless a logger is asked for, let ``fit`` log into the run folder and others nowhere."""
         config = self._get(self.config_init, "trainer")
@@ -252,6 +268,7 @@ class VidiffCLI(LightningCLI):
             kwargs["logger"] = self.subcommand == "fit" and TensorBoardLogger(
                 config.default_root_dir, name="", version="", default_hp_metric=False
             )
+        self.config = self.asked
         return super().instantiate_trainer(**kwargs)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace
+from jsonargparse._util import import_object
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
 from vidiff.cli.errors import UsageError
 from vidiff.files import write_text
 from vidiff.precision import AUTO
+from vidiff.training.loggers import log_config
 
 CONFIG = "config.yaml"
 
@@ -33,6 +38,7 @@ class SaveConfig(SaveConfigCallback):
         if self.config.trainer.precision == AUTO:  # so that the config stands alone
             self.config.trainer.precision = str(trainer.precision)
         text = self.parser.dump(self.config, skip_unset=False, skip_validation=True)
+        log_config(trainer, text)
         number, path = 1, folder / CONFIG
         while path.exists():
             if path.read_text(encoding="utf-8") == text:
@@ -41,6 +47,22 @@ class SaveConfig(SaveConfigCallback):
             path = folder / f"config-{number}.yaml"
         folder.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
+
+
+def with_loggers_in(folder: Path, trainer: Namespace) -> Namespace:
+    """A trainer's settings, with loggers writing into the run folder unless told otherwise.
+
+    By themselves some write into the working directory (``WandbLogger``, ``MLFlowLogger``).
+    """
+    trainer = deepcopy(trainer)
+    for logger in trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]:
+        if not isinstance(logger, Namespace) or not hasattr(logger.init_args, "save_dir"):
+            continue
+        init = inspect.signature(import_object(logger.class_path)).parameters
+        if logger.init_args.save_dir == init["save_dir"].default:
+            logger.init_args.save_dir = str(folder / (logger.init_args.save_dir or ""))
+            folder.mkdir(parents=True, exist_ok=True)  # W&B takes no folder that is not there
+    return trainer
 
 
 def refuse_second_run(folder: Path, ckpt_path: str | None) -> None:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TextIO
 
 from lightning.pytorch import LightningModule, Trainer
@@ -29,7 +29,7 @@ class RunProgressBar(TQDMProgressBar):
         super().__init__()
         self.seconds = seconds
         self._shown = 0.0
-        self._release: Callable[[], None] | None = None
+        self._lines: ExitStack | None = None
 
     @property
     def predict_description(self) -> str:
@@ -38,10 +38,9 @@ class RunProgressBar(TQDMProgressBar):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
-        if self.is_enabled and self._release is None:
-            keeping = lines_above_bars()
-            keeping.__enter__()
-            self._release = lambda: keeping.__exit__(None, None, None)
+        if self.is_enabled and self._lines is None:
+            self._lines = ExitStack()
+            self._lines.enter_context(lines_above_bars())
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._let_go()
@@ -54,9 +53,9 @@ class RunProgressBar(TQDMProgressBar):
         self._let_go()
 
     def _let_go(self) -> None:
-        if self._release is not None:
-            self._release()
-            self._release = None
+        if self._lines is not None:
+            self._lines.close()
+            self._lines = None
 
     # Bars write to the terminal itself.
 

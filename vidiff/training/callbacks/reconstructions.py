@@ -12,13 +12,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from vidiff.files import write_text
 from vidiff.training.autoencoder import AutoencoderTask, pixels_of
-from vidiff.training.callbacks.sample_videos import log_gif
+from vidiff.training.loggers import viewers
 from vidiff.types import Batch
 from vidiff.video import write_video
 
@@ -31,8 +30,8 @@ SHORT_SIDE = 128
 class Reconstructions(Callback):
     """Shows the first videos of each validation beside their reconstructions, originals left.
 
-    They go as gifs into ``reconstructions/step_…`` of the run folder and, where there is a
-    TensorBoard logger, into its images. ``reconstructions/metrics.csv`` has a row for each
+    They go as gifs into ``reconstructions/step_…`` of the run folder, and to the loggers that show
+    videos (TensorBoard, Weights & Biases). ``reconstructions/metrics.csv`` has a row for each
     validation of the run: the step, and every figure that begins with ``val/``. After ``vidiff
     validate`` or ``test`` the videos are in ``reconstructions/validate`` or ``test``, and no row is
     added. A folder that is there already stays as it is.
@@ -110,10 +109,9 @@ class Reconstructions(Callback):
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                for gif in sorted(folder.iterdir()):
-                    log_gif(logger, f"{FOLDER}/{gif.stem}", gif, trainer.global_step)
+        for show in viewers(trainer):
+            for gif in sorted(folder.iterdir()):
+                show(f"{FOLDER}/{gif.stem}", gif, trainer.global_step, "")
 
 
 def beside(original: Tensor, reconstruction: Tensor) -> Tensor:

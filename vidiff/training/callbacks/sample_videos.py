@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from vidiff.background import Background
 from vidiff.checks import at_least, positive
 from vidiff.training.diffusion import DiffusionTask
+from vidiff.training.loggers import ShowGif, viewers
 from vidiff.training.samples import SampleFolder
 from vidiff.video import write_video
 
@@ -23,8 +23,9 @@ from vidiff.video import write_video
 class SampleVideos(Callback):
     """Samples fixed prompts every few steps and at the end, with the averaged weights.
 
-    Videos go into ``samples/step_…`` of the run folder and, where there is a TensorBoard logger,
-    into its images. Every process takes part, as weights may be spread over them; one writes.
+    Videos go into ``samples/step_…`` of the run folder, and to the loggers that show videos
+    (TensorBoard, Weights & Biases). Every process takes part, as weights may be spread over them;
+    one writes.
 
     Args:
         prompts: what to sample.
@@ -111,22 +112,13 @@ class SampleVideos(Callback):
             for index in missing:
                 background.submit(functools.partial(folder.write, index, videos[index]))
         folder.finish()
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                self._preview(logger, trainer.global_step, map(folder.enlarged, videos))
+        if shows := viewers(trainer):
+            self._show(shows, trainer.global_step, map(folder.enlarged, videos))
 
-    def _preview(self, logger: TensorBoardLogger, step: int, videos: Iterable[Tensor]) -> None:
+    def _show(self, shows: Sequence[ShowGif], step: int, videos: Iterable[Tensor]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             gif = Path(folder, "preview.gif")
             for index, (prompt, video) in enumerate(zip(self.prompts, videos, strict=True)):
                 write_video(gif, video, self.fps)
-                log_gif(logger, f"samples/{index}: {prompt}", gif, step)
-
-
-def log_gif(logger: TensorBoardLogger, tag: str, path: Path, step: int) -> None:
-    """Log a gif as an image, which TensorBoard plays (``add_video`` would need moviepy)."""
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    image = Summary.Image(encoded_image_string=path.read_bytes(), colorspace=3)
-    writer = logger.experiment._get_file_writer()
-    writer.add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+                for show in shows:
+                    show(f"samples/{index}", gif, step, prompt)

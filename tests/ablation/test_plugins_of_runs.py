@@ -15,13 +15,14 @@ from vidiff.ablation.preparing import Preparation
 def test_paths_start_at_the_base_config_and_are_absolute_in_every_run(tmp_path: Path) -> None:
     base = tmp_path / "configs" / "base.yaml"
     base.parent.mkdir()
-    ablation: Any = SimpleNamespace(base=str(base), first=[])
+    ablation: Any = SimpleNamespace(base=str(base), first=[], output=tmp_path)
+    said = {"trainer": {"precision": "32-true"}}
     for named in (["../blocks/mine.py", "a.module"], "../blocks/mine.py, a.module"):
-        base.write_text(yaml.safe_dump({"plugins": named, "model": {}}))
+        base.write_text(yaml.safe_dump({"plugins": named, **said}))
         found = Preparation(ablation, ["/elsewhere/other.py"]).base["plugins"]
         assert found == [f"{tmp_path}/blocks/mine.py", "a.module", "/elsewhere/other.py"]
-    base.write_text("model: {}\n")
-    assert Preparation(ablation).base == {"model": {}}
+    base.write_text(yaml.safe_dump(said))
+    assert Preparation(ablation).base == said
 
 
 def test_a_run_is_the_same_wherever_its_plugins_lie() -> None:

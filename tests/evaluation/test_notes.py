@@ -35,9 +35,7 @@ def test_shares_of_repeated_frames() -> None:
 def test_remarks_are_made_once_a_kind() -> None:
     even = Timeline.even(100, 10.0)
     some = [clip(10, even, remarks={"hdr": "flat"}), clip(10, even, remarks={"hdr": "flat"})]
-    assert list(remarks([*some, clip(12, Timeline.even(100, 12.0))])) == [
-        "1 file has (10.mp4): flat"
-    ]
+    assert list(remarks([*some, clip(12, Timeline.even(100, 12.0))])) == ["10.mp4: flat"]
 
 
 def test_a_file_that_holds_frames(

@@ -8,7 +8,7 @@ from lightning.pytorch import Callback
 from run_tiny import make_data, make_task
 
 from vidiff.autoencoders import CausalKL, Trained
-from vidiff.denoisers import DiT
+from vidiff.denoisers import DiT, compile_blocks
 from vidiff.patchifiers import Tubelet
 from vidiff.text import Words
 from vidiff.training import AutoencoderTask, DiffusionTask
@@ -214,8 +214,37 @@ def test_compiled_denoiser_keeps_the_names_of_weights():
     compiled.compile_denoiser = True
     task.configure_model()
     compiled.configure_model()
-    assert compiled.denoiser._compiled_call_impl is not None
+    for part in (compiled.denoiser, compiled.ema["denoiser"]):
+        assert all(block._compiled_call_impl is not None for block in part.blocks)
+    assert compiled.denoiser._compiled_call_impl is None
     assert task.state_dict().keys() == compiled.state_dict().keys()
+
+
+def test_a_compiled_denoiser_trains_resumes_validates_and_samples_as_it_would(
+    tmp_path, monkeypatch
+):
+    count = []
+
+    def backend(graph, inputs):
+        count.append(1)
+        return graph.forward
+
+    torch._dynamo.reset()
+    in_place = partial(compile_blocks, backend=backend, fullgraph=True)
+    monkeypatch.setattr("vidiff.training.diffusion.compile_blocks", in_place)
+    found = []
+    for compiled in (False, True):
+        task, folder = make_task(), tmp_path / str(compiled)
+        task.compile_denoiser = compiled
+        trainer(folder, max_steps=3, limit_val_batches=1).fit(task, make_data())
+        again = make_task()
+        again.compile_denoiser = compiled
+        last = str(folder / "checkpoints" / "last.ckpt")
+        trainer(folder, max_steps=5).fit(again, make_data(), ckpt_path=last)
+        found.append((again.state_dict(), again.sample(["a", "b c d"], num_steps=2)))
+    torch.testing.assert_close(*found)
+    assert 2 <= len(count) <= 6  # with gradients and without, for one size and for any
+    torch._dynamo.reset()
 
 
 def test_autoencoder_learns(tmp_path):

@@ -65,7 +65,7 @@ def windows_of(grid: Grid, window: Grid, shifted: bool, device: torch.device) ->
     axes = list(zip(grid, window, strict=True))
     box = [min(size, extent) for size, extent in axes]
     shift = [extent // 2 if shifted and size > extent else 0 for size, extent in axes]
-    padded = [math.ceil(size / extent) * extent for size, extent in zip(grid, box, strict=True)]
+    padded = [-(-size // extent) * extent for size, extent in zip(grid, box, strict=True)]
     extra = [to - size for size, to in zip(grid, padded, strict=True)]
     wf, wh, ww = box
     boxes = {"f": padded[0] // wf, "h": padded[1] // wh, "w": padded[2] // ww}

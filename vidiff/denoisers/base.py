@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -30,6 +31,16 @@ class Denoiser(nn.Module, ABC):
         Raises:
             ValueError: if the latents' size does not fit the patches.
         """
+
+    def blocks_to_compile(self) -> list[nn.Module]:
+        """What repeats over the depth: by default, members of the outermost ``nn.ModuleList``."""
+        return list(listed(self))
+
+
+def listed(module: nn.Module) -> Iterator[nn.Module]:
+    """Members of each ``nn.ModuleList`` of a module that lies in no other."""
+    for child in module.children():
+        yield from child if isinstance(child, nn.ModuleList) else listed(child)
 
 
 class MakeDenoiser(Protocol):

@@ -136,6 +136,10 @@ class UNet(Denoiser):
         x = per_frame(self.last, F.silu(per_frame(self.last_norm, x)))
         return rearrange(unfold(x, self.fold), "b f h w c -> b c f h w")
 
+    def blocks_to_compile(self) -> list[nn.Module]:
+        """Blocks with convolutions; what is between levels is one product each."""
+        return [part for part in super().blocks_to_compile() if isinstance(part, Block)]
+
     def _prepare(self, t: Tensor, text: TextFeatures | None, num_frames: int) -> Condition:
         """A vector for each frame, (b, f, signal), and the text's tokens."""
         places = self.places.table((num_frames, 1, 1), t.device)

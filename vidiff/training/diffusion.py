@@ -21,7 +21,7 @@ from vidiff.building import Node, build
 from vidiff.checkpoints import Checkpoint
 from vidiff.checks import at_least
 from vidiff.data import LatentCache, Split
-from vidiff.denoisers import Denoiser, DiT, MakeDenoiser
+from vidiff.denoisers import Denoiser, DiT, MakeDenoiser, compile_blocks
 from vidiff.diffusion import Objective
 from vidiff.diffusion.loss_weights import Constant, MakeLossWeight
 from vidiff.diffusion.predictions import Flow, MakePrediction
@@ -82,7 +82,7 @@ class DiffusionTask(Task):
         final_lr_fraction: where it falls to, over its peak.
         ema_decay: of the moving average of the weights, which sampling and validation use.
         caption_dropout: share of captions that are left empty, which guidance needs.
-        compile_denoiser: let ``torch.compile`` speed the denoiser up.
+        compile_denoiser: let ``torch.compile`` speed up the denoiser's blocks, each by itself.
 
     Raises:
         ValueError: if a number is out of its range.
@@ -169,7 +169,11 @@ class DiffusionTask(Task):
         fresh = not self.parts_built
         super().configure_model()
         if fresh and self.compile_denoiser:
-            self.denoiser.compile()  # in place, so that the names of weights stay
+            compile_blocks(self.denoiser)
+            if self.ema is not None:  # it validates and samples
+                average = self.ema["denoiser"]
+                assert isinstance(average, Denoiser)
+                compile_blocks(average)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self.clip_size = max(self.clip_size or batch.size, batch.size, key=math.prod)
@@ -469,7 +473,7 @@ def held_out_draws(ids: Sequence[str], latents: Tensor) -> tuple[Tensor, Tensor]
 def with_empty(text: TextFeatures, empty: TextFeatures, drop: Sequence[bool]) -> TextFeatures:
     """Features of b captions with those of the empty one (b = 1) in their place where dropped."""
     longest = max(text.mask.shape[1], empty.mask.shape[1])
-    dropped = torch.tensor(drop, device=text.mask.device)
+    dropped = torch.tensor(drop).to(text.mask.device, non_blocking=True)
 
     def pick(kept: Tensor, other: Tensor) -> Tensor:
         where = dropped.view(-1, *[1] * (kept.ndim - 1))

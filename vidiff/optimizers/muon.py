@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -64,31 +64,39 @@ class Muon(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
             alike: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    matrix = whole(self._momentum(parameter, group["momentum"])).flatten(1)
-                    alike[tuple(matrix.shape)].append((parameter, matrix))
+            for parameter, ahead in zip(parameters, self._momenta(parameters, group), strict=True):
+                matrix = whole(ahead).flatten(1)
+                alike[tuple(matrix.shape)].append((parameter, matrix))
             for (rows, columns), members in alike.items():
                 stacked = torch.stack([matrix for _, matrix in members])
                 updates = orthogonalise(stacked, group["num_iterations"])
                 # So that an update has the same effect whatever the shape (Jordan et al. 2024).
                 step = group["lr"] * max(1.0, rows / columns) ** 0.5
-                for (parameter, _), update in zip(members, updates, strict=True):
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.sub_(
-                        sharded_like(update.view(parameter.shape), parameter), alpha=step
-                    )
+                moved = [parameter for parameter, _ in members]
+                by = [sharded_like(u.view(p.shape), p) for p, u in zip(moved, updates, strict=True)]
+                if group["weight_decay"]:
+                    torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_sub_(moved, by, alpha=step)
         return loss
 
-    def _momentum(self, parameter: Tensor, momentum: float) -> Tensor:
-        """The moving average of gradients, looked ahead by one step."""
-        assert parameter.grad is not None
-        state = self.state[parameter]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(parameter.grad)
-        average = state["momentum_buffer"].lerp_(parameter.grad, 1 - momentum)
-        return parameter.grad.lerp(average, momentum)
+    def _momenta(self, parameters: list[Tensor], group: dict[str, Any]) -> Sequence[Tensor]:
+        """The moving averages of gradients, looked ahead by one step."""
+        if not parameters:
+            return []
+        gradients: list[Tensor] = []
+        for parameter in parameters:
+            assert parameter.grad is not None
+            gradients.append(parameter.grad)
+            if "momentum_buffer" not in self.state[parameter]:
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter.grad)
+        averages = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+        torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
+        if hasattr(gradients[0], "placements"):  # which knows the call below in place alone
+            pairs = zip(gradients, averages, strict=True)
+            return [gradient.lerp(average, group["momentum"]) for gradient, average in pairs]
+        return torch._foreach_lerp(gradients, averages, group["momentum"])
 
 
 def orthogonalise(

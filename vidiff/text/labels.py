@@ -59,7 +59,7 @@ class Labels(TextEncoder):
                 f"labels must be within [0, {self.num_classes}], the last for no class, got "
                 f"{sorted({int(labels.min()), int(labels.max())})}"
             )
-        pooled = self.table(labels.long().to(self.table.weight.device))
+        pooled = self.table(labels.long().to(self.table.weight.device, non_blocking=True))
         mask = torch.ones(len(labels), 1, dtype=torch.bool, device=pooled.device)
         return TextFeatures(pooled=pooled, tokens=pooled.unsqueeze(1), mask=mask)
 

@@ -68,7 +68,7 @@ class Words(TextEncoder):
 
     def forward(self, prompts: Sequence[str]) -> TextFeatures:
         rows, mask = self.tokenize(prompts)
-        rows, mask = rows.to(self.start.device), mask.to(self.start.device)
+        rows, mask = (x.to(self.start.device, non_blocking=True) for x in (rows, mask))
         if self.training:
             self.met[rows] = True
         tokens = torch.cat([self.start.expand(len(prompts), 1, -1), self.words(rows)], dim=1)

@@ -72,6 +72,8 @@ class Task(LightningModule, ABC):
         self.final_lr_fraction, self.ema_decay = final_lr_fraction, ema_decay
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         self.guards: list[Guard] = [FiniteGuard()]
+        self.shown: dict[str, Tensor] = {}
+        """Terms of the last step's loss, for whoever reads them now and then."""
         self.ema = None
 
     @abstractmethod
@@ -143,12 +145,15 @@ class Task(LightningModule, ABC):
         assert self.ema is not None
         decay = min(self.ema_decay, (1 + step) / (10 + step))
         parts = self.trained_parts()
+        averages, weights, old, new = [], [], [], []
         for name, average in self.ema.items():
-            torch._foreach_lerp_(
-                list(average.parameters()), list(parts[name].parameters()), 1 - decay
-            )
-            for old, new in zip(average.buffers(), parts[name].buffers(), strict=True):
-                old.copy_(new)
+            averages += average.parameters()
+            weights += parts[name].parameters()
+            old += average.buffers()
+            new += parts[name].buffers()
+        torch._foreach_lerp_(averages, weights, 1 - decay)
+        if old:
+            torch._foreach_copy_(old, new)
 
     # -- Steps ----------------------------------------------------------------------------------
 
@@ -164,7 +169,9 @@ class Task(LightningModule, ABC):
     def finish_step(self, terms: dict[str, Tensor], batch_size: int) -> None:
         """Log the terms of this step's loss, and stop soon after one that is not finite."""
         for name, term in terms.items():
-            self.log(f"train/{name}", term.detach(), batch_size=batch_size, prog_bar=name == "loss")
+            self.log(f"train/{name}", term.detach(), batch_size=batch_size)
+        # Lightning reads what is logged for its bar at each step, which waits for the device.
+        self.shown = {f"train/{name}": term.detach() for name, term in terms.items()}
         self.watch(terms)
         if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.all_well()

@@ -14,6 +14,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
+from vidiff.training.base import Task
+
 
 class RunProgressBar(TQDMProgressBar):
     """One bar for the whole of training, so that the time left is that of the run.
@@ -109,6 +111,8 @@ class RunProgressBar(TQDMProgressBar):
         """The losses and the rate, of which the logger knows, without the logger's version."""
         metrics = dict(super().get_metrics(trainer, pl_module))
         metrics.pop("v_num", None)
+        if isinstance(pl_module, Task) and "train/loss" in pl_module.shown:
+            metrics["train/loss"] = float(pl_module.shown["train/loss"])
         return metrics
 
     # -- Sampling and encoding --------------------------------------------------------------------

@@ -145,15 +145,13 @@ class Task(LightningModule, ABC):
         assert self.ema is not None
         decay = min(self.ema_decay, (1 + step) / (10 + step))
         parts = self.trained_parts()
-        averages, weights, old, new = [], [], [], []
-        for name, average in self.ema.items():
-            averages += average.parameters()
-            weights += parts[name].parameters()
-            old += average.buffers()
-            new += parts[name].buffers()
+        pairs = [(average, parts[name]) for name, average in self.ema.items()]
+        averages: list[Tensor] = [p for average, _ in pairs for p in average.parameters()]
+        weights: list[Tensor] = [p for _, part in pairs for p in part.parameters()]
         torch._foreach_lerp_(averages, weights, 1 - decay)
-        if old:
-            torch._foreach_copy_(old, new)
+        for average, part in pairs:
+            for old, new in zip(average.buffers(), part.buffers(), strict=True):
+                old.copy_(new)
 
     # -- Steps ----------------------------------------------------------------------------------
 

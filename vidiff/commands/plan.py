@@ -91,6 +91,8 @@ class Plan(Command):
             task, clip=clip, batch_size=config.data.batch_size, caption=args.caption, **settings
         )
         peak = read_peak(args, settings["precision"], config.trainer.matmul_precision)
+        if peak is None and args.device == "cpu":
+            peak = measured_peak(settings["precision"])
         time = _time(made, peak, args.utilisation, config.trainer.max_steps, settings)
         if time is not None:
             time["is_measured"] = args.device == "cpu" and args.peak_tflops is None
@@ -250,10 +252,16 @@ def _is_sharded(strategy: Any) -> bool:
     )
 
 
+def measured_peak(precision: str) -> float:
+    """What this machine's CPU reaches in matrix products, over 10^12 operations a second."""
+    from vidiff.doctor.device import speed_of
+
+    dtypes = {"bf16": "bfloat16", "16": "float16"}
+    return speed_of("cpu", dtypes.get(precision.partition("-")[0], "float32")) / 1e12
+
+
 def read_peak(args: Namespace, precision: str, matmul: str = "highest") -> float | None:
     """Operations a second that a device could do, over 10^12; None where nobody knows.
-
-    That of a CPU is what this machine reaches in matrix products, which are measured.
 
     Args:
         args: the options of ``plan``.
@@ -263,11 +271,6 @@ def read_peak(args: Namespace, precision: str, matmul: str = "highest") -> float
     from vidiff.training.planning import TFLOPS
 
     positive(peak_tflops=args.peak_tflops)
-    if args.peak_tflops is None and args.device == "cpu":
-        from vidiff.doctor.device import speed_of
-
-        dtypes = {"bf16": "bfloat16", "16": "float16"}
-        return speed_of("cpu", dtypes.get(precision.partition("-")[0], "float32")) / 1e12
     if args.peak_tflops is not None or args.device not in TFLOPS:
         return args.peak_tflops
     half, tf32, single = TFLOPS[args.device]

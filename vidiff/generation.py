@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vidiff.autoencoders import Autoencoder, decode_in_parts
 from vidiff.denoisers import Denoiser
 from vidiff.diffusion import Network, Objective
+from vidiff.finite import FiniteNotes, bad_weight
 from vidiff.samplers import Denoise, Guidance, Sampler
 from vidiff.text import TextEncoder
 from vidiff.types import Grid, TextFeatures
@@ -60,6 +61,8 @@ def generate(
     Raises:
         ValueError: if the numbers of prompts and seeds differ, the size does not fit, the
             autoencoder gives no pixels, or it cannot decode in such parts.
+        FloatingPointError: if latents or pixels turn NaN or infinite; names the step, the tensor,
+            and a weight that is not finite.
     """
     if len(prompts) != len(seeds):
         raise ValueError(f"{len(prompts)} prompts need as many seeds, got {len(seeds)}")
@@ -89,15 +92,34 @@ def generate(
     start = noise()
     contrast = guidance.contrast(prompts, start, objective.schedule)
     contrast = contrast or (lambda x_t, t: unprompted()(x_t, t))
-    latents = sampler(
-        lambda x_t, t: guidance(prompted, contrast, x_t, t), start, objective.schedule, noise
-    )
-    if not decode:
-        return latents.float()
-    pixels = decode_in_parts(
-        autoencoder, latents.to(weight.dtype), tile=decode_tile, frames=decode_frames
-    )
+    parts = {"denoiser": denoiser, "text_encoder": text_encoder, "autoencoder": autoencoder}
+    try:
+        latents = sampler(
+            lambda x_t, t: guidance(prompted, contrast, x_t, t), start, objective.schedule, noise
+        )
+        if not decode:
+            return latents.float()
+        pixels = decode_in_parts(
+            autoencoder, latents.to(weight.dtype), tile=decode_tile, frames=decode_frames
+        )
+        notes = FiniteNotes()
+        notes.note("pixels that the autoencoder decoded, after the last step", pixels)
+        notes.check()
+    except FloatingPointError as error:
+        raise FloatingPointError(f"sampling stops: {error}; {_advice(parts, weight)}") from None
     return pixels.float().clamp(-1, 1)
+
+
+def _advice(parts: Mapping[str, nn.Module | None], weight: Tensor) -> str:
+    """Why sampling may have failed, and what to do."""
+    if name := bad_weight(parts.items()):
+        return (
+            f"the weight {name} is not finite itself: take a checkpoint from before training went "
+            "wrong"
+        )
+    if weight.dtype == torch.float16:
+        return "float16 ends at 65504: sample with --trainer.precision 32-true"
+    return "all weights are finite: try a smaller guidance_scale, more steps or 32-true"
 
 
 def conditioned(denoiser: nn.Module, text: TextFeatures | None) -> Network:

@@ -31,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``vidiff`` with the arguments of this process, or with ``argv``.
 
     Returns:
-        0 if all went well, 2 after an error that the user can mend, 130 after Ctrl-C, 143 after
-        SIGTERM.
+        0 if all went well, 1 after NaN or infinity, 2 after an error that the user can mend, 130
+        after Ctrl-C, 143 after SIGTERM.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be any bytes
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -51,13 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             return TERMINATED
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except Exception as error:
-        if debug or not _can_be_mended(error):
+        diverged = isinstance(error, FloatingPointError)
+        if debug or not (diverged or _can_be_mended(error)):
             raise
         plain = isinstance(error, (UsageError, Errors, PluginError))
         for line in error.lines if isinstance(error, Errors) else [_one_line(error)]:
             hint = "" if plain else " (--debug shows where)"
             print(f"vidiff: error: {line}{hint}", file=sys.stderr)
-        return 2
+        return 1 if diverged else 2
 
 
 def _dispatch(words: list[str]) -> int:

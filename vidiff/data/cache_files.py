@@ -226,7 +226,7 @@ def write_shard(
         dtype: what latents and features are stored in.
 
     Raises:
-        ValueError: if a latent is not finite in that type.
+        ValueError: if a latent or a text feature is not finite in that type.
     """
     captions = list(dict.fromkeys(["", *(sample.caption for sample in samples)]))
     rows = {caption: row for row, caption in enumerate(captions)}
@@ -252,6 +252,16 @@ def write_shard(
             "text.mask": torch.cat([text.mask[0] for text in features]),
             "text.ends": _ends([text.mask.shape[1] for text in features]),
         }
+        bad = [
+            caption
+            for caption, text in zip(captions, features, strict=True)
+            if not all(x.to(dtype).isfinite().all() for x in (text.pooled, text.tokens))
+        ]
+        if bad:
+            raise ValueError(
+                f"the text features of {', '.join(map(repr, bad[:5]))} are not finite in {dtype}: "
+                "look at the text encoder, or use --dtype float32"
+            )
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     save_file(tensors, temporary, metadata={"key": key})
     shutil.copymode(path.with_name(INDEX), temporary)  # safetensors lets nobody else read

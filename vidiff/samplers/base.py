@@ -13,6 +13,7 @@ from torch import Tensor
 from vidiff.diffusion.predictions import Denoised
 from vidiff.diffusion.schedules import Schedule
 from vidiff.diffusion.time_samplers import shifted
+from vidiff.finite import FiniteNotes
 from vidiff.registry import get_kind, kind
 
 Denoise = Callable[[Tensor, Tensor], Denoised]
@@ -116,15 +117,25 @@ class Sampler(ABC):
 
         Raises:
             ValueError: if the sampler cannot walk along this schedule.
+            FloatingPointError: if latents or estimates turned NaN or infinite; names the step.
         """
         self.check(schedule)
-        times = self.times(schedule)
+        times, notes = self.times(schedule), FiniteNotes()
 
         def ask(x_t: Tensor, t: Tensor) -> Denoised:
             batch = torch.full((len(x_t),), float(t), dtype=torch.float32, device=x_t.device)
-            return denoise(x_t, batch)
+            denoised = denoise(x_t, batch)
+            step = min(self.num_steps, 1 + int((times > t + 1e-9).sum()))
+            where = f"at step {step} of {self.num_steps} (t = {float(t):.4g})"
+            notes.note(f"noisy latents {where}", x_t)
+            notes.note(f"the model's estimate of clean latents {where}", denoised.sample)
+            return denoised
 
-        return self.walk(ask, latents * schedule.start_scale(times[0]), times, schedule, noise)
+        start = latents * schedule.start_scale(times[0])
+        found = self.walk(ask, start, times, schedule, noise)
+        notes.note(f"latents after step {self.num_steps} of {self.num_steps}", found)
+        notes.check()
+        return found
 
     @abstractmethod
     def walk(

@@ -34,6 +34,7 @@ from vidiff.data.cache_files import (
     write_shard,
 )
 from vidiff.files import write_text
+from vidiff.finite import bad_weight
 from vidiff.training.data import VideoDataModule
 from vidiff.training.diffusion import DiffusionTask
 from vidiff.training.loaders import EvalLoader
@@ -96,6 +97,12 @@ class Encoding(LightningModule):
         for part in ("autoencoder", "text_encoder"):
             if checkpoint is not None and (weights := part_weights(checkpoint, part)):
                 getattr(task, part).load_state_dict(weights)
+        parts = [("autoencoder", task.autoencoder), ("text_encoder", task.text_encoder)]
+        if name := bad_weight(parts):
+            raise FloatingPointError(
+                f"encoding stops: the weight {name} holds NaN or infinity; take a checkpoint from "
+                "before training went wrong"
+            )
         self.checkpoint = None
 
     def predict_step(self, job: Job, batch_idx: int) -> int:

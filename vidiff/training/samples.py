@@ -89,6 +89,12 @@ class SampleFolder:
         prompts = range(len(self.prompts))
         return [index for index in prompts if not all(p.exists() for p in self.files(index))]
 
+    def leave(self) -> None:
+        """Remove the plan, and the folder, if no video came of it."""
+        if {path.name for path in self.path.glob("*")} == {PLAN}:
+            (self.path / PLAN).unlink(missing_ok=True)
+            self.path.rmdir()
+
     def write(self, index: int, pixels: Tensor) -> None:
         """Write the video (3, f, h, w) of one prompt; several threads may, each its own prompts."""
         for path in self.files(index):

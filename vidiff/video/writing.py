@@ -40,7 +40,7 @@ def write_video(path: str | os.PathLike[str], pixels: Tensor, fps: float) -> Non
         fps: frames per second.
 
     Raises:
-        ValueError: if the ending, the shape or the rate is none of these.
+        ValueError: if the ending, the shape or the rate is none of these, or a pixel is NaN.
     """
     path = Path(path)
     write = _WRITERS.get(path.suffix.lower())
@@ -94,11 +94,18 @@ def to_uint8(pixels: Tensor) -> np.ndarray:
     """(3, f, h, w) in [-1, 1] to (f, h, w, 3), uint8.
 
     Raises:
-        ValueError: if the shape is another.
+        ValueError: if the shape is another, or a pixel is NaN or infinite.
     """
     if pixels.ndim != 4 or pixels.shape[0] != 3 or not pixels.numel():
         raise ValueError(f"a video is (3, f, h, w), got {tuple(pixels.shape)}")
-    levels = pixels.detach().float().nan_to_num().clamp(-1, 1).add(1).mul(127.5).round()
+    pixels = pixels.detach()
+    if not (finite := pixels.isfinite().all(3).all(2).all(0)).all():
+        bad = (~finite).nonzero().flatten().tolist()
+        raise ValueError(
+            f"pixels must be finite: {len(bad)} of {len(finite)} frames hold NaN or infinity, the "
+            f"first is frame {bad[0]}; look at what made them, or replace them by x.nan_to_num()"
+        )
+    levels = pixels.float().clamp(-1, 1).add(1).mul(127.5).round()
     return levels.byte().permute(1, 2, 3, 0).contiguous().cpu().numpy()
 
 

@@ -100,6 +100,9 @@ class Reconstructions(Callback):
         if folder.exists():
             rank_zero_warn(f"{folder} is there already and stays as it is")
             return
+        if not all(pair.isfinite().all() for pair in self._pairs):
+            rank_zero_warn(f"no videos in {folder}: reconstructions hold NaN or infinity")
+            return
         temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
         temporary.mkdir(parents=True)
         try:

@@ -84,11 +84,15 @@ class SampleVideos(Callback):
         if trainer.global_step in (0, self._last_step):
             return
         self._last_step = trainer.global_step
-        with trainer.precision_plugin.forward_context():
-            videos = task.sample(
-                self.prompts, seed=self.seed, batch_size=self.batch_size,
-                num_steps=self.num_steps, guidance_scale=self.guidance_scale,
-            )  # fmt: skip
+        try:
+            with trainer.precision_plugin.forward_context():
+                videos = task.sample(
+                    self.prompts, seed=self.seed, batch_size=self.batch_size,
+                    num_steps=self.num_steps, guidance_scale=self.guidance_scale,
+                )  # fmt: skip
+        except FloatingPointError as error:  # training itself is watched by its guards
+            rank_zero_warn(f"no samples of step {trainer.global_step}: {error}")
+            return
         if trainer.is_global_zero:
             self._write(trainer, videos.float().cpu())
 

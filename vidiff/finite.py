@@ -1,0 +1,57 @@
+"""NaN and infinity are found without a wait: noted on the device, and read once at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+class FiniteNotes:
+    """Remembers in which order tensors were seen, and on the device whether each was finite."""
+
+    def __init__(self) -> None:
+        self._places: list[str] = []
+        self._finite: list[Tensor] = []
+
+    def note(self, place: str, *tensors: Tensor) -> None:
+        """Look at tensors.
+
+        Args:
+            place: what and where they are, for the message.
+            tensors: of any shape.
+        """
+        for tensor in tensors:
+            self._places.append(place)
+            self._finite.append(tensor.detach().isfinite().all())
+
+    def first_bad(self) -> str | None:
+        """The place of the first tensor that was not finite; waits for the device."""
+        if not self._finite:
+            return None
+        device = self._finite[-1].device
+        finite = torch.stack([flag.to(device) for flag in self._finite]).tolist()
+        return next((p for p, ok in zip(self._places, finite, strict=True) if not ok), None)
+
+    def check(self, advice: str = "") -> None:
+        """Refuse what was not finite.
+
+        Raises:
+            FloatingPointError: naming the first place.
+        """
+        if bad := self.first_bad():
+            raise FloatingPointError(f"{bad}: NaN or infinity{advice}")
+
+
+def bad_weight(modules: Iterable[tuple[str, nn.Module | None]]) -> str | None:
+    """The name of the first weight or buffer that holds NaN or infinity.
+
+    Args:
+        modules: and what they are called.
+    """
+    for prefix, module in modules:
+        for name, value in module.state_dict().items() if module is not None else ():
+            if value.is_floating_point() and not value.isfinite().all():
+                return f"{prefix}.{name}"
+    return None

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vidiff.building import Node
+from vidiff.weight_files import why_unreadable
 
 Checkpoint = dict[str, Any]
 
@@ -30,10 +31,14 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     try:
         checkpoint = _read_folder(path) if path.is_dir() else _read_file(path)
     except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path} cannot be read as a checkpoint: {reason}") from error
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint: {why_unreadable(error)}"
+        ) from error
     if not isinstance(checkpoint, dict) or "hyper_parameters" not in checkpoint:
-        raise ValueError(f"{path} is not a checkpoint of a vidiff task: it does not say its config")
+        raise ValueError(
+            f"{path} is not a checkpoint of a vidiff task: it does not say its config; `vidiff "
+            "import-weights` makes one of published weights"
+        )
     return checkpoint
 
 

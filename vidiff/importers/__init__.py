@@ -1,11 +1,12 @@
 """Published weights as vidiff tasks."""
 
 from vidiff.importers.autoencoder import with_autoencoder
-from vidiff.importers.base import Imported, Importer, Weights
+from vidiff.importers.base import Imported, Importer
 from vidiff.importers.dit import DiTImporter
-from vidiff.importers.files import read_weights, write_checkpoint
+from vidiff.importers.files import write_checkpoint
 from vidiff.importers.latte import LatteImporter
 from vidiff.importers.sit import SiTImporter
+from vidiff.weight_files import Weights, read_weights
 
 IMPORTERS: dict[str, type[Importer]] = {
     "dit": DiTImporter,

@@ -5,12 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from vidiff.building import Node
 from vidiff.types import Grid
-
-Weights = dict[str, Tensor]
+from vidiff.weight_files import Weights
 
 
 @dataclass

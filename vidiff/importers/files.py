@@ -2,58 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-import pickle
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
 
 from vidiff.building import build
-from vidiff.importers.base import Imported, Weights
-
-PREFIXES = ("param.", "module.", "model.", "_orig_mod.")
-"""What training code and files put before the names of all weights."""
-
-
-def read_weights(path: Path) -> Weights:
-    """The tensors of a state dict: of a safetensors file, or of one that torch saved.
-
-    A moving average is preferred where the file holds one (``ema``, as DiT, SiT and Latte save it).
-    Only tensors and plain values are read (``weights_only``), so an untrusted file runs no code.
-
-    Raises:
-        ValueError: if the file does not exist or holds no tensors.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path} is not a file")
-    try:
-        found: Any
-        if path.suffix == ".safetensors":
-            found = load_file(path)
-        else:  # argparse.Namespace holds plain values: training code saves its options as one
-            with torch.serialization.safe_globals([argparse.Namespace]):
-                found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} cannot be read as weights: {reason}") from error
-    for name in ("ema", "model", "state_dict"):
-        if isinstance(found, dict) and isinstance(found.get(name), dict):
-            found = found[name]
-            break
-    tensors = {k: v for k, v in found.items() if isinstance(v, Tensor)} if found else {}
-    if not tensors:
-        raise ValueError(f"{path} holds no state dict of tensors")
-    for prefix in PREFIXES:
-        if any(name.startswith(prefix) for name in tensors):
-            tensors = {
-                k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)
-            }
-    return tensors
+from vidiff.importers.base import Imported
 
 
 def write_checkpoint(imported: Imported, path: Path) -> None:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vidiff.perceptual.backbones import BackboneName
+from vidiff.weight_files import why_unreadable
 
 FILES: dict[BackboneName, tuple[str, ...]] = {
     "alex": ("alexnet-owt-7be5be79.pth", "alexnet-owt-4df8aa71.pth", "alex_shift_tolerant.pth"),
@@ -86,8 +87,7 @@ def read_weights(path: Path) -> Weights:
             else torch.load(path, map_location="cpu", weights_only=True)
         )
     except (OSError, EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path} cannot be read as weights: {reason}") from error
+        raise ValueError(f"{path} cannot be read as weights: {why_unreadable(error)}") from error
     if not isinstance(state, dict):
         raise ValueError(f"{path} holds a {type(state).__name__}: expected a dict of weights")
     names = [n for n in state if re.fullmatch(r"(features|net\.slice\d)\..*weight", n)]

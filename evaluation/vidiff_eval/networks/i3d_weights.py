@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from vidiff.weight_files import why_unreadable
 from vidiff_eval.networks.exact import exact
 from vidiff_eval.networks.i3d import BATCH_NORM_EPS, SIZE, InceptionI3D
 from vidiff_eval.networks.i3d_script import ScriptedI3D
@@ -156,7 +157,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             with path.open("rb") as file:
                 state = dict(_from_jax(_ArraysOnly(file).load()))
     except Exception as error:  # a damaged pickle raises what it likes
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = why_unreadable(error)
         raise ValueError(f"{path} cannot be read as weights of I3D: {reason}") from error
     return state
 

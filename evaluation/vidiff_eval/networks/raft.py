@@ -113,6 +113,8 @@ def load_raft(path: Path) -> nn.Module:
 def _read(path: Path) -> dict[str, Tensor]:
     import torch
 
+    from vidiff.weight_files import why_unreadable
+
     if not path.is_file():
         raise ValueError(f"weights {path} do not exist")
     try:
@@ -122,6 +124,6 @@ def _read(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of many kinds, by what the file is instead
-        reason = str(error).strip().partition("\n")[0]
+        reason = why_unreadable(error)
         raise ValueError(f"{path} cannot be read as weights of RAFT: {reason}") from error
     return state if isinstance(state, dict) else {}

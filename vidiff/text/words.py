@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,9 @@ class Words(TextEncoder):
     Raises:
         ValueError: if the width does not divide among the heads, or a count is below its least.
     """
+
+    united: ClassVar = ("met",)
+    """Buffers of which each process fills its own, see ``vidiff.training.sharing``."""
 
     met: Tensor
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -21,6 +22,8 @@ from vidiff.generation import mix
 from vidiff.optimizers import MakeOptimizer, MuonAdamW
 from vidiff.training.guard import FiniteGuard, Guard
 from vidiff.training.sharding import local, shard
+from vidiff.training.sharing import unite, united_buffers
+from vidiff.training.starting import Start, Taken, take_weights
 from vidiff.types import Batch
 
 
@@ -46,6 +49,8 @@ class Task(LightningModule, ABC):
 
     ema: nn.ModuleDict | None
     parts_built = False
+    start: Start | None = None
+    """The weights that training begins from, instead of those that are drawn."""
 
     def __init__(
         self,
@@ -110,13 +115,24 @@ class Task(LightningModule, ABC):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.build_parts()
+        if self.start is not None:
+            self.report_start(take_weights(self, self.start))
         if self.ema_decay:
             self.ema = nn.ModuleDict(copy.deepcopy(self.trained_parts())).requires_grad_(False)
+        # DDP would put those of the first process in the place of the others' in each step.
+        self._ddp_params_and_buffers_to_ignore = [
+            *getattr(self, "_ddp_params_and_buffers_to_ignore", ()), *united_buffers(self)
+        ]  # fmt: skip
         if self.device_mesh is not None:
             for part in (*self.trained_parts().values(), *(self.ema or {}).values()):
                 shard(part, self.device_mesh)
         self.parts_built = True
         self.train(self.training)
+
+    def report_start(self, found: Taken) -> None:
+        """Say what became of the weights of ``start``."""
+        assert self.start is not None
+        rank_zero_info("\n  ".join([f"begins from {self.start.checkpoint}", *found.lines()]))
 
     def train(self, mode: bool = True) -> Task:
         """Switch the trained parts; frozen ones and the moving average stay in evaluation mode."""
@@ -187,7 +203,14 @@ class Task(LightningModule, ABC):
         """
         return all(guard.check(self.trainer.strategy.reduce) for guard in self.guards)
 
+    def on_train_end(self) -> None:
+        unite(united_buffers(self), self.trainer.strategy.reduce)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        buffers = united_buffers(self)
+        unite(buffers, self.trainer.strategy.reduce)
+        for name in buffers.keys() & checkpoint["state_dict"].keys():
+            checkpoint["state_dict"][name].copy_(buffers[name])  # where it was a copy
         # The last step's loss may have been finite, and its update not.
         trained = [local(p.detach()) for p in self.parameters() if p.requires_grad]
         norms = [norm.float() for norm in torch._foreach_norm(trained)]

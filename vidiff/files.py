@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import hashlib
 import json
 import os
@@ -29,6 +30,23 @@ def write_bytes(path: Path, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file is on its disk, or the names in a folder are, where that can be waited for.
+
+    Raises:
+        OSError: if the disk did not take the file: some report a full disk only now.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if not path.is_dir() and error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
 
 
 def write_json(path: Path, data: Any) -> None:

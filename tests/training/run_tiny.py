@@ -32,8 +32,8 @@ EVERY = 3  # steps between checkpoints: both in the middle of an epoch
 
 
 class Note(Callback):
-    def __init__(self, file, die_after):
-        self.file, self.die_after = file, die_after
+    def __init__(self, file, die_after, tell_after):
+        self.file, self.die_after, self.tell_after = file, die_after, tell_after
 
     def on_train_batch_end(self, trainer, task, outputs, batch, batch_idx):
         line = {
@@ -47,8 +47,12 @@ class Note(Callback):
             line["discriminator"] = hashlib.sha256(
                 b"".join(v.numpy().tobytes() for v in task.adversary.state_dict().values())
             ).hexdigest()
+        if getattr(task, "text_encoder", None) is not None:
+            line["met"] = task.text_encoder.met.nonzero().flatten().tolist()
         with self.file.open("a") as file:
             file.write(json.dumps(line) + "\n")
+        if trainer.global_step == self.tell_after and trainer.global_rank == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
         if trainer.global_step == self.die_after:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -96,6 +100,7 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--ckpt", default=None)
     parser.add_argument("--die-after", type=int, default=-1)
+    parser.add_argument("--tell-after", type=int, default=-1, help="of the second process")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--strategy", default="auto")
     parser.add_argument("--devices", type=int, default=1)
@@ -110,7 +115,7 @@ def main():
         log_every_n_steps=2, enable_progress_bar=False, enable_model_summary=False,
         precision="32-true",
         callbacks=[
-            Note(args.folder / "steps.jsonl", args.die_after),
+            Note(args.folder / "steps.jsonl", args.die_after, args.tell_after),
             SaveCheckpoint(EVERY, keep_all=True),
         ],
     )  # fmt: skip

@@ -11,9 +11,27 @@ from jsonargparse._util import get_import_path, import_object
 
 from vidiff.checkpoints import trained_in
 from vidiff.cli.errors import UsageError
+from vidiff.weight_files import why_unreadable
 
 FREE = ("sampler", "guidance", "metrics")
 """Arguments of a task that no weight depends on: the config's are used."""
+
+
+def read_head(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint holds; its tensors stay on the disk until they are used.
+
+    Raises:
+        UsageError: if the file is no checkpoint, or damaged.
+    """
+    path = Path(path)
+    file = path / "meta.pt" if path.is_dir() else path  # a sharded checkpoint is a folder
+    try:
+        stored = torch.load(file, map_location="cpu", weights_only=True, mmap=not path.is_dir())
+    except Exception as error:
+        raise UsageError(f"{path} is not a checkpoint: {why_unreadable(error)}") from error
+    if not isinstance(stored, dict):
+        raise UsageError(f"{path} is not a checkpoint: it holds no dictionary")
+    return stored
 
 
 def read_hyperparameters(ckpt_path: str) -> dict[str, Any]:
@@ -22,25 +40,14 @@ def read_hyperparameters(ckpt_path: str) -> dict[str, Any]:
     Raises:
         UsageError: if the file is no checkpoint.
     """
-    try:
-        arguments = dict(_stored(ckpt_path).get("hyper_parameters") or {})
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"--ckpt_path {ckpt_path} is not a checkpoint: {reason}") from error
+    arguments = dict(read_head(ckpt_path).get("hyper_parameters") or {})
     arguments.pop("_instantiator", None)
     return {"class_path": arguments.pop("_class_path", None), "init_args": arguments}
 
 
 def read_precision(ckpt_path: str) -> str | None:
     """The precision of the run that wrote a checkpoint; None if it does not say."""
-    return trained_in(_stored(ckpt_path))
-
-
-def _stored(ckpt_path: str) -> dict[str, Any]:
-    path = Path(ckpt_path)
-    file = path / "meta.pt" if path.is_dir() else path  # a sharded checkpoint is a folder
-    stored = torch.load(file, map_location="cpu", weights_only=True, mmap=not path.is_dir())
-    return dict(stored)
+    return trained_in(read_head(ckpt_path))
 
 
 def differences(asked: Mapping[str, Any], held: Mapping[str, Any]) -> list[str]:

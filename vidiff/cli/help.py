@@ -23,7 +23,8 @@ LINES = {
     "config": "a config in YAML; of several, later ones change earlier ones",
     "print_config": "print the config with all defaults, and stop",
     "seed_everything": "decides everything that is drawn (default: 0)",
-    "ckpt_path": "a checkpoint, `last` for the newest of the run folder, or `auto` for that if any",
+    "ckpt_path": "a checkpoint; of the run folder `last` is the newest, `auto` that if any, `best` "
+    "what a ModelCheckpoint holds best",
     "weights_only": "read nothing from the checkpoint but tensors and plain values",
     "plugins": "files and modules that register components of their own",
     "trainer.accelerator": "cpu, gpu, … (default: auto)",

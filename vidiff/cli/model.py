@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import sys
+from argparse import SUPPRESS
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
@@ -22,7 +23,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from vidiff.cli import names
 from vidiff.cli.allocator import keep_buffers
-from vidiff.cli.checkpoint import differences, read_hyperparameters, read_precision
+from vidiff.cli.checkpoint import differences, read_head, read_hyperparameters, read_precision
+from vidiff.cli.endings import saying_how_it_ended
 from vidiff.cli.errors import Refusal, UsageError, explain
 from vidiff.cli.help import HelpFormatter, short_page
 from vidiff.cli.main import MODEL_COMMANDS
@@ -32,6 +34,7 @@ from vidiff.cli.run_folder import (
     SaveConfig,
     find_checkpoint,
     refuse_second_run,
+    whole_checkpoints,
     with_loggers_in,
 )
 from vidiff.data.cache_files import INDEX, read_index
@@ -41,6 +44,9 @@ from vidiff.training import AutoencoderTask, Task
 from vidiff.training.data import VideoDataModule
 from vidiff.training.trainer import VidiffTrainer
 from vidiff.yaml_files import load_yaml, read_yaml
+
+OF_FIT = ("init_from", "init_include", "init_exclude")
+"""Keys of a run's config that other commands have no use for."""
 
 
 def run(words: Sequence[str], plugins: Sequence[str] = ()) -> int:
@@ -57,6 +63,8 @@ def run(words: Sequence[str], plugins: Sequence[str] = ()) -> int:
     load_all(plugins)
     names.install()
     logging.getLogger(rank_zero.__name__).addFilter(lambda r: "Tip: " not in r.getMessage())
+    if given := [w for w in words[1:] if w.startswith("--init_") and words[0] != "fit"]:
+        raise UsageError(f"{given[0]} is an option of fit, where training begins")
     VidiffParser.full_help = "--help-all" in words
     words = ["--help" if word == "--help-all" else word for word in words]
     # Last, so that a saved config holds the plugins of the flag beside those of the configs.
@@ -162,6 +170,13 @@ class VidiffCLI(LightningCLI):
         skip = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
         return {name: skip & _arguments(name) for name in MODEL_COMMANDS}
 
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> Any:
+        """Let other commands read the config of a run, and pass over what only ``fit`` does."""
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        for name in OF_FIT if subcommand != "fit" else ():
+            parser.add_argument(f"--{name}", type=Any, default=None, help=SUPPRESS)
+        return parser
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add ``plugins``, so that a saved config loads them again."""
         parser.add_argument(
@@ -187,7 +202,7 @@ class VidiffCLI(LightningCLI):
         folder = Path(config.trainer.default_root_dir or ".")
         go_on = command == "fit" and str(config.ckpt_path) == "auto"
         if config.ckpt_path:
-            config.ckpt_path = find_checkpoint(str(config.ckpt_path), folder)
+            config.ckpt_path = find_checkpoint(str(config.ckpt_path), folder, command)
         if config.ckpt_path:
             self._compare(command, config.ckpt_path)
             if command == "fit" and config.trainer.precision == AUTO:
@@ -199,9 +214,14 @@ class VidiffCLI(LightningCLI):
                 f"{command} needs a trained model: give --ckpt_path, or `last` for the newest "
                 f"checkpoint of {folder}"
             )
-        is_first = getattr(rank_zero_only, "rank", 0) == 0
-        if command == "fit" and is_first and not (go_on and self._began(folder)):
-            refuse_second_run(folder, config.ckpt_path)
+        if command == "fit" and config.init_from and not config.ckpt_path:
+            if not Path(config.init_from).exists():
+                raise UsageError(f"--init_from {config.init_from} does not exist")
+            read_head(config.init_from)
+        if command == "fit" and getattr(rank_zero_only, "rank", 0) == 0:
+            began = not config.ckpt_path and self._began(folder)
+            if not (go_on and began):
+                refuse_second_run(folder, config.ckpt_path, began)
 
     def _is_whole(self) -> bool:
         """Whether the model is there without training: a published autoencoder to be measured."""
@@ -215,7 +235,7 @@ class VidiffCLI(LightningCLI):
 
     def _began(self, folder: Path) -> bool:
         """Whether a run of this very model began in the folder, and left no checkpoint."""
-        if any(folder.glob("checkpoints/*.ckpt")) or not (folder / CONFIG).exists():
+        if not (folder / CONFIG).exists() or next(whole_checkpoints(folder), None):
             return False
         model = read_yaml(folder / CONFIG)["model"]
         held = {"class_path": model["class_path"], **(model.get("init_args") or {})}
@@ -233,11 +253,20 @@ class VidiffCLI(LightningCLI):
             raise UsageError(f"--ckpt_path {ckpt_path} cannot be rebuilt: {error}") from error
         asked = _dumped(parser, Namespace(model=self.config[command].model))
         differing = differences(asked, _dumped(parser, Namespace(model=parsed.model)))
+        begin = (
+            f"--init_from {ckpt_path} begins a new run from its weights (in another "
+            "--trainer.default_root_dir)"
+        )
         if differing:
             raise UsageError(
                 f"--ckpt_path {ckpt_path} holds another model than the config asks for: "
-                f"{'; '.join(differing)}. Use the config of that run (config.yaml in its folder), "
-                "or leave --ckpt_path out to train a new model"
+                f"{'; '.join(differing)}. Use the config of that run (config.yaml in its folder)"
+                f"{'; or ' + begin if command == 'fit' else ''}"
+            )
+        if command == "fit" and "lr_schedulers" not in read_head(ckpt_path):
+            raise UsageError(
+                f"--ckpt_path {ckpt_path} holds weights without the state of a training run, so "
+                f"there is nothing to go on with: {begin}"
             )
 
     def before_instantiate_classes(self) -> None:
@@ -270,6 +299,11 @@ class VidiffCLI(LightningCLI):
             )
         self.config = self.asked
         return super().instantiate_trainer(**kwargs)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it, and say where it wrote and what to type next."""
+        with saying_how_it_ended(subcommand, self.config[subcommand], self.trainer, self.model):
+            super()._run_subcommand(subcommand)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         given = super()._prepare_subcommand_kwargs(subcommand)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
+import sys
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -11,13 +14,18 @@ from jsonargparse import Namespace
 from jsonargparse._util import import_object
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from vidiff.cli.checkpoint import read_head
 from vidiff.cli.errors import UsageError
 from vidiff.files import write_text
 from vidiff.precision import AUTO
 from vidiff.training.loggers import log_config
 
 CONFIG = "config.yaml"
+
+MEANINGS = ("last", "auto", "best")
+"""Words that ``--ckpt_path`` takes in the place of a path."""
 
 
 class SaveConfig(SaveConfigCallback):
@@ -65,31 +73,44 @@ def with_loggers_in(folder: Path, trainer: Namespace) -> Namespace:
     return trainer
 
 
-def refuse_second_run(folder: Path, ckpt_path: str | None) -> None:
+def refuse_second_run(folder: Path, ckpt_path: str | None, began: bool) -> None:
     """Keep a new run out of a folder that holds another one.
 
     Args:
         folder: of the run.
         ckpt_path: the checkpoint that it starts from.
+        began: whether the folder holds a run of this very model that left no checkpoint.
 
     Raises:
         UsageError: unless the folder holds no run, or ``ckpt_path`` is one of its checkpoints.
     """
-    holds_run = (folder / CONFIG).exists() or any(folder.glob("checkpoints/*"))
-    if not holds_run or (ckpt_path and Path(ckpt_path).resolve().is_relative_to(folder.resolve())):
+    if ckpt_path and Path(ckpt_path).resolve().is_relative_to(folder.resolve()):
         return
-    raise UsageError(
-        f"{folder} holds another run: go on with it by --ckpt_path last, or choose another folder "
-        "by --trainer.default_root_dir"
-    )
+    elsewhere = "choose another folder by --trainer.default_root_dir"
+    if next(whole_checkpoints(folder), None):
+        raise UsageError(
+            f"{folder} holds another run: go on with it by --ckpt_path last, or {elsewhere}"
+        )
+    if began:
+        raise UsageError(
+            f"{folder} holds a run that ended before its first checkpoint: --ckpt_path auto begins "
+            f"it again; or {elsewhere}"
+        )
+    if (folder / CONFIG).exists():
+        raise UsageError(
+            f"{folder} holds another run, of another model, which left no checkpoint: {elsewhere}, "
+            "or remove that one"
+        )
 
 
-def find_checkpoint(ckpt_path: str, folder: Path) -> str | None:
-    """The checkpoint that ``ckpt_path`` means.
+def find_checkpoint(ckpt_path: str, folder: Path, command: str = "fit") -> str | None:
+    """The checkpoint that ``ckpt_path`` means; what is damaged is passed over and named.
 
     Args:
-        ckpt_path: a path; ``last`` for the newest of the folder; ``auto`` for that if there is one.
+        ckpt_path: a path; ``last`` for the newest of the folder; ``auto`` for that if there is one;
+            ``best`` for that which a ModelCheckpoint holds best.
         folder: of the run.
+        command: that asks.
 
     Returns:
         Its path; None where ``auto`` finds none, and training starts.
@@ -97,16 +118,98 @@ def find_checkpoint(ckpt_path: str, folder: Path) -> str | None:
     Raises:
         UsageError: if there is none.
     """
-    if ckpt_path not in ("last", "auto"):
+    if ckpt_path not in MEANINGS:
         if not Path(ckpt_path).exists():
             raise UsageError(f"--ckpt_path {ckpt_path} does not exist")
         return ckpt_path
-    found = sorted(folder.glob("**/last*.ckpt"), key=lambda path: path.stat().st_mtime)
-    if not found and ckpt_path == "auto":
-        return None
-    if not found:
+    if ckpt_path == "best":
+        return str(find_best(folder))
+    found = next(whole_checkpoints(folder, "**/last*.ckpt", say=True), None)
+    if found is None and ckpt_path == "last":
+        raise UsageError(f"--ckpt_path last: {_why_none(folder, command)}")
+    return None if found is None else str(found)
+
+
+def find_best(folder: Path) -> Path:
+    """The checkpoint that the newest state of a ModelCheckpoint calls its best.
+
+    Raises:
+        UsageError: if there is none, or several callbacks have one each.
+    """
+    heads = [read_head(path) for path in whole_checkpoints(folder, "**/*.ckpt")]
+    best: dict[str, tuple[bool, Path]] = {}
+    for head in sorted(heads, key=lambda head: int(head.get("global_step", 0))):
+        for key, state in (head.get("callbacks") or {}).items():
+            if not key.startswith("SaveCheckpoint") and "best_model_path" in state:
+                path = _moved(Path(state["best_model_path"]), folder)
+                if path is not None:
+                    best[key] = state.get("monitor") is not None, path
+    watched = {path for watches, path in best.values() if watches}
+    paths = watched or {path for _, path in best.values()}
+    if len(paths) > 1:
+        listed = ", ".join(sorted(map(str, paths)))
         raise UsageError(
-            f"--ckpt_path last: there is no last.ckpt in {folder}; leave it out to start a new "
-            "run, or give a path"
+            f"--ckpt_path best: several are the best of a callback: give one: {listed}"
         )
-    return str(found[-1])
+    if not paths:
+        raise UsageError(
+            f"--ckpt_path best: no run in {folder} kept a best checkpoint: train with "
+            "--trainer.callbacks+=ModelCheckpoint --trainer.callbacks.monitor=val/loss, or give "
+            "`last` or a path"
+        )
+    if not watched:
+        _say(
+            "best: ModelCheckpoint watches no metric (monitor), so the newest of its files is taken"
+        )
+    return paths.pop()
+
+
+def whole_checkpoints(folder: Path, *more: str, say: bool = False) -> Iterator[Path]:
+    """The checkpoints of a run that can be read, the newest first.
+
+    Args:
+        folder: of the run.
+        more: patterns of files beside those in ``checkpoints``.
+        say: whether to name those that cannot be read.
+    """
+    files = {path for where in ("checkpoints/*.ckpt", *more) for path in folder.glob(where)}
+    named = [path for path in files if not path.name.startswith((".", "doubtful"))]
+    for path in sorted(named, key=_age, reverse=True):
+        try:
+            if "loops" in read_head(path):  # else weights that somebody put there
+                yield path
+        except UsageError as error:
+            if say:
+                _say(f"{path} is passed over: {error}")
+
+
+def _age(path: Path) -> tuple[bool, float, float]:
+    """Rises from old to new: names that say so first, then steps, then times."""
+    step = re.search(r"step[_=]?(\d+)", path.name)
+    changed = path.stat().st_mtime if path.exists() else 0.0  # a link may lead nowhere
+    if path.name.startswith("last"):
+        return True, changed, changed
+    return False, float(step[1]) if step else -1.0, changed
+
+
+def _why_none(folder: Path, command: str) -> str:
+    if command != "fit":
+        return f"there is no last.ckpt in {folder}: train first (vidiff fit), or give a path"
+    if (folder / CONFIG).exists():
+        return (
+            f"there is no last.ckpt in {folder}: its run left no checkpoint that can be read; "
+            "--ckpt_path auto begins it again"
+        )
+    return f"there is no last.ckpt in {folder}; leave it out to start a new run, or give a path"
+
+
+def _moved(path: Path, folder: Path) -> Path | None:
+    """Where a checkpoint is that was saved when the run folder may have been elsewhere."""
+    if path.name and path.exists():
+        return path
+    return next(iter(folder.glob(f"**/{path.name}")), None) if path.name else None
+
+
+def _say(text: str) -> None:
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        print(f"vidiff: {text}", file=sys.stderr)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from lightning.fabric.connector import _PRECISION_INPUT
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.plugins.precision import Precision
 
@@ -16,8 +17,10 @@ from vidiff.checkpoints import read_checkpoint, trained_in
 from vidiff.checks import at_least, positive
 from vidiff.data import Split
 from vidiff.precision import AUTO, choose, device_of
+from vidiff.training.base import Task
 from vidiff.training.callbacks import KeepPrecision, add_defaults
 from vidiff.training.callbacks.precision import MatmulPrecision
+from vidiff.training.checkpoint_files import CheckpointFiles, discard, publish, unfinished
 from vidiff.training.data import VideoDataModule
 from vidiff.training.diffusion import DiffusionTask
 from vidiff.training.encoding import Encoding, EncodingData
@@ -28,6 +31,7 @@ from vidiff.training.samples import (
     fingerprint,
     read_formats,
 )
+from vidiff.training.starting import Start
 
 # Averages and frozen parts are meant to be in evaluation mode; the second is between libraries.
 warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
@@ -71,6 +75,82 @@ class VidiffTrainer(Trainer):
         super().__init__(
             precision=cast(_PRECISION_INPUT, choice.precision if choice else asked), **kwargs
         )
+        if type(self.strategy.checkpoint_io) is TorchCheckpointIO:
+            self.strategy.checkpoint_io = CheckpointFiles()
+
+    def fit(  # type: ignore[override]
+        self,
+        model: LightningModule,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+        datamodule: LightningDataModule | None = None,
+        ckpt_path: str | None = None,
+        weights_only: bool | None = None,
+        init_from: str | None = None,
+        init_include: list[str] | None = None,
+        init_exclude: list[str] | None = None,
+    ) -> None:
+        """Train a task, from the beginning, from a checkpoint, or from weights alone.
+
+        Args:
+            model: the task.
+            train_dataloaders: of the training clips, without a datamodule.
+            val_dataloaders: of the validation clips, without a datamodule.
+            datamodule: the clips.
+            ckpt_path: a checkpoint to go on with; ``init_from`` no longer counts then.
+            weights_only: read nothing from the checkpoint but tensors and plain values.
+            init_from: a checkpoint whose weights a new run begins from; what does not fit stays as
+                it is built, and is said.
+            init_include: parts, modules or patterns of names to take (denoiser,
+                'text_encoder.words.*'); all that is trained, by default.
+            init_exclude: parts, modules or patterns of names to leave as they are built.
+
+        Raises:
+            ValueError: if the weights cannot be read, or none of them fits.
+        """
+        if init_from is None and (init_include or init_exclude):
+            raise ValueError("init_include and init_exclude say what init_from takes: give that")
+        if init_from is not None and ckpt_path is None:
+            if not isinstance(model, Task):
+                raise ValueError(f"init_from needs a vidiff task, not a {type(model).__name__}")
+            model.start = Start(init_from, init_include or (), init_exclude or ())
+        super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, weights_only)
+
+    def save_checkpoint(
+        self,
+        filepath: str | Path,
+        weights_only: bool | None = None,
+        storage_options: Any | None = None,
+    ) -> None:
+        """Write a checkpoint that is there whole or not at all; all processes call this together.
+
+        Raises:
+            OSError: on all processes, if the file cannot be written.
+        """
+        own = isinstance(self.strategy.checkpoint_io, CheckpointFiles)
+        if self.model is None or not own or "://" in str(filepath):
+            super().save_checkpoint(filepath, weights_only, storage_options)
+            return
+        final, failure = Path(filepath), ""
+        temporary = unfinished(final)
+        try:
+            super().save_checkpoint(temporary, weights_only, storage_options)
+        except OSError as error:  # of the process that writes: the others wait for it
+            failure = error.strerror or str(error)
+            self.strategy.barrier("Trainer.save_checkpoint")
+        if self.is_global_zero:
+            try:
+                if not failure:
+                    publish(temporary, final)
+            except OSError as error:
+                failure = error.strerror or str(error)
+            discard(temporary)
+        failure = self.strategy.broadcast(failure)
+        if failure:
+            raise OSError(
+                f"checkpoint {final} cannot be written: {failure}. Those before it are whole: make "
+                "room, then go on with --ckpt_path last"
+            )
 
     def sample(
         self,
@@ -130,6 +210,7 @@ class VidiffTrainer(Trainer):
             ValueError: if there is no checkpoint or prompt, prompts look like a path and there is
                 no such file, a number is out of its range, the
                 size does not fit the model, or the folder holds something else.
+            FloatingPointError: if videos turn NaN or infinite; none of their files is written.
         """
         if not isinstance(model, DiffusionTask):
             raise ValueError(f"only a DiffusionTask makes videos, not a {type(model).__name__}")
@@ -175,6 +256,10 @@ class VidiffTrainer(Trainer):
                     model, datamodule=data, return_predictions=False,
                     ckpt_path=ckpt_path, weights_only=weights_only,
                 )  # fmt: skip
+            except FloatingPointError:
+                if self.is_global_zero:
+                    folder.leave()
+                raise
             finally:
                 self.callbacks.remove(writer)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightning.pytorch.callbacks import ModelCheckpoint, ModelSummary
+from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.callbacks.progress.progress_bar import ProgressBar as LightningProgressBar
 
 from vidiff.training.callbacks.checkpoint import SaveCheckpoint
@@ -48,6 +48,6 @@ def add_defaults(trainer_arguments: dict[str, Any]) -> None:
         callbacks.append(PartsTable())
         trainer_arguments["enable_model_summary"] = False  # Lightning's own
     callbacks += [kind() for kind in (RunRecord, RunScalars, StepLog) if lacks(kind)]
-    if lacks(ModelCheckpoint, "enable_checkpointing"):
+    if lacks(SaveCheckpoint, "enable_checkpointing"):
         callbacks.append(SaveCheckpoint())
     trainer_arguments["callbacks"] = callbacks

@@ -9,6 +9,7 @@ import platform
 import resource
 import subprocess
 import time
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import vidiff
 from vidiff.files import read_json, write_text
@@ -97,9 +99,12 @@ class RunRecord(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        if self._since is not None:
-            self._write(trainer, f"failed: {type(exception).__name__}")
-            self._stop()
+        if self._since is None:
+            return
+        stopped = isinstance(exception, (KeyboardInterrupt, SIGTERMException))
+        with suppress(OSError):  # of a full disk, which must not hide what failed
+            self._write(trainer, "stopped" if stopped else f"failed: {type(exception).__name__}")
+        self._stop()
 
     def _stop(self) -> None:
         self.seconds, self._since = self._seconds_so_far(), None

@@ -1,0 +1,105 @@
+"""Checkpoint files: whole or not there, on any disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from vidiff.files import flush_to_disk
+
+UNFINISHED = ".unfinished"
+"""Ending of the temporary name of a checkpoint that is being written."""
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Writes a checkpoint straight into its folder.
+
+    Lightning's own builds the whole file in memory, writes it to ``$TMPDIR`` and moves it, which
+    needs its size in memory and on two disks, and is no single rename between disks.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """See the base class.
+
+        Raises:
+            OSError: if the file cannot be written whole.
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with path.open("wb") as file:
+                torch.save(checkpoint, file)
+        except RuntimeError as error:  # how torch.save reports a write that failed
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+
+def unfinished(path: Path) -> Path:
+    """The temporary name of a checkpoint, next to its final one."""
+    return path.with_name(f".{path.name}{UNFINISHED}")
+
+
+def publish(temporary: Path, final: Path) -> None:
+    """Give a complete checkpoint, a file or a folder, its final name.
+
+    Raises:
+        OSError: if the disk does not take it.
+    """
+    files = [p for p in temporary.rglob("*") if p.is_file()] if temporary.is_dir() else [temporary]
+    for path in [*files, temporary]:
+        flush_to_disk(path)
+    if final.is_dir() and not final.is_symlink():  # a rename replaces files only
+        outdated = unfinished(final.with_name(f"{final.name}.outdated"))
+        discard(outdated)
+        final.rename(outdated)
+        temporary.rename(final)
+        discard(outdated)
+    else:
+        os.replace(temporary, final)
+    flush_to_disk(final.parent)
+
+
+def discard(path: Path) -> None:
+    """Remove a file, a link or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def link(target: Path, name: Path) -> None:
+    """Let ``name`` mean ``target`` in one step; a copy where the disk knows no links.
+
+    Raises:
+        OSError: if neither is possible.
+    """
+    temporary = unfinished(name)
+    discard(temporary)
+    try:
+        temporary.symlink_to(os.path.relpath(target, name.parent))
+    except OSError:  # FAT, some network disks, Windows without the privilege
+        if target.is_dir():
+            shutil.copytree(target, temporary)
+        else:
+            shutil.copyfile(target, temporary)
+        publish(temporary, name)
+        return
+    if name.is_dir() and not name.is_symlink():
+        discard(name)
+    os.replace(temporary, name)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a process left half written when it was killed."""
+    for path in folder.glob(f".*{UNFINISHED}"):
+        discard(path)

@@ -55,7 +55,7 @@ lint: $(READY)  ## ruff check and format, mypy
 	$(BIN)/mypy
 
 bench: $(READY)  ## figures of speed, as ratios (experiments/benchmarks)
-	@for script in $(filter-out %/timing.py,$(wildcard experiments/benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $(filter-out %/timing.py %/peers.py %/gpu.py,$(wildcard experiments/benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## remove the environment and caches; runs/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

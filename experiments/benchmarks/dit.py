@@ -20,20 +20,15 @@ import argparse
 import logging
 import time
 from collections.abc import Callable
-from functools import partial
 
+import peers
 import torch
 from timing import in_turns
 from torch import Tensor, nn
 
-from vidiff.attention import Alternating
-from vidiff.conditioning import AdaLNSingle, AdaLNZero
-from vidiff.denoisers import DiT
-from vidiff.patchifiers import Frame
-from vidiff.positions import Factorised, SinCos
+from vidiff.denoisers.base import listed
 from vidiff.precision import has_fast_bf16
 from vidiff.training.base import counting
-from vidiff.types import TextFeatures
 
 WIDTH, DEPTH, HEADS = 384, 12, 6
 DTYPES = {"fp32": torch.float32}
@@ -91,69 +86,36 @@ class TimmBlocks(nn.Module):
         return self.last(self.blocks(self.embed(x)))
 
 
-def dit_models() -> dict[str, tuple[nn.Module, Callable[[], Tensor]]]:
-    """DiT-S/4 and its peers, each with a call of its forward pass."""
-    from diffusers import DiTTransformer2DModel
-
-    x, t, y = torch.randn(16, 4, 32, 32), torch.randint(0, 1000, (16,)), torch.arange(16)
-    vector = torch.randn(16, WIDTH)
-    text = TextFeatures(vector, vector.unsqueeze(1), torch.ones(16, 1, dtype=torch.bool))
-    ours = DiT(
-        in_channels=4, out_channels=8, text_dim=WIDTH, size="S",
-        patchifier=partial(Frame, patch_size=4),
-        positions=partial(SinCos, shares=(0.0, 1.0, 1.0)),
-        conditioning=partial(AdaLNZero, project_text=False),
-    )  # fmt: skip
-    diffusers = DiTTransformer2DModel(
-        num_attention_heads=HEADS, attention_head_dim=WIDTH // HEADS, in_channels=4,
-        out_channels=8, num_layers=DEPTH, sample_size=32, patch_size=4,
-    )  # fmt: skip
-    timm = TimmBlocks()
-    return {
-        "vidiff": (ours, lambda: ours(x.unsqueeze(2), t, text)),
-        "diffusers": (diffusers, lambda: diffusers(x, timestep=t, class_labels=y).sample),
-        "timm's plain blocks": (timm, lambda: timm(x)),
-    }
+def timm_blocks() -> tuple[nn.Module, Callable[[], Tensor]]:
+    """``TimmBlocks``, and a call of its forward pass."""
+    x, timm = torch.randn(16, 4, 32, 32), TimmBlocks()
+    return timm, lambda: timm(x)
 
 
-def latte_models() -> dict[str, tuple[nn.Module, Callable[[], Tensor]]]:
-    """Latte, variant 1, and its peer."""
-    from diffusers import LatteTransformer3DModel
-
-    x, t = torch.randn(2, 4, 8, 16, 16), torch.randint(0, 1000, (2,))
-    caption = torch.zeros(2, 1, 1)  # theirs maps one in any case; no block looks at it here
-    ours = DiT(
-        in_channels=4, out_channels=8, text_dim=0, size="S", patchifier=Frame,
-        positions=Factorised, attention=Alternating, conditioning=AdaLNSingle,
-    )  # fmt: skip
-    diffusers = LatteTransformer3DModel(
-        num_attention_heads=HEADS, attention_head_dim=WIDTH // HEADS, in_channels=4,
-        out_channels=8, num_layers=DEPTH // 2, sample_size=16, patch_size=2, video_length=8,
-        attention_bias=True, activation_fn="gelu-approximate", norm_type="ada_norm_single",
-        norm_elementwise_affine=False, norm_eps=1e-6, caption_channels=1,
-    )  # fmt: skip
-    return {
-        "vidiff": (ours, lambda: ours(x, t)),
-        "diffusers": (diffusers, lambda: diffusers(x, t, caption).sample),
-    }
+MODELS: dict[str, dict[str, peers.Peer]] = {
+    "DiT-S/4": peers.dit() | {"timm's plain blocks": timm_blocks},
+    "Latte": peers.latte(),
+}
 
 
 def main() -> None:
     """Time and print."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--compile", action="store_true", help="compile each as well")
+    parser.add_argument("--compile", action="store_true", help="compile the blocks of each as well")
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     print(f"{torch.get_num_threads()} threads")
-    for name, make in {"DiT-S/4": dit_models, "Latte": latte_models}.items():
+    for name, builders in MODELS.items():
         for precision, dtype in DTYPES.items():
             torch.manual_seed(0)
-            models = make()
+            models = {peer: build() for peer, build in builders.items()}
             work = multiply_adds(models["vidiff"][1])
             steps = {peer: trainer(model, ask, dtype) for peer, (model, ask) in models.items()}
             if args.compile:
-                for peer, (model, ask) in make().items():
-                    model.compile()
+                for peer, build in builders.items():
+                    model, ask = build()
+                    for block in listed(model):
+                        block.compile()
                     steps[f"{peer}, compiled"] = trainer(model, ask, dtype)
             seconds = in_turns(steps, rounds=7)
             limit = matrix_limit(dtype)

@@ -87,6 +87,17 @@ def test_a_mistake_of_the_command_line_names_no_file(refused: Any, tmp_path: Pat
     assert str(config) not in refused("fit", "-c", config, "--model.denoiser.depht=2")
 
 
+def test_a_config_may_be_given_as_text(refused: Any, tmp_path: Path) -> None:
+    from vidiff.cli.model import make_parser
+
+    text = write_config(tmp_path / "c.yaml").read_text()
+    assert len(text) > 255, "longer than a name may be"
+    assert make_parser().parse_args(["fit", "-c", text]).fit.data.batch_size == 2
+    assert "data.batch_size" in refused(
+        "fit", "-c", f"{text}  batch_size: x\n".replace("  batch_size: 2\n", "")
+    )
+
+
 def test_a_config_that_is_not_utf_8_is_named(refused: Any, tmp_path: Path) -> None:
     config = write_config(tmp_path / "c.yaml")
     config.write_bytes(b"# caf\xe9\n" + config.read_bytes())

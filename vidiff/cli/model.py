@@ -9,6 +9,7 @@ import re
 import sys
 from argparse import SUPPRESS
 from collections.abc import Sequence
+from os.path import isfile
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
@@ -104,7 +105,7 @@ class VidiffParser(LightningArgumentParser):
         """
         words = list(sys.argv[1:] if args is None else args)
         for config in config_files(words):
-            if Path(config).is_file():
+            if isfile(config):  # and not YAML itself, which may be too long for a name
                 read_yaml(Path(config))
         before = VidiffParser.configs, VidiffParser.words
         VidiffParser.configs, VidiffParser.words = config_files(words), words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from os.path import isfile
 from pathlib import Path
 
 from vidiff.cli.errors import UsageError
@@ -31,7 +32,7 @@ def located(message: str, configs: Iterable[str | Path], words: Sequence[str] = 
 
 
 def _line(config: Path, key: str) -> int | None:
-    if not config.is_file():
+    if not isfile(config):
         return None
     try:
         lines = lines_of(read_text(config))

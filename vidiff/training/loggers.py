@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import yaml
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
+
+from vidiff.yaml_files import load_yaml
 
 ShowGif = Callable[[str, Path, int, str], None]
 """Shows a gif, given a tag, the file, a step and a caption; the file may go afterwards."""
@@ -49,4 +50,4 @@ def log_config(trainer: Trainer, text: str) -> None:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_text("config", f"```yaml\n{text}\n```", trainer.global_step)
         else:
-            logger.log_hyperparams(yaml.safe_load(text))
+            logger.log_hyperparams(load_yaml(text))

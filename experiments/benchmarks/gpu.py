@@ -249,7 +249,7 @@ def loop(bench: Bench) -> None:
     demo = {"width": 128, "depth": 4, "num_heads": 4}
     cases = (
         ("DiT-L, 2,304 tokens", large, (1, 2, 2), 16, 25),
-        ("demo's size, 48 tokens", demo, (3, 8, 8), 64, 120),
+        ("the demo's size, 48 tokens", demo, (3, 8, 8), 64, 120),
     )
     for name, sizes, patch, batch, num_steps in cases:
         if bench.small:
@@ -407,7 +407,7 @@ def profiled(bench: Bench, task: DiffusionTask, data: VideoDataModule, name: str
     if bench.device.type == "cuda":
         orders.append("self_cuda_time_total")
     tables = [averages.table(sort_by=order, row_limit=40) for order in orders]
-    path = bench.output / f"profile {name}.txt".replace(",", "").replace(" ", "_")
+    path = bench.output / f"profile {name}.txt".replace(",", "").replace("'", "").replace(" ", "_")
     path.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
     return {"note": path.name}
 
@@ -596,7 +596,7 @@ def report(bench: Bench) -> str:
     (bench.output / "report.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     products = [r["tflops"] for r in rows if r["part"] == "machine" and "tflops" in r]
     table = "\n".join([
-        f"{name}, torch {torch.__version__}", "",
+        f"{name}, torch {torch.__version__}{', tiny sizes' if bench.small else ''}", "",
         "| | step | TFLOP/s | of the product | first step | memory | |",
         "|---|---|---|---|---|---|---|",
         *(line_of(row, products[0] if products else None) for row in rows),

@@ -17,11 +17,11 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 
 from vidiff.autoencoders import CausalKL
 from vidiff.data import MovingShapes
-from vidiff.denoisers import DiT
+from vidiff.denoisers import DiT, compile_blocks
 from vidiff.discriminators import Patch3D
 from vidiff.patchifiers import Tubelet
 from vidiff.text import Words
-from vidiff.training import AutoencoderTask, DiffusionTask
+from vidiff.training import AutoencoderTask, DiffusionTask, diffusion
 from vidiff.training.callbacks import SaveCheckpoint
 from vidiff.training.data import VideoDataModule
 from vidiff.training.trainer import VidiffTrainer
@@ -106,6 +106,7 @@ def main():
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--adversarial", action="store_true", help="train an autoencoder so")
     parser.add_argument("--sample", action="store_true", help="sample from --ckpt instead")
+    parser.add_argument("--compile", action="store_true", help="compile blocks, to nothing new")
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.folder.mkdir(parents=True, exist_ok=True)
@@ -127,6 +128,9 @@ def main():
         return
     data = make_data(num_workers=args.workers, world_size=args.devices)
     task = make_task()
+    if args.compile:
+        task.compile_denoiser = True
+        diffusion.compile_blocks = partial(compile_blocks, backend="eager")
     if args.adversarial:
         whole = not args.strategy.startswith("sharded")
         task = make_adversarial_task(adaptive_weight=whole, ema_decay=0.9)

@@ -117,6 +117,17 @@ def test_two_processes_train_and_resume(tmp_path, whole_run, strategy):
     assert sampled.shape == (1, 3, 3, 16, 16)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "sharded"])
+def test_two_processes_train_the_same_with_compiled_blocks(tmp_path, whole_run, strategy):
+    run(tmp_path, "--strategy", strategy, "--devices", 2, "--compile")
+    plain, compiled = steps(whole_run(strategy)), steps(tmp_path)
+    assert plain.keys() == compiled.keys()
+    for key, line in plain.items():
+        losses = [float.fromhex(each["loss"]) for each in (line, compiled[key])]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
 def test_two_processes_stop_after_the_same_step_and_have_met_all_words(tmp_path):
     """One of them is told to end; both save, what each met is united, and nothing is broadcast."""
     run(tmp_path, "--strategy", "ddp", "--devices", 2, "--tell-after", 1, expect=None)

@@ -107,16 +107,13 @@ def test_devices_and_their_strategy_reach_the_plan(planned: Any) -> None:
     assert time["device_hours"] == pytest.approx(time["seconds_per_step"] * 2 * 4 / 3600)
 
 
-def test_the_peak_is_the_named_devices_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_peak_is_the_named_devices_unless_it_is_given() -> None:
     assert read_peak(options("--device=a100"), "bf16-mixed") == 312
     assert read_peak(options("--device=h200"), "16-true") == 989
     assert read_peak(options("--device=a100"), "32-true") == 19.5, "without TF32"
     assert read_peak(options("--device=a100"), "32-true", "auto") == 156, "with TF32"
     assert read_peak(options("--device=a100", "--peak-tflops=7"), "32-true") == 7
-    speeds = {"float32": 3e12, "bfloat16": 5e12}
-    monkeypatch.setattr("vidiff.doctor.device.speed_of", lambda device, dtype: speeds[dtype])
-    peaks = [read_peak(options("--device=cpu"), name) for name in ("32-true", "bf16-mixed")]
-    assert peaks == [3, 5], "what is measured here"
+    assert read_peak(options("--device=cpu"), "32-true") is None, "to be measured"
 
 
 def test_the_clips_size_comes_from_the_dataset_and_no_file_is_opened(planned: Any) -> None:

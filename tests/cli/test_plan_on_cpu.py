@@ -58,11 +58,12 @@ def test_products_are_measured_in_the_precision_of_training(
     measured: list[tuple[str, str]],
 ) -> None:
     assert measured_peak("bf16-mixed") == measured_peak("16-mixed") == SPEED / 1e12
-    assert measured == [("cpu", "bfloat16"), ("cpu", "float16")]
+    assert measured_peak("32-true") == SPEED / 1e12
+    assert measured == [("cpu", "bfloat16"), ("cpu", "float16"), ("cpu", "float32")]
     assert read_peak(options("--device=cpu", "--peak-tflops=0.5"), "32-true") == 0.5
     with pytest.raises(ValueError, match="peak_tflops must be positive, got 0"):
         read_peak(options("--device=cpu", "--peak-tflops=0"), "32-true")
-    assert len(measured) == 2
+    assert len(measured) == 3
 
 
 def test_memory_that_is_not_there_is_said() -> None:

@@ -114,7 +114,7 @@ def test_an_unknown_name_is_named_with_the_nearest_and_all_known(
         (["--model.compile_denoiser=maybe"], "model.compile_denoiser: expected bool, got maybe"),
         (["--model.denoiser.depth=three"], "model.denoiser.depth: expected int or null, got three"),
         (["-c", "none.yaml"], "config: File does not exist: "),
-        (["--plugins", "none.py"], "plugin 'none.py' is not a file"),
+        (["--plugins", "none.py"], f"plugin '{Path.cwd() / 'none.py'}' is not a file"),
         (["surplus"], "unrecognized arguments: surplus"),
     ],
 )

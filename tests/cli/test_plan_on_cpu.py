@@ -92,3 +92,19 @@ def test_numbers_that_cannot_be_are_refused(
     config = write_config(tmp_path / "tiny.yaml")
     assert main(["plan", "-c", str(config), option]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_huge_batch_takes_in_proportion(tmp_path: Path, capsys: Any) -> None:
+    """A task draws a number for each clip, which a fake CPU has to know."""
+    config = write_config(tmp_path / "tiny.yaml")
+    found = []
+    for size in (1024, 16384):
+        words = [f"--data.batch_size={size}", "--trainer.precision=32-true", "--json"]
+        assert main(["plan", "-c", str(config), *words]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    few, many = found
+    assert many["flops_per_step_per_device"] == 16 * few["flops_per_step_per_device"]
+    for part in ("weights", "gradients", "optimizer", "average"):
+        assert many["bytes_per_device"][part] == few["bytes_per_device"][part]
+    activations = [plan["bytes_per_device"]["activations"] for plan in found]
+    assert activations[1] == pytest.approx(16 * activations[0], rel=0.01)

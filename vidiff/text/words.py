@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -85,12 +86,13 @@ class Words(TextEncoder):
         """Rows of the words and which are real: both (b, l), l the longest prompt's words."""
         split = [split_words(prompt)[: self.max_words] for prompt in prompts]
         longest = max(map(len, split), default=0)
-        rows = torch.zeros(len(split), longest, dtype=torch.long)
-        mask = torch.zeros(len(split), longest, dtype=torch.bool)
-        for i, words in enumerate(split):
-            rows[i, : len(words)] = torch.tensor([self.row(word) for word in words]).long()
-            mask[i, : len(words)] = True
-        return rows, mask
+        known = {word: self.row(word) for words in split for word in words}
+        # All at once: a tensor of each prompt would take most of the time of a large batch.
+        listed = [[known[w] for w in words] + [0] * (longest - len(words)) for words in split]
+        real = [[True] * len(words) + [False] * (longest - len(words)) for words in split]
+        shape = (len(split), longest)
+        rows = np.array(listed, dtype=np.int64).reshape(shape)
+        return torch.from_numpy(rows), torch.from_numpy(np.array(real, dtype=bool).reshape(shape))
 
     def row(self, word: str) -> int:
         """The row of one word: the same on every machine."""

@@ -25,12 +25,16 @@ _torch_load = torch.load
 
 
 @contextmanager
-def fake_device(name: str) -> Iterator[torch.device]:
+def fake_device(name: str, small: int = SMALL) -> Iterator[torch.device]:
     """Inside, tensors that are made on the device ``name``, ``cpu`` or ``cuda``, take no memory.
 
     Other tensors are real, and so are small ones on the CPU: a text encoder can look its tokens up.
     On ``cuda`` attention keeps for its backward pass what the fused kernels keep; on the CPU the
     kernel is chosen as usual.
+
+    Args:
+        name: of the device.
+        small: how many values such a tensor may have: one for each clip of a batch, say.
     """
     device = torch.device(name)
     with warnings.catch_warnings():
@@ -42,7 +46,7 @@ def fake_device(name: str) -> Iterator[torch.device]:
             _replaced(F, "scaled_dot_product_attention", attention),
             _replaced(torch, "load", _load),
         ):
-            with FakeTensorMode(allow_non_fake_inputs=True), _RealElsewhere(device):
+            with FakeTensorMode(allow_non_fake_inputs=True), _RealElsewhere(device, small):
                 yield device
 
 
@@ -72,9 +76,9 @@ def mixed_precision(device: torch.device, dtype: torch.dtype | None) -> Iterator
 class _RealElsewhere(TorchDispatchMode):
     """Hands to the fake mode below it what belongs on the device, and computes the rest."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, small: int) -> None:
         super().__init__()
-        self.device = device
+        self.device, self.small = device, small
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -88,7 +92,7 @@ class _RealElsewhere(TorchDispatchMode):
                 return func(*args, **kwargs)
         elif not tensors:
             made = func(*args, **kwargs)
-            if isinstance(made, Tensor) and made.numel() > SMALL:
+            if isinstance(made, Tensor) and made.numel() > self.small:
                 return made
         with unset_fake_temporarily():
             return func(*args, **kwargs)

@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicO
 
 from vidiff.autoencoders import Identity
 from vidiff.training.base import Task, counting
-from vidiff.training.fake_device import fake_device, mixed_precision
+from vidiff.training.fake_device import SMALL, fake_device, mixed_precision
 from vidiff.types import Batch, Grid, LatentBatch, VideoBatch
 
 Keep = Callable[[Any, Callable[[], int]], int]
@@ -176,7 +176,8 @@ def plan(
     if precision not in WEIGHTS:
         raise ValueError(f"no plan for the precision {precision!r}; known: {', '.join(WEIGHTS)}")
     dtype = WEIGHTS[precision]
-    with fake_device(device) as place, _default_type(dtype), _explained():
+    small = max(SMALL, batch_size)  # a task may draw a number for each clip
+    with fake_device(device, small) as place, _default_type(dtype), _explained():
         with place:  # as Lightning does for a strategy that shards nothing
             task.configure_model()
         task.train()

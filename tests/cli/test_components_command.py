@@ -58,7 +58,7 @@ def test_show_prints_arguments_types_defaults_docs_and_what_can_be_put_in(capsys
         (["component"], "unknown command 'component', did you mean 'components'?; known: fit,"),
         (["fitt"], "unknown command 'fitt', did you mean 'fit'?"),
         (["-c", "x.yaml", "fit"], "the command comes first"),
-        (["components", "--plugins", "none.py"], "plugin 'none.py' is not a file"),
+        (["components", "--plugins", "none.py"], "none.py' is not a file"),
     ],
 )
 def test_mistakes_are_one_line_with_the_nearest(words: list[str], said: str, capsys: Any) -> None:

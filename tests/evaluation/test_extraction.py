@@ -88,21 +88,24 @@ def choose(folder: Path, protocol: Protocol = PROTOCOL) -> ClipSet:
 
 
 def damage(path: Path) -> None:
-    """Cut a file so that it opens, but does not decode to its end."""
+    """Write a file whose header and index are whole, but whose later frames do not decode."""
     from fractions import Fraction
 
     import av
 
     generator = torch.Generator().manual_seed(0)
-    with av.open(str(path), "w", format="matroska") as file:
+    with av.open(str(path), "w", format="mp4") as file:
         stream = file.add_stream("libx264", rate=Fraction(8))
         stream.height = stream.width = 64
         for _ in range(16):
             noise = torch.randint(0, 256, (64, 64, 3), generator=generator, dtype=torch.uint8)
             file.mux(stream.encode(av.VideoFrame.from_ndarray(noise.numpy(), format="rgb24")))
         file.mux(stream.encode())
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 8])
+    data = bytearray(path.read_bytes())
+    begin, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    middle = begin + (end - begin) // 4
+    data[middle:end] = b"\xff" * (end - middle)
+    path.write_bytes(data)
 
 
 @pytest.fixture
@@ -370,9 +373,8 @@ def test_pairs_that_do_not_fit(both: tuple[Path, Path], store: Store, tmp_path: 
     with pytest.raises(ValueError, match=r"videos/two.mp4 has no partner in .*light"):
         extract_pairs(Distance(), choose(real), choose(generated), store)
     (real / "two.mp4").unlink()
-    shutil.copy(real / "1.mp4", real / "1.mkv")
-    with pytest.raises(ValueError, match="differ in nothing but the ending"):
-        extract_pairs(Distance(), choose(real), choose(generated), store)
+    shutil.copy(real / "1.mp4", real / "1.mkv")  # one of the two counts
+    assert len(choose(real).clips) == len(choose(generated).clips)
     (real / "1.mkv").unlink()
     write_video(real / "1.mp4", torch.zeros(3, 4, 8, 16), fps=8)
     with pytest.raises(ValueError, match=r"differ in size: 4x16x16 and 4x8x16"):

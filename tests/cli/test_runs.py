@@ -204,7 +204,8 @@ def test_large_buffers_are_kept_where_the_allocator_is_glibcs(monkeypatch: Any) 
         pytest.skip("another allocator")
     # In a process of its own: what other tests left in the heap would count.
     program = (
-        "import resource, torch; from vidiff.cli.allocator import keep_buffers\n"
+        "import resource, torch, vidiff.cli.model  # as the program does\n"
+        "from vidiff.cli.allocator import keep_buffers\n"
         "def faults():\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    x = torch.ones(16, 1024, 1024)  # 64 MiB\n"

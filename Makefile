@@ -46,7 +46,7 @@ demo: $(READY)  ## train on captioned moving shapes, sample, measure (DEMO=laten
 	@PATH="$(CURDIR)/$(BIN):$$PATH" experiments/quickstart/demo.sh $(DEMO) $(OUT)
 
 test: $(READY)  ## the test suite (within 15 minutes on two cores)
-	@$(BIN)/python tests/how_long.py
+	@$(BIN)/python experiments/benchmarks/how_long.py
 	$(PYTEST)
 
 test-times: $(READY)  ## the test suite, and its slowest twenty tests
@@ -61,7 +61,7 @@ lint: $(READY)  ## ruff check and format, mypy
 	$(BIN)/mypy
 
 bench: $(READY)  ## figures of speed, as ratios (experiments/benchmarks)
-	@for script in $(filter-out %/timing.py %/peers.py %/gpu.py,$(wildcard experiments/benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $(filter-out %/timing.py %/peers.py %/gpu.py %/how_long.py,$(wildcard experiments/benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## remove the environment and caches; runs/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

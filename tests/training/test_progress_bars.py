@@ -117,7 +117,7 @@ def test_workers_write_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_error_is_not_glued_to_the_bar(tmp_path: Path) -> None:
     script = (
         "import sys, tests_path\n"
-        "from test_progress import *\n"
+        "from test_progress_bars import *\n"
         "from vidiff.training.callbacks.progress import live_bars\n"
         "def fail(run, task):\n"
         "    print('half a line', end='')\n"

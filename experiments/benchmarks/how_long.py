@@ -13,7 +13,7 @@ import time
 import torch
 from torch import nn
 
-SUITE_MINUTES, PROBE_SECONDS = 13.0, 5.0
+SUITE_MINUTES, PROBE_SECONDS = 15.0, 9.2
 """Of ``make test`` and of this probe, on two cores of an AMD EPYC with AVX2."""
 
 

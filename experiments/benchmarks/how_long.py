@@ -13,8 +13,8 @@ import time
 import torch
 from torch import nn
 
-SUITE_MINUTES, PROBE_SECONDS = 15.0, 9.2
-"""Of ``make test`` and of this probe, on two cores of an AMD EPYC with AVX2."""
+SUITE_MINUTES, PROBE_SECONDS = 20.8, 9.2
+"""Of ``make test`` and of this probe, on two cores of an AMD EPYC with AVX2 that had other work too."""
 
 
 def start_seconds() -> float:

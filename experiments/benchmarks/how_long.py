@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 SUITE_MINUTES, PROBE_SECONDS = 20.8, 9.2
-"""Of ``make test`` and of this probe, on two cores of an AMD EPYC with AVX2 that had other work too."""
+"""Of ``make test`` and of this probe, on two busy cores of an AMD EPYC with AVX2."""
 
 
 def start_seconds() -> float:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Semaphore
 from types import TracebackType
+
+from vidiff.cores import available_cores
 
 MOST_THREADS = 4
 
@@ -24,7 +25,7 @@ class Background:
     """
 
     def __init__(self, num_threads: int | None = None, num_waiting: int = 4) -> None:
-        num_threads = num_threads or min(MOST_THREADS, num_cores())
+        num_threads = num_threads or min(MOST_THREADS, available_cores())
         self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix="vidiff-background")
         self._num_places = num_threads + num_waiting
         self._places = Semaphore(self._num_places)
@@ -67,10 +68,3 @@ class Background:
             self._errors.append(error)
         finally:
             self._places.release()
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from vidiff.checks import at_least
+from vidiff.cores import available_cores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,9 +25,8 @@ MOST_THREADS = 8
 
 def default_workers() -> int:
     """Decoding threads of a process: the cores that it may use, shared with its neighbours."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, min(MOST_THREADS, (cores or 1) // neighbours))
+    return max(1, min(MOST_THREADS, available_cores() // neighbours))
 
 
 def in_batches(

@@ -27,7 +27,7 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return usual(number, *args)
 
     monkeypatch.setattr(examining, "ProcessPoolExecutor", begin)
-    monkeypatch.setattr(examining, "num_cores", lambda: 2)
+    monkeypatch.setattr(examining, "available_cores", lambda: 2)
     monkeypatch.setattr(examining, "SHARE", 3)
     monkeypatch.setattr(examining, "CHUNK", 2)
     return begun

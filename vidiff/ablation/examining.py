@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vidiff.ablation.cells import Run
 from vidiff.ablation.nodes import Config
-from vidiff.background import num_cores
+from vidiff.cores import available_cores
 
 if TYPE_CHECKING:
     from vidiff.ablation.checking import Checker, RunCosts
@@ -29,7 +29,7 @@ def examine(runs: Sequence[Run], checker: Checker) -> list[RunCosts | str]:
     """What each run takes, or what is wrong with it in one line."""
     configs = [run.config for run in runs]
     num_cells = len({run.cell.name for run in runs})  # its seeds differ in nothing that is built
-    num_processes = min(num_cores(), num_cells // SHARE)
+    num_processes = min(available_cores(), num_cells // SHARE)
     if num_processes < 2 or sys.platform != "linux":
         return [checker.examine(config) for config in configs]
     # Forked, as workers of data loaders are there: importing what builds models takes seconds.

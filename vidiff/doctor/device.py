@@ -141,6 +141,7 @@ def this_machine() -> Machine:
     """Look at the processors, and let them multiply for a second."""
     import torch
 
+    from vidiff.cores import available_cores
     from vidiff.precision import choose, device_of
 
     device = device_of("auto")
@@ -149,9 +150,7 @@ def this_machine() -> Machine:
     threads = os.environ.get("OMP_NUM_THREADS", "")
     return Machine(
         cpu=_cpu_name(),
-        cores=len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1,
+        cores=available_cores(),
         threads=int(threads) if threads.isdigit() else None,
         gpus=[(card.name, card.total_memory / 2**30) for card in cards],
         has_driver=any(Path("/dev").glob("nvidia[0-9]*")),

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
 from vidiff.training.base import Task
+from vidiff.training.callbacks.step_log import is_due
 from vidiff.training.checkpoint_files import link, sweep
 from vidiff.training.stopping import StopSignals, end
 
@@ -76,7 +77,7 @@ class SaveCheckpoint(ModelCheckpoint):
     ) -> None:
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         step = trainer.global_step
-        if self.overdue and step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        if self.overdue and is_due(trainer, step):
             self._save(trainer)
         if step == self._seen or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return  # gradients of this step are still being gathered

@@ -22,6 +22,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 import vidiff
 from vidiff.files import read_json, write_text
 from vidiff.training.callbacks.precision import KeepPrecision
+from vidiff.training.callbacks.step_log import is_due
 from vidiff.training.data import VideoDataModule
 
 MAX_STRETCHES = 1000
@@ -83,7 +84,7 @@ class RunRecord(Callback):
         step, now = trainer.global_step, time.monotonic()
         assert self._stretch is not None, "a step began"
         begun, since = self._stretch
-        if step > begun and step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        if step > begun and is_due(trainer, step):
             self.seconds_per_step.append((now - since) / (step - begun))
             self._stretch = None
         if now - self._written > self.every_seconds:

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
+from vidiff.cores import available_cores
 from vidiff.training.data import VideoDataModule
-from vidiff.training.workers import available_cores, own_cores
+from vidiff.training.workers import own_cores
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from vidiff.training.base import Task
+from vidiff.training.callbacks.step_log import is_due
 from vidiff.types import Batch, Grid
 
 
@@ -52,7 +53,7 @@ class Throughput(Callback):
         self._clips += len(batch)
         self._flops += flops * len(batch)
         self._tokens += tokens * len(batch)
-        if trainer.global_step % trainer.log_every_n_steps:  # type: ignore[attr-defined]
+        if not is_due(trainer, trainer.global_step):
             return
         per_second = trainer.world_size / max(time.monotonic() - self._since, 1e-9)
         rates = {

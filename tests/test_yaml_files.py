@@ -63,7 +63,7 @@ def test_every_yaml_file_of_the_repository_reads_as_before() -> None:
 def test_what_cannot_be_read_names_file_and_line(tmp_path: Path) -> None:
     path = tmp_path / "my.yaml"
     for data, said in {
-        b"a: 1\nb: caf\xe9\n": "line 2: not UTF-8; convert it",
+        b"a: 1\nb: caf\xe9\n": "line 2: byte 0xe9 is not text in UTF-8; convert the file: `iconv",
         b"a: 1\nb: [1\n": "no YAML",
         b"- a\n": "no mapping",
     }.items():

@@ -13,13 +13,20 @@ from shlex import quote
 from typing import Any
 
 
+def cache_folder() -> Path:
+    """``$VIDIFF_CACHE``, or ``vidiff`` in the user's cache folder."""
+    home = os.environ.get("VIDIFF_CACHE")
+    root = Path(home) if home else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "vidiff"
+    return root.expanduser()
+
+
 def write_text(path: Path, text: str) -> None:
     r"""Write text as ``write_bytes`` does, in UTF-8; other bytes of file names as ``\udcff``."""
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``path`` under a temporary name beside it, then rename; folders are made."""
+    """Write ``path`` under a temporary name next to it, then rename; creates folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:

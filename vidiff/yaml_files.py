@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from vidiff import files
 from vidiff.cli.errors import UsageError
 
 Key = tuple[str, ...]
@@ -36,22 +37,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def read_text(path: Path) -> str:
-    """Returns the text of a file in UTF-8.
+    """Returns the text of a file, as ``vidiff.files.read_text`` does.
 
     Raises:
         YamlError: if it cannot be read; names the file and the line.
     """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise YamlError(f"{path}: {error.strerror}") from error
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise YamlError(
-            f"{path}, line {line}: not UTF-8; convert it, as in `iconv -f cp1252 -t utf-8`"
-        ) from error
+        return files.read_text(path)
+    except ValueError as error:
+        raise YamlError(str(error)) from error
 
 
 def load_yaml(text: str, name: str | Path = "") -> Any:

@@ -31,7 +31,9 @@ def cautions(
 def _of_rates(sides: Mapping[str, Any]) -> Iterator[str]:
     rates = {name: side["fps"] for name, side in sides.items() if side.get("fps")}
     every = [rate for some in rates.values() for rate in some]
-    if every and max(every) > 1.02 * min(every):
+    from vidiff.video.timing import NEAR
+
+    if every and max(every) > (1 + NEAR) * min(every):
         said = ", ".join(f"{name} {_span(some)}" for name, some in rates.items())
         yield (
             f"clips differ in frames per second ({said}), and scores of motion depend on the rate: "

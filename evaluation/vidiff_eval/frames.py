@@ -153,7 +153,7 @@ class FrameFolder:
                 rgb = _eight_bits(image)
         except ValueError as error:
             raise VideoError(self.path, f"{path.name}: {error}", "or remove it") from error
-        except (OSError, SyntaxError) as error:
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise VideoError(self.path, f"{path.name} is damaged ({error})", "remove it") from error
         black = Image.new("RGBA", rgb.size, "black")
         rgb = Image.alpha_composite(black, rgb).convert("RGB")

@@ -1,4 +1,4 @@
-"""What metrics of pairs find: each generated clip beside the real one of its name."""
+"""Metrics of pairs: each generated clip with the real clip of the same name."""
 
 from __future__ import annotations
 
@@ -83,7 +83,10 @@ def keep_pairs(
             label or "pairs",
         )  # fmt: skip
     everywhere = {file: why for found in gather(damaged) for file, why in found.items()}
-    partners = {_name(file): (file, why) for file, why in real.skipped.items()}
+    used = {_name(clip.video.file) for clip in real.clips}
+    partners = {
+        _name(file): (file, why) for file, why in real.skipped.items() if _name(file) not in used
+    }
     for clip in generated.clips:
         if _name(clip.video.file) in partners:
             file, why = partners[_name(clip.video.file)]

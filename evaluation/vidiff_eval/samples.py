@@ -67,11 +67,9 @@ def read_samples(folder: Path) -> list[Sample]:
 
 def precision_of(folder: Path) -> dict[str, str]:
     """In what the videos of a folder were sampled and their model trained, as far as it says so."""
-    index = folder / INDEX
-    if not index.is_file():
+    if not (folder / INDEX).is_file():
         return {}
-    lines = index.read_text(encoding="utf-8").splitlines()
-    settings = [json.loads(line).get("settings") or {} for line in lines if line.strip()]
+    settings = [sample.settings for sample in read_samples(folder)]
     found = {
         key: sorted({str(each[key]) for each in settings if each.get(key)})
         for key in ("trained_in", "precision")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidiff.files import write_bytes, write_text
+from vidiff.files import cache_folder, write_bytes, write_text
 from vidiff_eval.protocol import fingerprint
 
 if TYPE_CHECKING:
@@ -21,9 +20,7 @@ SETTINGS = "settings.json"
 
 def default_store() -> Path:
     """``$VIDIFF_CACHE/features``, or ``features`` in the user's cache folder of vidiff."""
-    home = os.environ.get("VIDIFF_CACHE")
-    root = Path(home) if home else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "vidiff"
-    return root.expanduser() / "features"
+    return cache_folder() / "features"
 
 
 class Store:

@@ -125,6 +125,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "own output": ({"samples": {"prompts": "a", "output": "x"}}, "samples.output is set by the ab"),
     "own real": ({"evaluation": {"generated": "x"}}, "evaluation.generated is set by the ablation"),
     "match": ({"match": "params"}, "match"),
+    "match of a number": ({"match": 3}, "match must be none, .* or a mapping, got 3"),
     "match by": ({"match": {"equal": "parameters", "by": "trainer.max_steps"}}, "do not depend on"),
     "match time": ({"match": {"equal": "time", "by": "model.width"}}, "by trainer.max_steps, and"),
     "tolerance": ({"match": {"equal": "flops", "tolerance": 2}}, r"within \(0, 1\), got 2"),

@@ -101,4 +101,6 @@ def test_a_config_may_be_given_as_text(refused: Any, tmp_path: Path) -> None:
 def test_a_config_that_is_not_utf_8_is_named(refused: Any, tmp_path: Path) -> None:
     config = write_config(tmp_path / "c.yaml")
     config.write_bytes(b"# caf\xe9\n" + config.read_bytes())
-    assert refused("fit", "-c", config).startswith(f"{config}, line 1: not UTF-8")
+    assert refused("fit", "-c", config).startswith(
+        f"{config}, line 1: byte 0xe9 is not text in UTF-8"
+    )

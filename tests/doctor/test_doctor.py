@@ -90,6 +90,8 @@ def test_secrets_are_not_printed(
         page = capsys.readouterr().out
         assert not any(secret in page for secret in ("sk-12345678", "word@", "hf_abcdefgh"))
         assert "https://***@index.org/simple" in page.replace("\n", "")
+    monkeypatch.setenv("MY_PASSWORD", 'quoted"word')
+    assert "word" not in without_secrets('{"said": "quoted\\"word"}')
     assert without_secrets("HF_HOME=/data") == "HF_HOME=/data"
 
 

@@ -69,8 +69,9 @@ def test_groups_of_different_precision_are_named(tmp_path: Path) -> None:
     for name, trained in {"a": "bf16-mixed", "b": "32-true"}.items():
         (tmp_path / name).mkdir()
         settings = {"trained_in": trained, "precision": "32-true"}
-        lines = [json.dumps({"prompt": "x", "settings": settings})] * 2
-        (tmp_path / name / "samples.jsonl").write_text("\n".join(lines))
+        (tmp_path / name / "0.mp4").touch()
+        line = json.dumps({"prompt": "x", "file": "0.mp4", "settings": settings})
+        (tmp_path / name / "samples.jsonl").write_text(f"{line}\n{line}\n")
     found = report({"a": 100.0, "b": 200.0}, floor=50)
     found["precision"] = {name: precision_of(tmp_path / name) for name in ("a", "b", "missing")}
     assert found["precision"]["missing"] == {}

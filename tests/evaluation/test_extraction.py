@@ -402,6 +402,14 @@ def test_pairs_of_damaged_files(
     assert len(rows) == 3
 
 
+def test_a_broken_twin_takes_no_measured_pair_away(both: tuple[Path, Path], store: Store) -> None:
+    real, generated = both
+    (real / "1.gif").symlink_to(real / "nowhere.gif")
+    sets = choose(real), choose(generated)
+    assert "1.gif" in sets[0].skipped
+    assert keep_pairs([Distance()], *sets, store, progress=False) == {}
+
+
 # --- several processes ---------------------------------------------------------------------------
 
 WORKER = """

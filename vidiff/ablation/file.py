@@ -151,9 +151,14 @@ def read_ablation(path: Path) -> Ablation:
     install()
     # jsonargparse would build what looks like a class where anything may stand.
     plain = {name: node.pop(name) for name in (*_MAPPINGS, "exclude") if name in node}
-    if isinstance(node.get("match"), str):
-        node["match"] = {"equal": node["match"]}
-    matched = (node.get("match") or {}).get("equal") != "none"
+    match = node.get("match")
+    if isinstance(match, str):
+        match = node["match"] = {"equal": match}
+    if match is not None and not isinstance(match, dict):
+        raise UsageError(
+            f"{path}: match must be none, parameters, flops, time or a mapping, got {match!r}"
+        )
+    matched = (match or {}).get("equal") != "none"
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(
         Ablation, as_group=False, skip={*_MAPPINGS, "exclude", "match", "budget"}

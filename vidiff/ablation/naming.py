@@ -53,7 +53,7 @@ def _logged(metric: str, names: Names) -> str:
             "config"
         )
     if metric.startswith("test/"):
-        return f"{metric!r} is never logged: training measures the validation split alone"
+        return f"{metric!r} is never logged: training measures only the validation split"
     if names.logged is None or not metric.startswith(SPLITS) or metric in names.logged:
         return ""
     listed = ", ".join(sorted(names.logged))

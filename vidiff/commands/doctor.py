@@ -91,5 +91,6 @@ def without_secrets(text: str) -> str:
     """Text without passwords of addresses and values of variables that are named like secrets."""
     for name, value in os.environ.items():
         if SECRET.search(name) and len(value) >= 6:
-            text = text.replace(value, "***")
+            for form in {value, json.dumps(value, ensure_ascii=False)[1:-1]}:
+                text = text.replace(form, "***")
     return re.sub(r"(?<=://)[^/\s@]+(?=@)", "***", text)

@@ -51,7 +51,7 @@ class VideoFolder(VideoDataset):
         height: of a clip, in pixels; the picture is scaled to cover height and width, then cropped.
         width: of a clip, in pixels.
         fps: frames per second of a clip, by the files' time stamps; null is each file's own rate.
-        crop: where to cut what stands over.
+        crop: where to crop: the centre, or at random.
         start: where in its file a clip starts: somewhere, at the beginning, in the middle, or at a
             number of seconds.
         short: what to do with a file shorter than a clip: leave it out, play it again from its

@@ -25,9 +25,6 @@ REPEATS = 3
 SMALLEST, LARGEST = 64, 8192
 """Rows of the matrices that are multiplied."""
 
-LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
-"""Variables that keep kernels from units that the CPU has."""
-
 
 @dataclass(frozen=True)
 class Machine:
@@ -102,9 +99,12 @@ def processor(machine: Machine) -> Finding:
 
 def precision(machine: Machine) -> Finding:
     """The line of what ``trainer.precision: auto`` means."""
+    from vidiff.precision import ISA_VARIABLES
+
     found = f"auto is {machine.precision}: {machine.why}"
     facts = {"auto": machine.precision, "why": machine.why}
-    limit = next((name for name in LIMITS if f"{name}=" in machine.why), None)
+    limits = (*ISA_VARIABLES, "ATEN_CPU_CAPABILITY")
+    limit = next((name for name in limits if f"{name}=" in machine.why), None)
     if limit is not None:
         step = f"unset {limit}, unless it is meant"
         return Finding("precision", found, step, "optional", facts)

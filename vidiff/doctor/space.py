@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vidiff.doctor.base import Check, Finding
+from vidiff.files import cache_folder
 from vidiff.registry import register
 
 GIB = 2**30
@@ -51,11 +52,10 @@ class Space(Check):
 
 def places() -> list[Place]:
     """Where runs, temporary files and features are written."""
-    cache = os.environ.get("VIDIFF_CACHE") or Path.home() / ".cache" / "vidiff"
     return [
         Place("here", Path.cwd(), 5 * GIB, "set --trainer.default_root_dir to a larger disk"),
         Place("temporary", Path(tempfile.gettempdir()), GIB, "set TMPDIR to a larger disk"),
-        Place("features", Path(cache), GIB, "set VIDIFF_CACHE to a larger disk"),
+        Place("features", cache_folder(), GIB, "set VIDIFF_CACHE to a larger disk"),
     ]
 
 
@@ -76,7 +76,7 @@ def workers_memory(size: int) -> Finding:
     """The line of the memory through which dataloader workers hand over clips."""
     found, facts = f"{size / GIB:.1f} GiB of shared memory for workers", {"bytes": size}
     if size < GIB:
-        step = "docker run --shm-size=2g, or --data.num_workers 0"
+        step = "docker run --shm-size=8g, or --data.num_workers 0"
         return Finding("workers", found, step, "optional", facts)
     return Finding("workers", found, facts=facts)
 

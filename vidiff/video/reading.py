@@ -169,8 +169,8 @@ class VideoReader:
             fps: frames per second of the clip; None is the file's own average. At the file's own
                 rate, or within 2 % of it, each frame comes once, in order; see ``Timeline.numbers``
                 for others.
-            size: (height, width) of the clip; the picture is scaled until it covers it, and what
-                stands over is cut off. None is the file's own size.
+            size: (height, width) of the clip; the picture is scaled until it covers it, and the
+                rest is cut off. None is the file's own size.
             crop: where to cut, down and across: 0 keeps the top or left, 1 the bottom or right.
 
         Raises:
@@ -218,9 +218,15 @@ class VideoReader:
         return shown_size(frame, self.stream.sample_aspect_ratio)
 
     def _open(self) -> None:
-        if not self.path.is_file():
+        try:
+            size = self.path.stat().st_size if self.path.is_file() else None
+        except OSError as error:
+            raise VideoError(
+                self.path, f"cannot be read ({words(error)})", "check its permissions"
+            ) from error
+        if size is None:
             raise VideoError(self.path, "no such file", "check the path")
-        if not self.path.stat().st_size:
+        if not size:
             raise VideoError(self.path, "the file is empty", "copy it again or remove it")
         try:
             self._container = av.open(

@@ -209,7 +209,7 @@ def sheet_row(video: Tensor, caption: str, *, num_frames: int = 8, height: int =
 
     Args:
         video: (3, f, h, w) in [-1, 1].
-        caption: what stands above.
+        caption: printed above the row.
         num_frames: frames shown, evenly spaced, the first and the last among them.
         height: in pixels at which each frame is drawn.
     """

@@ -272,8 +272,8 @@ def _asked(
                 metric = _make(name, options, config)
                 _ = metric.settings
                 metrics[name] = metric
-            except ValueError as error:
-                missing[name] = str(error)
+            except (ValueError, UsageError) as error:
+                missing[name] = " ".join(str(error).split())
     return metrics, missing
 
 

@@ -32,7 +32,7 @@ from typing import Any
 from vidiff.registry import all_or_nothing
 
 __all__ = ["FailedPlugin", "PluginError", "failed_plugins", "load_all", "load_builtin"]
-__all__ += ["config_files", "left_out", "load_installed", "load_plugins", "located"]
+__all__ += ["absolute_name", "config_files", "left_out", "load_installed", "load_plugins"]
 __all__ += ["plugins_of", "requested_plugins", "without_plugins"]
 
 GROUP = "vidiff.plugins"
@@ -150,7 +150,7 @@ def requested_plugins(argv: Sequence[str]) -> list[str]:
     names: list[str] = []
     for option, value in _options(argv):
         if option == "--plugins":
-            names += [located(name, Path.cwd()) for name in _split(value)]
+            names += [absolute_name(name, Path.cwd()) for name in _split(value)]
         elif option in ("-c", "--config"):
             names += _plugins_of_config(Path(value))
     return list(dict.fromkeys(names))
@@ -165,10 +165,12 @@ def plugins_of(config: Any, path: Path) -> list[str]:
     """The plugins that the config of a file names; relative paths start at the file's folder."""
     plugins = config.get("plugins") if isinstance(config, dict) else None
     names = _split(plugins) if isinstance(plugins, str) else plugins
-    return [located(str(name), path.parent) for name in names] if isinstance(names, list) else []
+    return (
+        [absolute_name(str(name), path.parent) for name in names] if isinstance(names, list) else []
+    )
 
 
-def located(name: str, folder: Path) -> str:
+def absolute_name(name: str, folder: Path) -> str:
     """The name of a plugin; of a file, its absolute path, ``folder`` being where it starts."""
     return os.path.abspath(folder / Path(name).expanduser()) if _is_path(name) else name
 

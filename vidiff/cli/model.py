@@ -29,7 +29,7 @@ from vidiff.cli.endings import saying_how_it_ended
 from vidiff.cli.errors import Refusal, UsageError, explain
 from vidiff.cli.help import HelpFormatter, short_page
 from vidiff.cli.main import MODEL_COMMANDS
-from vidiff.cli.places import located
+from vidiff.cli.places import with_place
 from vidiff.cli.run_folder import (
     CONFIG,
     SaveConfig,
@@ -121,7 +121,7 @@ class VidiffParser(LightningArgumentParser):
             super().error(message, ex)
         refusals = list(self.refusals)
         self.refusals.clear()
-        raise UsageError(located(explain(message, refusals), self.configs, self.words)) from ex
+        raise UsageError(with_place(explain(message, refusals), self.configs, self.words)) from ex
 
     def format_help(self, *args: Any, **kwargs: Any) -> str:
         """The short page for a command, unless ``--help-all`` asks for everything."""

@@ -11,7 +11,7 @@ from vidiff.cli.errors import UsageError
 from vidiff.yaml_files import lines_of, read_text
 
 
-def located(message: str, configs: Iterable[str | Path], words: Sequence[str] = ()) -> str:
+def with_place(message: str, configs: Iterable[str | Path], words: Sequence[str] = ()) -> str:
     """Returns an error with the file and the line that it comes from, where that can be told.
 
     Args:

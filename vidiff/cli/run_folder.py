@@ -64,11 +64,13 @@ def with_loggers_in(folder: Path, trainer: Namespace) -> Namespace:
     """
     trainer = deepcopy(trainer)
     for logger in trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]:
-        if not isinstance(logger, Namespace) or not hasattr(logger.init_args, "save_dir"):
+        arguments = getattr(logger, "init_args", None) if isinstance(logger, Namespace) else None
+        if arguments is None or not hasattr(arguments, "save_dir"):
             continue
-        init = inspect.signature(import_object(logger.class_path)).parameters
-        if logger.init_args.save_dir == init["save_dir"].default:
-            logger.init_args.save_dir = str(folder / (logger.init_args.save_dir or ""))
+        # One that passes ``save_dir`` on, by ``**kwargs``, has no parameter of that name.
+        parameter = inspect.signature(import_object(logger.class_path)).parameters.get("save_dir")
+        if arguments.save_dir == (parameter.default if parameter else None):
+            arguments.save_dir = str(folder / (arguments.save_dir or ""))
             folder.mkdir(parents=True, exist_ok=True)  # W&B takes no folder that is not there
     return trainer
 

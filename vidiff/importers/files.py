@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-
-import torch
 
 from vidiff.building import build
 from vidiff.importers.base import Imported
@@ -16,6 +13,7 @@ def write_checkpoint(imported: Imported, path: Path) -> None:
 
     Raises:
         ValueError: if the weights do not fit the task.
+        OSError: if the file cannot be written whole.
     """
     from lightning.pytorch import LightningModule, __version__
 
@@ -38,7 +36,11 @@ def write_checkpoint(imported: Imported, path: Path) -> None:
         "epoch": 0,
         "global_step": 0,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save(checkpoint, unfinished)
-    unfinished.replace(path)
+    from vidiff.training.checkpoint_files import CheckpointFiles, discard, publish, unfinished
+
+    temporary = unfinished(path)
+    try:
+        CheckpointFiles().save_checkpoint(checkpoint, temporary)
+        publish(temporary, path)
+    finally:
+        discard(temporary)

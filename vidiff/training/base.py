@@ -77,8 +77,8 @@ class Task(LightningModule, ABC):
         self.final_lr_fraction, self.ema_decay = final_lr_fraction, ema_decay
         self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         self.guards: list[Guard] = [FiniteGuard()]
-        self.shown: dict[str, Tensor] = {}
-        """Terms of the last step's loss, for whoever reads them now and then."""
+        self.last_loss: Tensor | None = None
+        """The last step's loss, on its device: the progress bar reads it now and then."""
         self.ema = None
 
     @abstractmethod
@@ -185,9 +185,10 @@ class Task(LightningModule, ABC):
         for name, term in terms.items():
             self.log(f"train/{name}", term.detach(), batch_size=batch_size)
         # Lightning reads what is logged for its bar at each step, which waits for the device.
-        self.shown = {f"train/{name}": term.detach() for name, term in terms.items()}
+        self.last_loss = terms["loss"].detach() if "loss" in terms else None
         self.watch(terms)
-        if self.global_step % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        interval = self.trainer.log_every_n_steps or 50  # type: ignore[attr-defined]
+        if self.global_step % interval == 0:
             self.all_well()
 
     def watch(self, terms: dict[str, Tensor]) -> None:

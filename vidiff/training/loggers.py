@@ -1,4 +1,4 @@
-"""What loggers show beside scalars: videos, and the config of the run."""
+"""When loggers log, and what they show next to scalars: videos, and the config of the run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ from vidiff.yaml_files import load_yaml
 
 ShowGif = Callable[[str, Path, int, str], None]
 """Shows a gif, given a tag, the file, a step and a caption; the file may go afterwards."""
+
+
+def is_due(trainer: Trainer, step: int) -> bool:
+    """Whether the loggers log after this number of steps; never where the interval is 0."""
+    interval: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+    return step > 0 and interval > 0 and step % interval == 0
 
 
 def viewers(trainer: Trainer) -> list[ShowGif]:

@@ -97,8 +97,9 @@ class SampleFolder:
 
     def write(self, index: int, pixels: Tensor) -> None:
         """Write the video (3, f, h, w) of one prompt; several threads may, each its own prompts."""
+        large = self.enlarged(pixels)
         for path in self.files(index):
-            write_video(path, self.enlarged(pixels), self.fps)
+            write_video(path, large, self.fps)
         if index < SHOWN:
             self._rows[index] = sheet_row(pixels, self.prompts[index])
 

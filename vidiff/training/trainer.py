@@ -10,6 +10,7 @@ from lightning.fabric.connector import _PRECISION_INPUT
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.plugins.precision import Precision
+from torch.distributed.checkpoint.api import CheckpointException
 
 from vidiff.background import Background
 from vidiff.captions import read_prompts
@@ -135,8 +136,12 @@ class VidiffTrainer(Trainer):
         temporary = unfinished(final)
         try:
             super().save_checkpoint(temporary, weights_only, storage_options)
-        except OSError as error:  # of the process that writes: the others wait for it
-            failure = error.strerror or str(error)
+        except (OSError, CheckpointException) as error:  # the second of shards, on all processes
+            cause = _of_the_disk(error)
+            if cause is None:
+                raise
+            failure = cause.strerror or str(cause)
+            # Of the process that writes: the others wait for it.
             self.strategy.barrier("Trainer.save_checkpoint")
         if self.is_global_zero:
             try:
@@ -208,22 +213,22 @@ class VidiffTrainer(Trainer):
 
         Raises:
             ValueError: if there is no checkpoint or prompt, prompts look like a path and there is
-                no such file, a number is out of its range, the
-                size does not fit the model, or the folder holds something else.
+                no such file, a number is out of its range, a format is unknown, the size does not
+                fit the model, or the folder holds something else.
             FloatingPointError: if videos turn NaN or infinite; none of their files is written.
         """
         if not isinstance(model, DiffusionTask):
             raise ValueError(f"only a DiffusionTask makes videos, not a {type(model).__name__}")
         if ckpt_path is None:
             raise ValueError("sampling needs trained weights: give --ckpt_path")
-        positive(batch_size=batch_size, scale=scale, fps=fps)
-        at_least(1, num_frames=num_frames, height=height, width=width, num_steps=num_steps)
+        positive(fps=fps)
+        at_least(1, batch_size=batch_size, scale=scale, num_steps=num_steps)
+        at_least(1, num_frames=num_frames, height=height, width=width)
         at_least(1, decode_tile=decode_tile, decode_frames=decode_frames)
-        texts = read_prompts(prompts)
+        texts, endings = read_prompts(prompts), read_formats(formats)
         checkpoint = read_checkpoint(ckpt_path)
         model.on_load_checkpoint(checkpoint)
         model.adopt(checkpoint)
-        endings = read_formats(formats)
         f, h, w = model.video_size(num_frames, height, width)
         is_single = exact and str(self.precision).endswith("mixed")
         asked: dict[str, Any] = {
@@ -322,6 +327,13 @@ def _brings_precision(arguments: dict[str, Any]) -> bool:
     plugins = plugins if isinstance(plugins, (list, tuple)) else [plugins]
     strategy = getattr(arguments.get("strategy"), "_precision_plugin", None)
     return strategy is not None or any(isinstance(plugin, Precision) for plugin in plugins)
+
+
+def _of_the_disk(error: BaseException) -> OSError | None:
+    """The error of the disk that a failed write of a checkpoint comes from, if it does."""
+    failures = getattr(error, "failures", None)
+    causes = [cause for cause, _ in failures.values()] if failures else [error]
+    return next((cause for cause in causes if isinstance(cause, OSError)), None)
 
 
 def read_splits(splits: str) -> list[Split]:

@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
 from vidiff.training.base import Task
-from vidiff.training.callbacks.step_log import is_due
 from vidiff.training.checkpoint_files import link, sweep
+from vidiff.training.loggers import is_due
 from vidiff.training.stopping import StopSignals, end
 
 

@@ -52,7 +52,9 @@ class KeepPrecision(Callback):
         why = self.choice.why if self.choice else "as asked"
         if self.began is not None and self.began == self._precision:
             why = "as in the checkpoint"
-        matmul = "high" if self._is_tf32 else torch.get_float32_matmul_precision()
+        matmul = self.matmul  # not the setting now, which may be restored already
+        if matmul == "auto":
+            matmul = "high" if self._is_tf32 else torch.get_float32_matmul_precision()
         return {"precision_why": why, "matmul_precision": matmul}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -95,7 +97,8 @@ class KeepPrecision(Callback):
             self._restore()
 
     def _multiply(self, precision: str) -> None:
-        self._before = torch.get_float32_matmul_precision()
+        if self._before is None:
+            self._before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision(precision)
 
     def _restore(self) -> None:

@@ -111,8 +111,8 @@ class RunProgressBar(TQDMProgressBar):
         """The losses and the rate, of which the logger knows, without the logger's version."""
         metrics = dict(super().get_metrics(trainer, pl_module))
         metrics.pop("v_num", None)
-        if isinstance(pl_module, Task) and "train/loss" in pl_module.shown:
-            metrics["train/loss"] = float(pl_module.shown["train/loss"])
+        if isinstance(pl_module, Task) and pl_module.last_loss is not None:
+            metrics["train/loss"] = float(pl_module.last_loss)
         return metrics
 
     # -- Sampling and encoding --------------------------------------------------------------------

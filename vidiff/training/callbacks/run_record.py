@@ -22,8 +22,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 import vidiff
 from vidiff.files import read_json, write_text
 from vidiff.training.callbacks.precision import KeepPrecision
-from vidiff.training.callbacks.step_log import is_due
 from vidiff.training.data import VideoDataModule
+from vidiff.training.loggers import is_due
 
 MAX_STRETCHES = 1000
 """Stretches of steps whose times a checkpoint holds."""

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from vidiff.cores import available_cores
 from vidiff.training.data import VideoDataModule
+from vidiff.training.loggers import is_due
 from vidiff.training.workers import own_cores
 
 log = logging.getLogger(__name__)
@@ -110,11 +111,6 @@ class StepLog(Callback):
             on_cpu = trainer.strategy.root_device.type == "cpu"
             cores = available_cores() if on_cpu else own_cores(trainer)
             log.warning(hint(share, data.workers.number, cores))
-
-
-def is_due(trainer: Trainer, step: int) -> bool:
-    """Whether the loggers log after this number of steps."""
-    return step > 0 and step % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
 
 
 def log_interval(num_steps: float) -> int:

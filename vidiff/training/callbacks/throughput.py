@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from vidiff.training.base import Task
-from vidiff.training.callbacks.step_log import is_due
+from vidiff.training.loggers import is_due
 from vidiff.types import Batch, Grid
 
 

@@ -45,7 +45,7 @@ $(READY): pyproject.toml $(TESTED)
 demo: $(READY)  ## train on captioned moving shapes, sample, measure (DEMO=latent or DEMO=pixel)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" experiments/quickstart/demo.sh $(DEMO) $(OUT)
 
-test: $(READY)  ## the test suite (within 15 minutes on two cores)
+test: $(READY)  ## the test suite; prints first how long it takes here
 	-@$(BIN)/python experiments/benchmarks/how_long.py
 	$(PYTEST)
 

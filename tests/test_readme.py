@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from vidiff.plugins import load_builtin
-from vidiff.registry import get_kind
+from vidiff.registry import get_kind, list_kinds
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -32,3 +32,10 @@ def test_the_table_of_readme_lists_what_is_registered():
             components = get_kind(kind.strip("`")).components.values()
             ours = {c.name for c in components if c.package == "vidiff"}
             assert set(re.findall(r"`(\w+)`", listed)) == ours, kind
+    shown = {kind.strip("`") for kinds, _ in rows for kind in kinds.split(", ")}
+    ours = {
+        kind.name
+        for kind in list_kinds()
+        if any(c.package == "vidiff" for c in kind.components.values())
+    }
+    assert shown == ours - {"command"}  # what one types, not a part

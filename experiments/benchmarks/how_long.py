@@ -43,4 +43,4 @@ def step_seconds(num_steps: int = 100) -> float:
 
 if __name__ == "__main__":
     minutes = SUITE_MINUTES * (start_seconds() + step_seconds()) / PROBE_SECONDS
-    print(f"About {max(1, round(minutes))} minutes on this machine, with nothing beside it.")
+    print(f"About {max(1, round(minutes))} minutes on this machine, as busy as it is now.")

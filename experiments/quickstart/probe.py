@@ -19,8 +19,8 @@ from vidiff.units import duration
 
 HERE = Path(__file__).parent
 NUM_STEPS = 8
-STARTS = 6
-"""Commands of demo.sh, each of which imports PyTorch and builds its model first."""
+STARTS = {"latent": 6, "pixel": 5}
+"""Commands of demo.sh that import PyTorch first."""
 SAMPLING_STEPS = 400 * 20 * 2 / 3
 """Forward passes of one clip to sample 400 prompts (20 steps, guided), in training steps of one."""
 
@@ -68,6 +68,6 @@ def _setting(config: Path, *keys: str) -> int:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as made:
         parts = estimate(sys.argv[1], Path(made))
-    minutes = max(1, round((sum(parts.values()) + 10 * STARTS) / 60))
+    minutes = max(1, round((sum(parts.values()) + 10 * STARTS[sys.argv[1]]) / 60))
     listed = ", ".join(f"{name} {duration(seconds)}" for name, seconds in parts.items())
     print(f"About {minutes} minutes on this machine ({listed}; the rest is starting up).")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
@@ -66,10 +67,15 @@ def test_products_are_measured_in_the_precision_of_training(
     assert len(measured) == 3
 
 
-def test_memory_that_is_not_there_is_said() -> None:
+def test_memory_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _room("h100") == 80 * 2**30
     assert _room(None) is None
-    assert (_room("cpu") or 2**30) > 2**20
+    memory = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 3}
+    monkeypatch.setattr(os, "sysconf_names", memory)
+    monkeypatch.setattr(os, "sysconf", memory.__getitem__)
+    assert _room("cpu") == 3 * 4096
+    monkeypatch.setattr(os, "sysconf_names", {})
+    assert _room("cpu") is None
     assert _fits(81 * 2**30, _room("h100")) == (
         "more than the 80.00 GiB there are: lower data.batch_size, and raise "
         "trainer.accumulate_grad_batches"

@@ -93,5 +93,8 @@ def test_encoding_goes_on_in_its_precision_on_another_machine(
 
 def test_a_misspelt_precision_is_refused(tmp_path: Path, refused: Any) -> None:
     config = write_config(tmp_path / "tiny.yaml")
-    assert "precision" in refused("fit", "-c", config, "--trainer.precision=atuo")
-    assert "matmul_precision" in refused("fit", "-c", config, "--trainer.matmul_precision=hihg")
+    for key, wrong, right in (("precision", "atuo", "auto"), ("matmul_precision", "hihg", "high")):
+        said = refused("fit", "-c", config, f"--trainer.{key}={wrong}")
+        assert f"trainer.{key}" in said.split(": ")[0]
+        assert wrong in said
+        assert right in said.replace(wrong, "")

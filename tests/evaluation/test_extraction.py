@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -374,7 +375,13 @@ def test_pairs_that_do_not_fit(both: tuple[Path, Path], store: Store, tmp_path: 
         extract_pairs(Distance(), choose(real), choose(generated), store)
     (real / "two.mp4").unlink()
     shutil.copy(real / "1.mp4", real / "1.mkv")  # one of the two counts
-    assert len(choose(real).clips) == len(choose(generated).clips)
+    found = choose(real)
+    assert "1.mkv" not in {clip.video.file for clip in found.clips}
+    (one,) = (clip for clip in found.clips if clip.video.file == "1.mp4")
+    assert any("1.mkv from 1.mp4" in note for note in found.notes)
+    twin = replace(one, video=replace(one.video, file="1.mkv"))
+    with pytest.raises(ValueError, match="differ in nothing but the ending"):
+        extract_pairs(Distance(), ClipSet(real, [*found.clips, twin]), choose(generated), store)
     (real / "1.mkv").unlink()
     write_video(real / "1.mp4", torch.zeros(3, 4, 8, 16), fps=8)
     with pytest.raises(ValueError, match=r"differ in size: 4x16x16 and 4x8x16"):

@@ -34,6 +34,11 @@ def test_each_training_counts_its_own_steps(
     parts = probe.estimate("latent", tmp_path)
     assert parts["autoencoder"] == 0.5 * max_steps("autoencoder.yaml")
     assert parts["diffusion transformer"] == 2.0 * max_steps("latent.yaml")
+    node = yaml.safe_load((QUICKSTART / "latent.yaml").read_text())
+    steps = node["model"]["init_args"]["sampler"]["init_args"]["num_steps"]
+    prompts = sum(len(p.read_text().splitlines()) for p in QUICKSTART.glob("prompts_*.txt"))
+    clips = prompts * steps * 2 / 3  # guided: twice; forward only: a third of a training step
+    assert parts["samples and scores"] == pytest.approx(2.0 * clips / node["data"]["batch_size"])
 
 
 def test_the_pixel_way_has_no_autoencoder(

@@ -167,9 +167,12 @@ def test_what_cannot_be_sampled(tmp_path, checkpoint):
         run.sample(make_task(), prompts="x")
     with pytest.raises(ValueError, match="does not exist"):
         run.sample(make_task(), prompts="x", ckpt_path=str(tmp_path / "none.ckpt"))
-    for name in ("batch_size", "scale", "fps"):
-        with pytest.raises(ValueError, match=f"{name} must be positive, got -1"):
+    bounds = {"batch_size": "at least 1", "scale": "at least 1", "fps": "positive"}
+    for name, bound in bounds.items():
+        with pytest.raises(ValueError, match=f"{name} must be {bound}, got -1"):
             run.sample(make_task(), prompts="x", ckpt_path=str(checkpoint), **{name: -1})
+    with pytest.raises(ValueError, match=r"formats must be some of .*, got 'mp5'"):  # no file yet
+        run.sample(make_task(), prompts="x", ckpt_path=str(tmp_path / "none"), formats="mp5")
     with pytest.raises(ValueError, match="no clip, so give all three"):
         make_task().sample(["x"])
 

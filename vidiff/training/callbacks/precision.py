@@ -52,7 +52,7 @@ class KeepPrecision(Callback):
         why = self.choice.why if self.choice else "as asked"
         if self.began is not None and self.began == self._precision:
             why = "as in the checkpoint"
-        matmul = self.matmul  # not the setting now, which may be restored already
+        matmul: str = self.matmul  # not the setting now, which may be restored already
         if matmul == "auto":
             matmul = "high" if self._is_tf32 else torch.get_float32_matmul_precision()
         return {"precision_why": why, "matmul_precision": matmul}

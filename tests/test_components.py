@@ -14,6 +14,7 @@ from PIL import Image
 
 from vidiff.autoencoders import CausalKL
 from vidiff.data import MovingShapes
+from vidiff.denoisers import DiT
 from vidiff.perceptual import LPIPS
 from vidiff.plugins import load_all
 from vidiff.registry import list_components, list_kinds
@@ -29,9 +30,9 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("denoiser", "dit"): {"width": 24, "depth": 2, "num_heads": 4},
     ("denoiser", "unet"): {"width": 16, "multipliers": [1, 2], "depth": 1, "fold": 2},
     ("attention", "windowed"): {"window": (1, 2, 2)},
-    ("guidance", "autoguidance"): {"checkpoint": "weaker.ckpt"},
+    ("guidance", "several"): {"scales": {"text": 3.0, "frames": 2.0}},
     ("sampler", "euler_maruyama"): {"num_steps": 1000, "last_step": 0.001},
-    ("text_encoder", "labels"): {"num_classes": 1, "names": ["a red square moves left"]},
+    ("condition", "labels"): {"num_classes": 1, "names": ["a red square moves left"]},
     ("autoencoder", "causal_kl"): {"width": [16], "depth": 1, "latent_channels": 4},
     ("discriminator", "patch_3d"): {"width": 8},
     ("autoencoder", "fsq"): {"width": [16], "depth": 1, "levels": [5, 5]},
@@ -60,6 +61,14 @@ def settings(kind: str, name: str, tmp_path: Path) -> dict[str, Any]:
             accelerator="cpu", default_root_dir=tmp_path, logger=False, max_steps=1
         )
         trainer.fit(AutoencoderTask(autoencoder=make), VideoDataModule(dataset=small, batch_size=1))
+        return {"checkpoint": str(tmp_path / "checkpoints" / "last.ckpt")}
+    if (kind, name) == ("guidance", "autoguidance"):
+        small = partial(DiT, **SMALL["denoiser", "dit"])
+        trainer = VidiffTrainer(
+            accelerator="cpu", default_root_dir=tmp_path, logger=False, max_steps=1
+        )
+        source = partial(MovingShapes, num_videos=1, num_val_videos=1)
+        trainer.fit(DiffusionTask(denoiser=small), VideoDataModule(dataset=source, batch_size=1))
         return {"checkpoint": str(tmp_path / "checkpoints" / "last.ckpt")}
     if (kind, name) == ("dataset", "latent_cache"):
         source = partial(MovingShapes, num_videos=3, num_val_videos=2)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 Node = dict[str, Any]
@@ -31,15 +31,23 @@ def describe(value: Any) -> Any:
         return [describe(item) for item in value]
     if isinstance(value, type):
         return _node(value, {})
-    if isinstance(value, functools.partial):
-        # jsonargparse puts its instantiator first: the class is the last positional argument.
-        classes = [c for c in (value.func, *value.args) if isinstance(c, type)]
-        if classes:
-            return _node(classes[-1], value.keywords)
+    if isinstance(value, functools.partial) and (cls := _class_of(value)) is not None:
+        return _node(cls, value.keywords)
     raise TypeError(
         f"{value!r} cannot be described as a config node: hand in a class, or functools.partial "
         "of a class with plain values"
     )
+
+
+def made(factory: Callable[..., T], **given: Any) -> T:
+    """Call a factory with those of the given arguments that its class names.
+
+    A component's constructor names what it needs of what its kind is given (``width``, ``block``).
+    """
+    parameters = inspect.signature(_class_of(factory) or factory).parameters
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return factory(**given)
+    return factory(**{name: value for name, value in given.items() if name in parameters})
 
 
 def build(node: Node, base: type[T]) -> T:
@@ -52,13 +60,40 @@ def build(node: Node, base: type[T]) -> T:
 
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(base, "part")
+    return _instantiated(parser, node, node.get("class_path", node))
+
+
+def build_class(cls: type[T], arguments: Node) -> T:
+    """Build a class that is known from its arguments as a config names them.
+
+    Raises:
+        ValueError: if it does not accept them.
+    """
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(cls, "part")
+    return _instantiated(parser, arguments, cls.__name__)
+
+
+def _instantiated(parser: Any, node: Node, name: Any) -> Any:
     try:
         return parser.instantiate(parser.parse_object({"part": node})).part
     except Exception as error:
         raise ValueError(
-            f"cannot rebuild {node.get('class_path', node)}: {error}\nIf it comes from a plugin, "
-            "install that plugin or name its file (plugins=...)"
+            f"cannot rebuild {name}: {error}\nIf it comes from a plugin, install that plugin or "
+            "name its file (plugins=...)"
         ) from error
+
+
+def _class_of(factory: Any) -> type | None:
+    if isinstance(factory, type):
+        return factory
+    if isinstance(factory, functools.partial):
+        # jsonargparse puts its instantiator first: the class is the last positional argument.
+        classes = [c for c in (factory.func, *factory.args) if isinstance(c, type)]
+        return classes[-1] if classes else None
+    return None
 
 
 def _node(cls: type, given: Mapping[str, Any]) -> Node:

@@ -1,138 +1,211 @@
-"""Text to video, without a training framework: what ``DiffusionTask.sample`` calls."""
+"""Sampling from a model, without a training framework: what ``DiffusionTask.sample`` calls."""
 
 from __future__ import annotations
 
-import functools
+import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vidiff.autoencoders import Autoencoder, decode_in_parts
-from vidiff.denoisers import Denoiser
-from vidiff.diffusion import Network, Objective
+from vidiff.autoencoders import decode_in_parts
+from vidiff.checks import at_least
 from vidiff.finite import FiniteNotes, bad_weight
-from vidiff.samplers import Denoise, Guidance, Sampler
-from vidiff.text import TextEncoder
-from vidiff.types import Grid, TextFeatures
+from vidiff.guidance import Guidance, Steered
+from vidiff.model import Model, known_start
+from vidiff.samplers import Sampler
+from vidiff.types import Grid, Inputs
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a model is sampled from, beside its own sampler and guidance; None leaves a default.
+
+    One for ``vidiff sample``, ``task.sample``, callbacks and ``sampling.json``.
+
+    Attributes:
+        num_frames: frames; those of the largest training clips, by default.
+        height: in pixels; that of the largest training clips, by default.
+        width: in pixels; that of the largest training clips, by default.
+        num_steps: steps of the sampler, instead of the model's own.
+        guidance_scale: scale of the guidance, instead of the model's own.
+        negative_prompt: what to move away from, in the place of the empty prompt.
+        decode_tile: height and width, in latents, of tiles that are decoded one after the other and
+            blended, so that memory does not grow with the frame.
+        decode_frames: frames of latents decoded at a time, so that memory does not grow with the
+            length; for autoencoders that can carry on where a chunk ends.
+
+    Raises:
+        ValueError: if a number is below 1.
+    """
+
+    num_frames: int | None = None
+    height: int | None = None
+    width: int | None = None
+    num_steps: int | None = None
+    guidance_scale: float | None = None
+    negative_prompt: str | None = None
+    decode_tile: int | None = None
+    decode_frames: int | None = None
+
+    def __post_init__(self) -> None:
+        at_least(
+            1, num_frames=self.num_frames, height=self.height, width=self.width,
+            num_steps=self.num_steps, decode_tile=self.decode_tile,
+            decode_frames=self.decode_frames,
+        )  # fmt: skip
+
+    @classmethod
+    def picked(cls, settings: Mapping[str, Any]) -> Sampling:
+        """Of a mapping that may hold more than these."""
+        return cls(**{f.name: settings[f.name] for f in fields(cls) if f.name in settings})
+
+    def sized(self, known: Grid | None) -> Sampling:
+        """With frames, height and width filled in from ``known``.
+
+        Raises:
+            ValueError: if one is given by neither.
+        """
+        f, h, w = known or (None, None, None)
+        made = replace(
+            self,
+            num_frames=f if self.num_frames is None else self.num_frames,
+            height=h if self.height is None else self.height,
+            width=w if self.width is None else self.width,
+        )
+        size = (made.num_frames, made.height, made.width)
+        if None in size:
+            raise ValueError(
+                f"size (num_frames, height, width) must be known, got {size}: this task has seen "
+                "no clip, so give all three"
+            )
+        return made
+
+    @property
+    def size(self) -> Grid:
+        """Frames, height and width in pixels."""
+        assert self.num_frames
+        assert self.height
+        assert self.width
+        return self.num_frames, self.height, self.width
+
+    def adjusted(self, sampler: Sampler, guidance: Guidance) -> tuple[Sampler, Guidance]:
+        """A sampler and a guidance with these settings in the place of their own.
+
+        Raises:
+            ValueError: if one of them has no such setting.
+        """
+        sampler = _with(sampler, "num_steps", self.num_steps)
+        guidance = _with(guidance, "scale", self.guidance_scale)
+        return sampler, _with(guidance, "negative", self.negative_prompt)
 
 
 @torch.no_grad()
 def generate(
+    model: Model,
+    inputs: Inputs,
     *,
-    denoiser: Denoiser,
-    text_encoder: TextEncoder | None,
-    autoencoder: Autoencoder,
-    objective: Objective,
     sampler: Sampler,
     guidance: Guidance,
-    prompts: Sequence[str],
     size: Grid,
     seeds: Sequence[int],
     decode: bool = True,
     decode_tile: int | None = None,
     decode_frames: int | None = None,
 ) -> Tensor:
-    """Make one video per prompt.
+    """Make b videos.
 
     A clip's noise comes from a generator of its own, on the CPU, so that it depends neither on the
-    clips beside it nor on the device.
+    clips next to it nor on the device.
 
     Args:
-        denoiser: the network, in evaluation mode.
-        text_encoder: reads the prompts; None for a model without text.
-        autoencoder: gives the latents' size, and decodes them.
-        objective: the one that the network was trained with.
+        model: in evaluation mode.
+        inputs: what is known of the videos, b each: ``caption``, and what else the model's
+            conditions read.
         sampler: walks from noise to latents.
-        guidance: how strongly prompts are followed.
-        prompts: b prompts; an empty one leaves the video to the model.
+        guidance: how strongly conditions are followed.
         size: frames, height and width of the video, in pixels.
-        seeds: b numbers that decide each clip's noise, see ``clip_seed``.
+        seeds: b numbers that decide each clip's noise, see ``vidiff.seeds.clip_seed``.
         decode: False gives latents, as the denoiser made them.
-        decode_tile: height and width, in latents, of tiles that are decoded one after the other and
-            blended, so that memory does not grow with the frame; None decodes whole frames.
-        decode_frames: frames of latents that are decoded at a time, so that memory does not grow
-            with the length; None decodes all at once.
+        decode_tile: see ``Sampling``.
+        decode_frames: see ``Sampling``.
 
     Returns:
         Pixels (b, 3, f, h, w) within [-1, 1], or latents (b, c, f, h, w); float32.
 
     Raises:
-        ValueError: if the numbers of prompts and seeds differ, the size does not fit, the
-            autoencoder gives no pixels, or it cannot decode in such parts.
+        ValueError: if the size does not fit, an input is missing, the autoencoder gives no pixels,
+            or it cannot decode in such parts.
         FloatingPointError: if latents or pixels turn NaN or infinite; names the step, the tensor,
             and a weight that is not finite.
     """
-    if len(prompts) != len(seeds):
-        raise ValueError(f"{len(prompts)} prompts need as many seeds, got {len(seeds)}")
-    if decode and autoencoder.pixel_channels != 3:
+    if "caption" in inputs and len(inputs["caption"]) != len(seeds):
+        raise ValueError(f"{len(inputs['caption'])} prompts need as many seeds, got {len(seeds)}")
+    if decode and model.autoencoder.pixel_channels != 3:
         raise ValueError(
-            f"this model makes latents of {autoencoder.latent_channels} channels and has no "
+            f"this model makes latents of {model.autoencoder.latent_channels} channels and has no "
             "autoencoder to decode them: call task.sample(..., decode=False) and decode them with "
             "their own"
         )
-    weight = next(denoiser.parameters())
+    shape, weight = model.latent_shape(size), model.weight
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    shape = (autoencoder.latent_channels, *autoencoder.latent_size(*size))
 
     def noise() -> Tensor:
         drawn = [torch.randn(shape, generator=g, dtype=torch.float32) for g in generators]
         return torch.stack(drawn).to(weight.device)
 
-    def denoise(text: TextFeatures | None) -> Denoise:
-        return lambda x_t, t: objective.denoise(conditioned(denoiser, text), x_t, t)
-
-    prompted = denoise(text_encoder(prompts)) if text_encoder else denoise(None)
-
-    @functools.cache  # read once, and only if guidance asks
-    def unprompted() -> Denoise:
-        return denoise(text_encoder([""] * len(prompts))) if text_encoder else prompted
-
-    start = noise()
-    contrast = guidance.contrast(prompts, start, objective.schedule)
-    contrast = contrast or (lambda x_t, t: unprompted()(x_t, t))
-    parts = {"denoiser": denoiser, "text_encoder": text_encoder, "autoencoder": autoencoder}
+    inputs = {**inputs, "latent_shape": shape}
+    if inputs.get("image") is not None and "known" not in inputs:
+        if not any("known" in part.reads for part in model.conditions.values()):
+            raise ValueError(
+                "this model cannot begin with an image: train it with a condition 'frames'"
+            )
+        inputs["known"] = known_start(model, inputs["image"], size)
+    steered = Steered(model, inputs, guidance.negative)
+    guidance.check(steered)
     try:
         latents = sampler(
-            lambda x_t, t: guidance(prompted, contrast, x_t, t), start, objective.schedule, noise
-        )
+            lambda x_t, t: guidance(steered, x_t, t), noise(), model.objective.schedule, noise,
+            steered.known,
+        )  # fmt: skip
         if not decode:
             return latents.float()
         pixels = decode_in_parts(
-            autoencoder, latents.to(weight.dtype), tile=decode_tile, frames=decode_frames
+            model.autoencoder, latents.to(weight.dtype), tile=decode_tile, frames=decode_frames
         )
         notes = FiniteNotes()
         notes.note("pixels that the autoencoder decoded, after the last step", pixels)
         notes.check()
     except FloatingPointError as error:
-        raise FloatingPointError(f"sampling stops: {error}; {_advice(parts, weight)}") from None
+        raise FloatingPointError(f"sampling stops: {error}; {_advice(model)}") from None
     return pixels.float().clamp(-1, 1)
 
 
-def _advice(parts: Mapping[str, nn.Module | None], weight: Tensor) -> str:
+def _advice(model: Model) -> str:
     """Why sampling may have failed, and what to do."""
-    if name := bad_weight(parts.items()):
+    parts: list[tuple[str, nn.Module]] = [
+        ("denoiser", model.denoiser),
+        *((f"conditions.{name}", part) for name, part in model.conditions.items()),
+        ("autoencoder", model.autoencoder),
+    ]
+    if name := bad_weight(parts):
         return (
             f"the weight {name} is not finite itself: take a checkpoint from before training went "
             "wrong"
         )
-    if weight.dtype == torch.float16:
+    if model.weight.dtype == torch.float16:
         return "float16 ends at 65504: sample with --trainer.precision 32-true"
     return "all weights are finite: try a smaller guidance_scale, more steps or 32-true"
 
 
-def conditioned(denoiser: nn.Module, text: TextFeatures | None) -> Network:
-    """The denoiser under one text, taking latents of any precision."""
-    dtype = next(denoiser.parameters()).dtype
-    return lambda x, t: denoiser(x.to(dtype), t, text)
-
-
-def clip_seed(seed: int, index: int) -> int:
-    """The seed of clip ``index`` of a set: unrelated to that of any other seed or index."""
-    return mix(seed, index)
-
-
-def mix(*numbers: int) -> int:
-    """Non-negative numbers to one seed of 63 bits, each well spread (NumPy's ``SeedSequence``)."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+def _with(part: Any, name: str, value: Any) -> Any:
+    """``part``, or a copy in which one setting differs."""
+    if value is None:
+        return part
+    if not hasattr(part, name):
+        raise ValueError(f"{type(part).__name__} has no {name} to set to {value}")
+    part = copy.copy(part)
+    setattr(part, name, value)
+    return part

@@ -42,6 +42,7 @@ BUILTIN = (
     "autoencoders",
     "commands",
     "conditioning",
+    "conditions",
     "data",
     "denoisers",
     "diffusion.loss_weights",
@@ -50,13 +51,13 @@ BUILTIN = (
     "diffusion.time_samplers",
     "discriminators",
     "doctor",
+    "guidance",
     "optimizers",
     "patchifiers",
     "perceptual",
     "positions",
     "reconstruction",
     "samplers",
-    "text",
 )
 """The packages of vidiff that register components; each imports all of its own."""
 

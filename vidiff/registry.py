@@ -19,7 +19,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 __all__ = [
     "Component",
@@ -68,7 +68,8 @@ class Kind:
     Attributes:
         name: what the family is called in YAML and in help, in the singular.
         base: the abstract class that says what the family promises.
-        given: keyword-only constructor arguments that neighbouring parts decide, never the user.
+        given: keyword-only constructor arguments that neighbouring parts decide, never the user; a
+            component is given those that its constructor names.
     """
 
     name: str
@@ -101,8 +102,7 @@ def register(name: str) -> Callable[[T], T]:
     """Register the decorated class under ``name`` in the kind whose base class it extends.
 
     Raises:
-        ValueError: if the class extends no kind or several, is abstract, does not accept the
-            arguments that its kind is given, or if the name is taken.
+        ValueError: if the class extends no kind or several, is abstract, or if the name is taken.
     """
 
     def add(cls: T) -> T:
@@ -110,11 +110,6 @@ def register(name: str) -> Callable[[T], T]:
         where = f"{found.name} {name!r} ({_path(cls)})"
         if missing := sorted(getattr(cls, "__abstractmethods__", ())):
             raise ValueError(f"{where} is abstract: implement {', '.join(missing)}")
-        if refused := [given for given in found.given if not _accepts(cls, given)]:
-            raise ValueError(
-                f"{where} must accept the keyword arguments {', '.join(found.given)} "
-                f"that a {found.name} is given; it lacks {', '.join(refused)}"
-            )
         taken = found.components.get(name)
         if taken is not None and taken.class_path != _path(cls):
             raise ValueError(
@@ -192,10 +187,3 @@ def _kind_of(cls: type) -> Kind:
             f"Kinds: {_names(_KINDS)}"
         )
     return kinds[0]
-
-
-def _accepts(cls: type, argument: str) -> bool:
-    parameters: dict[str, Any] = dict(inspect.signature(cls).parameters)
-    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    named = parameters.get(argument)
-    return takes_any or (named is not None and named.kind is not inspect.Parameter.POSITIONAL_ONLY)

@@ -23,8 +23,8 @@ import pickle
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,11 @@ from torch import Tensor, nn
 
 from vidiff.ablation.launchers import Handle, Job, Launcher
 from vidiff.attention import Attention, Full
-from vidiff.autoencoders import Autoencoder, Gaussian
-from vidiff.building import describe
+from vidiff.autoencoders import Autoencoder, Gaussian, Identity
+from vidiff.building import describe, made
 from vidiff.commands import Command
 from vidiff.conditioning import Conditioning
+from vidiff.conditions import Condition
 from vidiff.data import VideoDataset, collate
 from vidiff.denoisers import Denoiser
 from vidiff.diffusion.loss_weights import LossWeight
@@ -46,6 +47,8 @@ from vidiff.diffusion.schedules import EDM, LinearBeta, Rectified, Schedule
 from vidiff.diffusion.time_samplers import TimeSampler
 from vidiff.discriminators import Discriminator
 from vidiff.doctor import Check
+from vidiff.guidance import Guidance, Steered
+from vidiff.model import Model
 from vidiff.optimizers import OptimizerRecipe
 from vidiff.patchifiers import Patchifier
 from vidiff.perceptual import Perceptual
@@ -53,9 +56,8 @@ from vidiff.plugins import load_builtin
 from vidiff.positions import Layout, Positions
 from vidiff.reconstruction import Reconstruction, ReconstructionMetric, Sums
 from vidiff.registry import Component, get_component, get_kind
-from vidiff.samplers import Denoise, Guidance, Sampler
-from vidiff.text import TextEncoder
-from vidiff.types import Sample, TextFeatures, VideoSample
+from vidiff.samplers import Sampler
+from vidiff.types import Known, Sample, Signal, SignalDims, Signals, VideoSample
 
 __all__ = ["check_component"]
 
@@ -152,7 +154,7 @@ def _check_patchifier(make: Callable[..., Patchifier]) -> None:
         _finite(tokens, (2, grid[0] * grid[1] * grid[2], WIDTH), "tokens")
         return [_finite(patchifier.unembed(tokens, grid), (2, 6, 4, 8, 8), "latents")]
 
-    _check_module(lambda: make(in_channels=CHANNELS, out_channels=6, width=WIDTH), run)
+    _check_module(lambda: made(make, in_channels=CHANNELS, out_channels=6, width=WIDTH), run)
 
 
 def _check_positions(make: Callable[..., Positions]) -> None:
@@ -170,8 +172,8 @@ def _check_positions(make: Callable[..., Positions]) -> None:
         assert torch.equal(seen[:, :5], context), "context tokens stand nowhere: leave them alone"
         return [seen[:, 5:], *rotary]
 
-    _check_module(lambda: make(width=WIDTH, num_heads=HEADS), run)
-    placed = run(make(width=WIDTH, num_heads=HEADS))
+    _check_module(lambda: made(make, width=WIDTH, num_heads=HEADS), run)
+    placed = run(made(make, width=WIDTH, num_heads=HEADS))
     told = [not torch.equal(x[..., :1, :], x[..., 1:2, :]) for x in placed[1:]]
     told.append(not torch.equal(placed[0], tokens))
     assert any(told), "positions say nothing: tokens are as they were, and nothing is rotated"
@@ -195,7 +197,9 @@ def _check_attention(make: Callable[..., Attention]) -> None:
         return outputs
 
     for block in range(2):
-        one = functools.partial(make, width=WIDTH, num_heads=HEADS, block=block, num_blocks=2)
+        one = functools.partial(
+            made, make, width=WIDTH, num_heads=HEADS, block=block, num_blocks=2
+        )
         _check_module(one, run)
         attention = one().eval()
         masked, told, moved = tokens.clone(), tokens.clone(), tokens.clone()
@@ -216,15 +220,16 @@ def _check_attention(make: Callable[..., Attention]) -> None:
 
 
 def _check_conditioning(make: Callable[..., Conditioning]) -> None:
-    time, tokens, layout = torch.randn(2, WIDTH), torch.randn(2, NUM_TOKENS, WIDTH), Layout(GRID)
-    text = _text()
+    tokens, layout = torch.randn(2, NUM_TOKENS, WIDTH), Layout(GRID)
+    times = torch.randn(2, 1, WIDTH), torch.randn(2, GRID[0], WIDTH)
+    text, signals = _text(), {"text": SignalDims(vector=TEXT_DIM, tokens=TEXT_DIM)}
 
     class Whole(nn.Module):
         """Two blocks and the last norm around a conditioning."""
 
-        def __init__(self, text_dim: int = TEXT_DIM) -> None:
+        def __init__(self, signals: dict[str, SignalDims] = signals) -> None:
             super().__init__()
-            self.conditioning = make(width=WIDTH, num_heads=HEADS, text_dim=text_dim)
+            self.conditioning = made(make, width=WIDTH, num_heads=HEADS, signals=signals)
             self.blocks = nn.ModuleList(
                 self.conditioning.make_block(
                     Full(width=WIDTH, num_heads=HEADS, block=block, num_blocks=2),
@@ -234,15 +239,18 @@ def _check_conditioning(make: Callable[..., Conditioning]) -> None:
             )
             self.norm = self.conditioning.make_last_norm()
 
-    def run(whole: Whole, text: TextFeatures | None = text) -> list[Tensor]:
-        condition = whole.conditioning.prepare(time, text)
-        mixed = whole.conditioning.enter(tokens, condition)
-        left = whole.conditioning.leave(mixed, condition)
+    def ask(whole: Whole, time: Tensor, signals: Signals) -> Tensor:
+        context = whole.conditioning.prepare(time, signals)
+        mixed = whole.conditioning.enter(tokens, context)
+        left = whole.conditioning.leave(mixed, context)
         assert torch.equal(left, tokens), "leave must undo enter"
         for block in whole.blocks:
-            mixed = _finite(block(mixed, condition, layout), tuple(mixed.shape), "a block's tokens")
-        mixed = whole.conditioning.leave(mixed, condition)
-        return [_finite(whole.norm(mixed, condition), (2, NUM_TOKENS, WIDTH), "tokens")]
+            mixed = _finite(block(mixed, context, layout), tuple(mixed.shape), "a block's tokens")
+        mixed = whole.conditioning.leave(mixed, context)
+        return _finite(whole.norm(mixed, context), (2, NUM_TOKENS, WIDTH), "tokens")
+
+    def run(whole: Whole, text: Signal | None = text) -> list[Tensor]:
+        return [ask(whole, time, {} if text is None else {"text": text}) for time in times]
 
     _check_module(Whole, run)
     with torch.no_grad():
@@ -250,24 +258,57 @@ def _check_conditioning(make: Callable[..., Conditioning]) -> None:
         for parameter in whole.parameters():
             parameter.normal_(std=0.2)
         assert not torch.equal(run(whole)[0], run(whole, None)[0]), "text makes no difference"
-        padded = TextFeatures(text.pooled, text.tokens.clone(), text.mask)
+        assert text.tokens is not None
+        assert text.mask is not None
+        padded = replace(text, tokens=text.tokens.clone())
+        assert padded.tokens is not None
         padded.tokens[~text.mask] += 1
         assert torch.allclose(run(whole)[0], run(whole, padded)[0], atol=1e-5), "padding is seen"
-    wordless = Whole(text_dim=0)
-    run(wordless, None)[0].sum().backward()
+        same = times[0].expand_as(times[1])
+        one, each = ask(whole, times[0], {"text": text}), ask(whole, times[1], {"text": text})
+        assert not torch.equal(one, each), "times of frames make no difference"
+        if whole.conditioning.vector_maps:  # as tokens, the same times stand at several frames
+            equal = ask(whole, same, {"text": text})
+            assert torch.allclose(one, equal, atol=1e-4), "frames of one time are not as one time"
+    wordless = Whole({})
+    sum(x.sum() for x in run(wordless, None)).backward()  # type: ignore[union-attr]
     unused = [name for name, p in wordless.named_parameters() if p.grad is None]
-    assert not unused, f"without text nobody uses {', '.join(unused)}"
+    assert not unused, f"without conditions nothing uses {', '.join(unused)}"
+    several = {
+        "one": SignalDims(vector=5, tokens=7), "two": SignalDims(vector=3),
+        "three": SignalDims(channels=2),
+    }  # fmt: skip
+    two = Signal(vector=torch.randn(2, GRID[0], 3))
+    one = Signal(torch.randn(2, 5), torch.randn(2, 4, 7), torch.ones(2, 4, dtype=torch.bool))
+    whole = Whole(several)
+    ask(whole, times[0], {"one": one, "two": two, "three": Signal()})
 
 
 def _check_denoiser(make: Callable[..., Denoiser]) -> None:
     latents, t = torch.randn(2, CHANNELS, 4, 8, 8), torch.tensor([10.0, 900.0])
+    each = torch.tensor([[0.0, 10.0, 100.0, 900.0], [900.0, 0.0, 10.0, 5.0]])
+    signals = {
+        "text": SignalDims(vector=TEXT_DIM, tokens=TEXT_DIM), "frames": SignalDims(channels=3),
+    }  # fmt: skip
+    given = {"text": _text(), "frames": Signal(channels=torch.randn(2, 3, 4, 8, 8))}
 
     def run(denoiser: Denoiser) -> list[Tensor]:
-        return [_finite(denoiser(latents, t, _text()), (2, 6, 4, 8, 8), "prediction")]
+        return [_finite(denoiser(latents, t, given), (2, 6, 4, 8, 8), "prediction")]
 
-    one = functools.partial(make, in_channels=CHANNELS, out_channels=6, text_dim=TEXT_DIM)
+    one = functools.partial(
+        made, make, in_channels=CHANNELS, out_channels=6, signals=signals
+    )
     _check_module(one, run)
-    _finite(one()(latents, t), (2, 6, 4, 8, 8), "prediction without text")
+    denoiser = one()
+    _finite(denoiser(latents, t), (2, 6, 4, 8, 8), "prediction without conditions")
+    with torch.no_grad():
+        for parameter in denoiser.parameters():
+            parameter.normal_(std=0.2)
+        shared = denoiser(latents, t, given)
+        _finite(denoiser(latents, each, given), (2, 6, 4, 8, 8), "prediction by times of frames")
+        assert not torch.equal(shared, denoiser(latents, each, given)), "times of frames are lost"
+        other = {**given, "frames": Signal(channels=torch.zeros(2, 3, 4, 8, 8))}
+        assert not torch.equal(shared, denoiser(latents, t, other)), "channels make no difference"
 
 
 def _check_autoencoder(make: Callable[..., Autoencoder]) -> None:
@@ -298,24 +339,65 @@ def _content(sample: Sample) -> Tensor:
     return sample.pixels if isinstance(sample, VideoSample) else sample.latents
 
 
-def _check_text_encoder(make: Callable[..., TextEncoder]) -> None:
-    def run(encoder: TextEncoder) -> list[Tensor]:
-        features = encoder(PROMPTS)
-        length = features.mask.shape[1]
-        _finite(features.pooled, (2, encoder.text_dim), "pooled")
-        _finite(
-            features.tokens[features.mask], (int(features.mask.sum()), encoder.text_dim), "tokens"
-        )
-        assert features.mask.dtype == torch.bool
-        assert features.mask.shape == (2, length)
-        assert features.mask.any(1).all(), "each prompt needs a token, the empty one too"
-        return [features.pooled, features.tokens[features.mask]]
+def _check_condition(make: Callable[..., Condition]) -> None:
+    autoencoder = Identity(latent_channels=CHANNELS)
+    inputs: dict[str, Any] = {
+        "caption": PROMPTS,
+        "id": ["one", "two"],
+        "video": torch.rand(2, 3, 4, 8, 8) * 2 - 1,
+        "latents": torch.randn(2, CHANNELS, 4, 8, 8),
+        "latent_shape": (CHANNELS, 4, 8, 8),
+    }
+    build = functools.partial(made, make, autoencoder=autoencoder)
+    assert not inspect.isabstract(type(build()))
+    lacking = [k for k in build().reads if k not in inputs and k not in build().optional]
+    assert not lacking, (
+        f"reads {', '.join(lacking)}, which no check can make up: call check_component in a test "
+        "of your own with a subclass that reads known inputs"
+    )
 
-    encoder = make().eval()
-    _check_module(make, run) if not encoder.frozen else run(encoder)
+    def forms(signal: Signal, dims: SignalDims, count: int = 2) -> list[Tensor]:
+        found = []
+        for form in ("vector", "tokens", "channels"):
+            value, width = getattr(signal, form), getattr(dims, form)
+            assert (value is not None) == bool(width), (
+                f"dims has {form} {width}, and the signal has {'none' if value is None else 'some'}"
+            )
+            if value is None:
+                continue
+            axis = 1 if form == "channels" else -1
+            assert value.shape[0] == count, f"{form} must be of {count} clips, got {value.shape[0]}"
+            assert value.shape[axis] == width, (
+                f"{form} must have width {width}, got {tuple(value.shape)}"
+            )
+            found.append(value[signal.mask] if form == "tokens" else value)
+            assert found[-1].isfinite().all(), f"{form} must be finite"
+        if signal.mask is not None:
+            assert signal.mask.dtype == torch.bool
+            assert signal.mask.any(1).all(), "each clip needs a token"
+        assert found, "a condition must have a form"
+        return found
+
+    def run(condition: Condition) -> list[Tensor]:
+        return forms(condition(inputs), condition.dims)
+
+    condition = build().eval()
+    if any(True for _ in condition.parameters()) and not condition.frozen:
+        _check_module(build, run)
     with torch.no_grad():
-        alone, beside = encoder(PROMPTS[:1]).pooled[0], encoder(PROMPTS).pooled[0]
-    assert torch.allclose(alone, beside, atol=1e-4), "a prompt's features depend on its neighbours"
+        given, empty = condition(inputs), condition.empty(inputs)
+        run(condition)
+        forms(empty, condition.dims)
+        drop = torch.tensor([True, False])
+        mixed = forms(condition(inputs, drop), condition.dims)
+        ours = forms(given.replaced(empty, drop), condition.dims)
+        for one, two in zip(mixed, ours, strict=True):
+            assert torch.allclose(one, two, atol=1e-4), "a dropped clip is not unconditional"
+        if condition.reads == ("caption",):
+            alone = condition({**inputs, "caption": PROMPTS[1:]}).vector
+            assert alone is None or torch.allclose(alone[0], given.vector[1], atol=1e-4), (  # type: ignore[index]
+                "a prompt's signal depends on its neighbours"
+            )
 
 
 def _check_schedule(make: Callable[..., Schedule]) -> None:
@@ -355,14 +437,14 @@ def _check_prediction(make: Callable[..., Prediction]) -> None:
     x_t = (1 - t).view(-1, 1, 1, 1, 1) * sample + t.view(-1, 1, 1, 1, 1) * noise
     target = _finite(prediction.target(sample, noise, schedule, t), tuple(sample.shape), "target")
     denoised = prediction.denoised(target, x_t, schedule, t)
-    assert torch.allclose(denoised.sample, sample, atol=1e-4), "a right answer gives other latents"
+    assert torch.allclose(denoised.x0, sample, atol=1e-4), "a right answer gives other latents"
     assert torch.allclose(denoised.noise, noise, atol=1e-4), "a right answer gives other noise"
     scale = prediction.input_scale(schedule, t)
     if scale is not None:
         assert (_finite(scale, (2,), "input_scale") > 0).all(), "input_scale must be positive"
     for end in (schedule.margins[0], 1.0):
         ends = prediction.denoised(torch.ones_like(x_t), x_t, schedule, torch.full((2,), end))
-        _finite(ends.sample, tuple(sample.shape), f"sample at t = {end}")
+        _finite(ends.x0, tuple(sample.shape), f"sample at t = {end}")
         _finite(ends.noise, tuple(sample.shape), f"noise at t = {end}")
 
 
@@ -371,6 +453,8 @@ def _check_time_sampler(make: Callable[..., TimeSampler]) -> None:
     times = _finite(sampler(512, torch.device("cpu"), schedule), (512,), "times")
     assert times.dtype == torch.float32
     assert ((times >= 0) & (times <= 1)).all(), "times lie in [0, 1]"
+    drawn = sampler.draw(torch.zeros(8, CHANNELS, 3, 4, 4), schedule)
+    assert tuple(drawn.shape) in ((8,), (8, 3)), f"draw gives (b,) or (b, f), got {drawn.shape}"
     quantiles = sampler.quantile(torch.linspace(0.01, 0.99, 99), schedule)
     assert (quantiles.diff() >= 0).all(), "quantile must rise"
 
@@ -379,6 +463,8 @@ def _check_loss_weight(make: Callable[..., LossWeight]) -> None:
     for schedule in (Rectified(), LinearBeta()):
         weight = make()(schedule, Flow(), torch.linspace(*schedule.margins, 99))
         assert (_finite(weight, (99,), "weights") >= 0).all(), "weights must not be negative"
+        each = make()(schedule, Flow(), torch.full((2, 3), 0.5))
+        _finite(each, (2, 3), "weights of frames' times")
 
 
 def _check_sampler(make: Callable[..., Sampler]) -> None:
@@ -404,6 +490,17 @@ def _check_sampler(make: Callable[..., Sampler]) -> None:
         walked += 1
         found = _finite(walk(), tuple(sample.shape), "latents")
         assert found.dtype == latents.dtype, f"latents must stay {latents.dtype}, got {found.dtype}"
+        mask = torch.zeros(2, 1, 2, 4, 4)
+        mask[:, :, 0] = 1
+        known = Known(torch.randn_like(sample), mask)
+
+        def given(x_t: Tensor, t: Tensor, schedule: Schedule = schedule) -> Denoised:
+            assert torch.equal(x_t[:, :, 0], known.latents[:, :, 0]), "known frames were touched"
+            assert (t[:, 0] == 0).all(), "the time of known frames must be 0"
+            return denoise(x_t, t[:, 1].contiguous(), schedule)
+
+        kept = sampler(given, latents, schedule, lambda: torch.randn_like(sample), known)
+        assert torch.equal(kept[:, :, 0], known.latents[:, :, 0]), "known frames must stay"
         error = (found - sample).abs().max()
         assert error < 0.02, (
             f"with a denoiser that knows the answer, it ends {error:.3f} beside it on {name}"
@@ -411,24 +508,40 @@ def _check_sampler(make: Callable[..., Sampler]) -> None:
     assert walked, "it fits neither Rectified, nor LinearBeta, nor EDM"
 
 
+class _Answers(Steered):
+    """In the place of a model: x0 under all conditions, and under fewer."""
+
+    def __init__(self, x0: Tensor, contrast: Tensor, variance: Tensor | None = None) -> None:
+        self.x0, self.contrast, self.variance = x0, contrast, variance
+
+    @property
+    def names(self) -> list[str]:
+        return ["text", "frames"]
+
+    def of(self, other: Model) -> Steered:
+        return _Answers(self.contrast, self.contrast)
+
+    def __call__(self, x_t: Tensor, t: Tensor, without: Collection[str] = ()) -> Denoised:
+        # On the straight path, at t = 1 / 4.
+        x0 = self.contrast if without else self.x0
+        return Denoised(x0, 4 * x_t - 3 * x0, None if without else self.variance)
+
+
 def _check_guidance(make: Callable[..., Guidance]) -> None:
     x_t, t = torch.randn(2, CHANNELS, 2, 4, 4), torch.full((2,), 0.25)
     variance = torch.randn_like(x_t)
-
-    def says(sample: Tensor, variance: Tensor | None = None) -> Denoise:
-        # On the straight path, at t = 1 / 4.
-        return lambda x, t: Denoised(sample, 4 * x - 3 * sample, variance)
-
-    guidance, sample = make(), torch.randn_like(x_t)
-    guided = guidance(says(sample, variance), says(sample), x_t, t)
-    assert torch.allclose(guided.sample, sample, atol=1e-5), "a prompt that says nothing guides"
-    assert guided.variance is variance, "the variance must be that of the conditional denoiser"
+    guidance, x0 = make(), torch.randn_like(x_t)
+    guided = guidance(_Answers(x0, x0, variance), x_t, t)
+    assert torch.allclose(guided.x0, x0, atol=1e-5), "conditions that make no difference guide"
+    assert guided.variance is variance, "the variance must be that under all conditions"
     for scale in (1.0, 3.0):
         guidance.scale = scale
-        guided = guidance(says(sample), says(torch.randn_like(x_t)), x_t, t)
-        _finite(guided.sample, tuple(x_t.shape), "clean latents")
-        mixed = 0.75 * guided.sample + 0.25 * guided.noise
-        assert torch.allclose(mixed, x_t, atol=1e-4), "sample and noise do not make up x_t"
+        guided = guidance(_Answers(x0, torch.randn_like(x_t)), x_t, t)
+        _finite(guided.x0, tuple(x_t.shape), "clean latents")
+        mixed = 0.75 * guided.x0 + 0.25 * guided.noise
+        assert torch.allclose(mixed, x_t, atol=1e-4), "x0 and noise do not make up x_t"
+    known = torch.tensor([[0.0, 0.25], [0.0, 0.25]])  # times, of clips whose first frame is known
+    _finite(guidance(_Answers(x0, x0), x_t, known).x0, tuple(x_t.shape), "clean latents")
 
 
 def _check_dataset(make: Callable[..., VideoDataset]) -> None:
@@ -444,7 +557,7 @@ def _check_dataset(make: Callable[..., VideoDataset]) -> None:
             assert content.shape[0] == 3
             assert content.abs().max() <= 1, "pixels lie in [-1, 1]"
         else:
-            assert (sample.text is None) == (sample.empty is None), "text and empty go together"
+            assert set(sample.signals) == set(sample.empty), "signals and empty go together"
         assert isinstance(sample.caption, str)
     again = pickle.loads(pickle.dumps(dataset))[0]  # as a worker process gets it
     assert torch.equal(_content(again), _content(samples[0])), (
@@ -557,11 +670,12 @@ def _check_check(make: Callable[..., Check]) -> None:
     json.dumps([asdict(one) for one in found])
 
 
-def _text() -> TextFeatures:
-    mask = torch.tensor([[True, False, False], [True, True, True]])
+def _text() -> Signal:
     generator = torch.Generator().manual_seed(0)
-    pooled = torch.randn(2, TEXT_DIM, generator=generator)
-    return TextFeatures(pooled, torch.randn(2, 3, TEXT_DIM, generator=generator), mask)
+    vector = torch.randn(2, TEXT_DIM, generator=generator)
+    mask = torch.tensor([[True, False, False], [True, True, True]])
+    return Signal(vector, torch.randn(2, 3, TEXT_DIM, generator=generator), mask)
+
 
 
 def _refuses(call: Callable[[], object]) -> bool:
@@ -616,6 +730,7 @@ _CHECKS: dict[str, Callable[..., None]] = {
     "autoencoder": _check_autoencoder,
     "check": _check_check,
     "command": _check_command,
+    "condition": _check_condition,
     "conditioning": _check_conditioning,
     "dataset": _check_dataset,
     "denoiser": _check_denoiser,
@@ -631,6 +746,5 @@ _CHECKS: dict[str, Callable[..., None]] = {
     "reconstruction_metric": _check_reconstruction_metric,
     "sampler": _check_sampler,
     "schedule": _check_schedule,
-    "text_encoder": _check_text_encoder,
     "time_sampler": _check_time_sampler,
 }

@@ -9,7 +9,7 @@ The legend for every shape annotation and einops string in vidiff:
 ``h``  height
 ``w``  width
 ``n``  tokens of video
-``l``  tokens of text
+``l``  tokens of a condition
 ``d``  width of the model
 ====  ==========================================
 
@@ -19,31 +19,151 @@ Pixels are ``b c f h w`` in [-1, 1].
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 Grid = tuple[int, int, int]
 """Number of tokens along frames, height and width."""
 
 
-@dataclass
-class TextFeatures:
-    """What a text encoder says of ``b`` prompts.
+Inputs = Mapping[str, Any]
+"""What is known of b clips, raw, by name; what is there depends on the data and the call.
+
+``caption`` is a list of b strings. While training there are also ``video``, the clips' pixels
+(b, 3, f, h, w), except from a latent cache; ``latents`` (b, c, f, h, w); and ``id``, b strings.
+While sampling, what the call gives. Always ``latent_shape``, the (c, f, h, w) of the latents, once
+a model reads the inputs. A dataset may add others under names of its own.
+"""
+
+
+@dataclass(frozen=True)
+class SignalDims:
+    """Widths of the forms in which a condition reaches the network; 0 for a form that it lacks.
 
     Attributes:
-        pooled: (b, text_dim), one vector for the whole prompt.
-        tokens: (b, l, text_dim).
-        mask: (b, l), True where a token is real; at least one per row.
+        vector: width of the vector.
+        tokens: width of each token.
+        channels: number of channels next to the noisy latents.
     """
 
-    pooled: Tensor
-    tokens: Tensor
+    vector: int = 0
+    tokens: int = 0
+    channels: int = 0
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """Names of the forms that there are."""
+        return tuple(name for name in ("vector", "tokens", "channels") if getattr(self, name))
+
+
+@dataclass
+class Known:
+    """Parts of the latents that are given, not generated: a first frame, the past, both ends.
+
+    Attributes:
+        latents: (b, c, f, h, w), clean; of any value where unknown.
+        mask: (b, 1, f, h, w), 1 where known and 0 elsewhere.
+    """
+
+    latents: Tensor
     mask: Tensor
 
-    def pin_memory(self) -> TextFeatures:
+    def frames(self) -> Tensor:
+        """Which latent frames are known everywhere: (b, f), bool."""
+        return self.mask.amin(dim=(1, 3, 4)) > 0
+
+    def times(self, t: Tensor) -> Tensor:
+        """Times (b,) or (b, f) with 0 for frames that are known everywhere: (b, f)."""
+        frames = self.frames().to(t.device)
+        times = t if t.ndim == 2 else t.unsqueeze(1).expand_as(frames)
+        return times.masked_fill(frames, 0.0)
+
+    def put(self, x: Tensor) -> Tensor:
+        """``x`` (b, c, f, h, w) with the known parts replaced."""
+        return torch.where(self.mask.to(x.device) > 0, self.latents.to(x), x)
+
+
+@dataclass
+class Signal:
+    """One condition of b clips, in the forms that a network can take; None for those it lacks.
+
+    Attributes:
+        vector: (b, c), or (b, f, c) where latent frames differ; modulates.
+        tokens: (b, l, c); attended to.
+        mask: (b, l), True where a token is real; at least one per row.
+        channels: (b, c, f, h, w); next to the noisy latents.
+        known: what the condition gives away of the clips themselves, for objective and sampler.
+    """
+
+    vector: Tensor | None = None
+    tokens: Tensor | None = None
+    mask: Tensor | None = None
+    channels: Tensor | None = None
+    known: Known | None = None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Signal:
+        """``function`` of each tensor."""
+        known = self.known
+        return Signal(
+            *(None if x is None else function(x) for x in self._forms()),
+            known and Known(function(known.latents), function(known.mask)),
+        )
+
+    def pin_memory(self) -> Signal:
         """Called by ``DataLoader(pin_memory=True)``, for the batch."""
-        return TextFeatures(*(x.pin_memory() for x in (self.pooled, self.tokens, self.mask)))
+        return self.map(Tensor.pin_memory)
+
+    def replaced(self, other: Signal, where: Tensor) -> Signal:
+        """The clips of ``other`` in the place of these where ``where`` (b,) is True.
+
+        Token counts may differ; the shorter are padded. ``other`` may be of one clip, for all.
+        """
+        longest = max(0 if s.mask is None else s.mask.shape[1] for s in (self, other))
+        ours, theirs = self._padded(longest), other._padded(longest)
+
+        def pick(kept: Tensor | None, new: Tensor | None) -> Tensor | None:
+            if kept is None or new is None:
+                assert kept is new, "both are of one condition"
+                return None
+            chosen = where.to(kept.device, non_blocking=True)
+            return torch.where(chosen.view(-1, *[1] * (kept.ndim - 1)), new, kept)
+
+        forms = [pick(a, b) for a, b in zip(ours._forms(), theirs._forms(), strict=True)]
+        known = ours.known
+        if known is not None:
+            mask = known.mask.masked_fill(where.to(known.mask.device).view(-1, 1, 1, 1, 1), 0)
+            known = Known(known.latents, mask)
+        return Signal(*forms, known)
+
+    def _forms(self) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+        return self.vector, self.tokens, self.mask, self.channels
+
+    def _padded(self, length: int) -> Signal:
+        if self.mask is None or self.tokens is None:
+            return self
+        missing = length - self.mask.shape[1]
+        tokens = F.pad(self.tokens, (0, 0, 0, missing))
+        return replace(self, tokens=tokens, mask=F.pad(self.mask, (0, missing)))
+
+
+Signals = dict[str, Signal]
+"""By the condition's name in the config."""
+
+
+def stack_signals(signals: Sequence[Signal]) -> Signal:
+    """Signals of one clip or more each as one batch; token counts are padded to the longest."""
+    longest = max(0 if s.mask is None else s.mask.shape[1] for s in signals)
+    rows = [s._padded(longest)._forms() for s in signals]
+    forms = [
+        None if column[0] is None else torch.cat([x for x in column if x is not None])
+        for column in zip(*rows, strict=True)
+    ]
+    return Signal(*forms)
 
 
 @dataclass
@@ -54,11 +174,13 @@ class VideoSample:
         pixels: (c, f, h, w) in [-1, 1], float32.
         caption: what the clip shows; may be empty.
         id: stable and unique within the dataset, for reports and for removing duplicates.
+        inputs: what else is known of the clip, by name: a label, a source video.
     """
 
     pixels: Tensor
     caption: str
     id: str
+    inputs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -69,11 +191,18 @@ class VideoBatch:
         pixels: (b, c, f, h, w) in [-1, 1], float32.
         captions: b strings.
         ids: b strings.
+        extra: what else is known of the clips, by name; tensors have axis b first.
     """
 
     pixels: Tensor
     captions: list[str]
     ids: list[str]
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What conditions read."""
+        return {"caption": self.captions, "id": self.ids, "video": self.pixels, **self.extra}
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -86,7 +215,8 @@ class VideoBatch:
 
     def pin_memory(self) -> VideoBatch:
         """Called by ``DataLoader(pin_memory=True)``."""
-        return VideoBatch(self.pixels.pin_memory(), self.captions, self.ids)
+        extra = {k: x.pin_memory() if isinstance(x, Tensor) else x for k, x in self.extra.items()}
+        return VideoBatch(self.pixels.pin_memory(), self.captions, self.ids, extra)
 
 
 @dataclass
@@ -98,17 +228,17 @@ class LatentSample:
         size: frames, height and width of the clip's pixels.
         caption: what the clip shows; may be empty.
         id: stable and unique within the dataset.
-        text: features of the caption, axes b and l of size 1 and the caption's length; None where
-            the text encoder is trained along and must read the caption itself.
-        empty: the same of the empty caption.
+        signals: of the frozen conditions, with axis b of size 1; a condition that is trained
+            along reads its inputs itself.
+        empty: the same of the unconditional input.
     """
 
     latents: Tensor
     size: Grid
     caption: str
     id: str
-    text: TextFeatures | None = None
-    empty: TextFeatures | None = None
+    signals: Signals = field(default_factory=dict)
+    empty: Signals = field(default_factory=dict)
 
 
 @dataclass
@@ -120,24 +250,32 @@ class LatentBatch:
         size: frames, height and width of the clips' pixels.
         captions: b strings.
         ids: b strings.
-        text: features of b captions, or None.
-        empty: those of the empty caption, axis b of size 1, or None.
+        signals: of the frozen conditions, for b clips.
+        empty: those of the unconditional input, axis b of size 1.
     """
 
     latents: Tensor
     size: Grid
     captions: list[str]
     ids: list[str]
-    text: TextFeatures | None = None
-    empty: TextFeatures | None = None
+    signals: Signals = field(default_factory=dict)
+    empty: Signals = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What conditions read."""
+        return {"caption": self.captions, "id": self.ids}
 
     def __len__(self) -> int:
         return len(self.captions)
 
     def pin_memory(self) -> LatentBatch:
         """Called by ``DataLoader(pin_memory=True)``."""
-        text, empty = (x.pin_memory() if x else None for x in (self.text, self.empty))
-        return replace(self, latents=self.latents.pin_memory(), text=text, empty=empty)
+        signals, empty = (
+            {name: signal.pin_memory() for name, signal in held.items()}
+            for held in (self.signals, self.empty)
+        )
+        return replace(self, latents=self.latents.pin_memory(), signals=signals, empty=empty)
 
 
 Sample = VideoSample | LatentSample

@@ -23,7 +23,7 @@ from vidiff.precision import has_fast_bf16
 from functools import partial
 if sys.argv[1] == "kept":
     keep_buffers()
-model = DiT(in_channels=3, out_channels=3, text_dim=8, width=128, depth=4, num_heads=4,
+model = DiT(in_channels=3, out_channels=3, width=128, depth=4, num_heads=4,
             patchifier=partial(Tubelet, patch_size=(3, 8, 8)))
 data = MovingShapes(split="train")
 pixels = collate(data.__getitems__(range(64))).pixels

@@ -51,11 +51,10 @@ from vidiff.checkpoints import read_checkpoint  # noqa: E402
 from vidiff.data import MovingShapes  # noqa: E402
 from vidiff.denoisers import Denoiser, DiT, compile_blocks  # noqa: E402
 from vidiff.denoisers.base import listed  # noqa: E402
-from vidiff.generation import conditioned  # noqa: E402
 from vidiff.optimizers import AdamW, MuonAdamW  # noqa: E402
 from vidiff.patchifiers import Tubelet  # noqa: E402
 from vidiff.precision import choose, compute_dtype  # noqa: E402
-from vidiff.text import Words  # noqa: E402
+from vidiff.conditions import Words  # noqa: E402
 from vidiff.training import DiffusionTask  # noqa: E402
 from vidiff.training.base import counting  # noqa: E402
 from vidiff.training.callbacks import SaveCheckpoint  # noqa: E402
@@ -273,7 +272,7 @@ def make_task(
     patchifier = partial(Tubelet, patch_size=patch)
     return DiffusionTask(
         denoiser=partial(DiT, patchifier=patchifier, **sizes),
-        text_encoder=partial(Words, text_dim=128, num_rows=2048), optimizer=optimizer,
+        conditions={"text": partial(Words, text_dim=128, num_rows=2048)}, optimizer=optimizer,
         decay_fraction=0.0,
     )  # fmt: skip
 
@@ -308,8 +307,9 @@ def bare_step(bench: Bench, task: DiffusionTask, data: VideoDataModule) -> dict[
 
     def step() -> None:
         with bench.autocast():
-            text = task.read(task.text_encoder, batch.captions)
-            loss = task.objective.loss(conditioned(task.denoiser, text), pixels).weighted.mean()
+            model = task.model
+            signals = task.signals_of(model, batch, pixels)
+            loss = task.objective.loss(model.network(signals), pixels).weighted.mean()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

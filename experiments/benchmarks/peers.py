@@ -18,7 +18,7 @@ from vidiff.conditioning import AdaLNSingle, AdaLNZero
 from vidiff.denoisers import DiT
 from vidiff.patchifiers import Frame, Tubelet
 from vidiff.positions import Factorised, Rope, SinCos
-from vidiff.types import TextFeatures
+from vidiff.types import Signal, SignalDims
 
 Peer = Callable[[], tuple[nn.Module, Callable[[], Tensor]]]
 
@@ -31,16 +31,15 @@ def dit(
 
     def ours() -> tuple[nn.Module, Callable[[], Tensor]]:
         x, t = torch.randn(batch, 4, 1, size, size), torch.rand(batch)
-        vector = torch.randn(batch, width)
-        text = TextFeatures(vector, vector.unsqueeze(1), torch.ones(batch, 1, dtype=torch.bool))
+        label = {"label": Signal(vector=torch.randn(batch, width))}
         model = DiT(
-            in_channels=4, out_channels=8, text_dim=width,
+            in_channels=4, out_channels=8, signals={"label": SignalDims(vector=width)},
             width=width, depth=depth, num_heads=heads,
             patchifier=partial(Frame, patch_size=patch_size),
             positions=partial(SinCos, shares=(0.0, 1.0, 1.0)),
-            conditioning=partial(AdaLNZero, project_text=False),
+            conditioning=partial(AdaLNZero, project=False),
         )  # fmt: skip
-        return model, lambda: model(x, t, text)
+        return model, lambda: model(x, t, label)
 
     def diffusers() -> tuple[nn.Module, Callable[[], Tensor]]:
         from diffusers import DiTTransformer2DModel
@@ -65,7 +64,7 @@ def latte(
     def ours() -> tuple[nn.Module, Callable[[], Tensor]]:
         x, t = torch.randn(batch, 4, frames, size, size), torch.rand(batch)
         model = DiT(
-            in_channels=4, out_channels=8, text_dim=0,
+            in_channels=4, out_channels=8,
             width=width, depth=depth, num_heads=heads, patchifier=Frame,
             positions=Factorised, attention=Alternating, conditioning=AdaLNSingle,
         )  # fmt: skip
@@ -101,9 +100,9 @@ def wan(
         x, tokens = inputs()
         t = torch.rand(batch)
         mask = torch.ones(batch, words, dtype=torch.bool)
-        text = TextFeatures(tokens[:, 0], tokens, mask)
+        text = {"text": Signal(tokens=tokens, mask=mask)}
         model = DiT(
-            in_channels=16, out_channels=16, text_dim=text_dim,
+            in_channels=16, out_channels=16, signals={"text": SignalDims(tokens=text_dim)},
             width=width, depth=depth, num_heads=heads, mlp_ratio=(mlp + 0.5) / width,
             patchifier=partial(Tubelet, patch_size=(1, 2, 2)), positions=Rope,
             attention=partial(Full, qk_norm=True), conditioning=AdaLNSingle,

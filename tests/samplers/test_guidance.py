@@ -8,45 +8,65 @@ import pytest
 import torch
 
 from vidiff.autoencoders import CausalKL
+from vidiff.conditions import Words
 from vidiff.denoisers import DiT
 from vidiff.diffusion.predictions import Denoised
 from vidiff.diffusion.schedules import Cosine, LinearBeta, Rectified
+from vidiff.guidance import Autoguidance, ClassifierFree, Rescaled, Several, Steered
+from vidiff.model import Model
 from vidiff.patchifiers import Tubelet
 from vidiff.registry import get_component, list_components
-from vidiff.samplers import DDPM, Autoguidance, ClassifierFree, Rescaled
-from vidiff.text import Words
+from vidiff.samplers import DDPM
 from vidiff.training import AutoencoderTask, DiffusionTask
 from vidiff.training.trainer import VidiffTrainer
 
 SHAPE = (2, 4, 3, 4, 4)
 
 
-class Counter:
-    """A denoiser that says one number and counts how often it is asked."""
+class Asked:
+    """In the place of a model: one estimate under all conditions, and one under fewer."""
 
-    def __init__(self, value):
-        self.value, self.calls = value, 0
+    names = ("text",)
 
-    def __call__(self, x_t, t):
-        self.calls += 1
-        return Denoised(torch.full_like(x_t, self.value), torch.full_like(x_t, -self.value))
+    def __init__(self, conditional, contrast):
+        self.conditional, self.contrast, self.calls = conditional, contrast, []
+
+    def __call__(self, x_t, t, without=()):
+        self.calls.append(tuple(without))
+        return (self.contrast if without else self.conditional)(x_t, t)
+
+    def of(self, other):
+        return lambda x_t, t: self.contrast(x_t, t)
+
+    @property
+    def counts(self):
+        return self.calls.count(()), len(self.calls) - self.calls.count(())
 
 
-def says(sample, schedule=None, variance=None):
-    """A denoiser that always says this sample, and the noise that goes with it."""
+def number(value):
+    """An estimate that is one number."""
+    return lambda x_t, t: Denoised(torch.full_like(x_t, value), torch.full_like(x_t, -value))
+
+
+def says(x0, schedule=None, variance=None):
+    """An estimate that is always this, and the noise that goes with it."""
     schedule = schedule or Rectified()
 
     def denoise(x_t, t):
         alpha, sigma = (f(t).view(-1, 1, 1, 1, 1) for f in (schedule.alpha, schedule.sigma))
-        return Denoised(sample, (x_t - alpha * sample) / sigma, variance)
+        return Denoised(x0, (x_t - alpha * x0) / sigma, variance)
 
     return denoise
 
 
-def make(name, **settings):
+def make(name, scale=1.0, **settings):
+    if name == "several":
+        return get_component("guidance", name).cls(scales={"text": scale}, **settings)
     if name == "autoguidance":
-        settings["checkpoint"] = "none.ckpt"
-    return get_component("guidance", name).cls(**settings)
+        made = get_component("guidance", name).cls(checkpoint="none.ckpt", scale=scale, **settings)
+        made.loaded.append(None)  # which ``Asked.of`` has no use for
+        return made
+    return get_component("guidance", name).cls(scale=scale, **settings)
 
 
 @pytest.mark.parametrize(
@@ -61,34 +81,34 @@ def make(name, **settings):
 def test_guidance_extrapolates_inside_its_interval_and_asks_no_more_than_needed(
     scale, t, expected, asked
 ):
-    with_prompt, without = Counter(2.0), Counter(1.0)
+    steered = Asked(number(2.0), number(1.0))
     guidance = ClassifierFree(scale=scale, interval=(0.1, 0.8))
-    denoised = guidance(with_prompt, without, torch.zeros(2, 1, 1, 1, 1), torch.full((2,), t))
-    assert denoised.sample.unique().tolist() == [expected]
+    denoised = guidance(steered, torch.zeros(2, 1, 1, 1, 1), torch.full((2,), t))
+    assert denoised.x0.unique().tolist() == [expected]
     assert denoised.noise.unique().tolist() == [-expected]
-    assert (with_prompt.calls, without.calls) == asked
+    assert steered.counts == asked
 
 
 @pytest.mark.parametrize("name", list_components("guidance"))
 def test_outside_the_interval_it_is_the_model_as_it_is(name):
     guidance = make(name, scale=3.0, interval=(0.1, 0.8))
-    x, sample, without = torch.randn(SHAPE), torch.randn(SHAPE), Counter(1.0)
+    x, x0 = torch.randn(SHAPE), torch.randn(SHAPE)
+    steered = Asked(says(x0), number(1.0))
     for t in (0.05, 0.85):
-        guided = guidance(says(sample), without, x, torch.full((2,), t))
-        assert torch.equal(guided.sample, sample)
-    assert without.calls == 0
-    guided = guidance(says(sample), without, x, torch.full((2,), 0.5))
-    assert not torch.equal(guided.sample, sample)
+        assert torch.equal(guidance(steered, x, torch.full((2,), t)).x0, x0)
+    assert steered.counts == (2, 0)
+    assert not torch.equal(guidance(steered, x, torch.full((2,), 0.5)).x0, x0)
 
 
 @pytest.mark.parametrize("name", list_components("guidance"))
 @pytest.mark.parametrize("schedule", [Rectified(), Cosine(), LinearBeta()])
 @pytest.mark.parametrize("t", [0.01, 0.5, 0.99])
-def test_guided_sample_and_noise_make_up_the_noisy_latents(name, schedule, t):
+def test_guided_x0_and_noise_make_up_the_noisy_latents(name, schedule, t):
     x, t, variance = torch.randn(SHAPE), torch.full((2,), t), torch.randn(SHAPE)
     with_prompt = says(torch.randn(SHAPE), schedule, variance)
-    guided = make(name, scale=3.0)(with_prompt, says(torch.randn(SHAPE), schedule), x, t)
-    mixed = schedule.alpha(t[0]) * guided.sample + schedule.sigma(t[0]) * guided.noise
+    steered = Asked(with_prompt, says(torch.randn(SHAPE), schedule))
+    guided = make(name, scale=3.0)(steered, x, t)
+    mixed = schedule.alpha(t[0]) * guided.x0 + schedule.sigma(t[0]) * guided.noise
     torch.testing.assert_close(mixed, x, atol=1e-4, rtol=0)
     assert guided.variance is variance
 
@@ -97,10 +117,10 @@ def test_guided_sample_and_noise_make_up_the_noisy_latents(name, schedule, t):
 def test_only_the_first_channels_are_guided(scale):
     """DiT's and SiT's published sampling guides 3 of 4."""
     x, a, b, t = torch.randn(SHAPE), torch.randn(SHAPE), torch.randn(SHAPE), torch.full((2,), 0.5)
-    guided = ClassifierFree(scale=scale, channels=3)(says(a), says(b), x, t)
-    plain = ClassifierFree(scale=scale)(says(a), says(b), x, t)
+    guided = ClassifierFree(scale=scale, channels=3)(Asked(says(a), says(b)), x, t)
+    plain = ClassifierFree(scale=scale)(Asked(says(a), says(b)), x, t)
     for found, all_guided, one in (
-        (guided.sample, plain.sample, a),
+        (guided.x0, plain.x0, a),
         (guided.noise, plain.noise, says(a)(x, t).noise),
     ):
         assert torch.equal(found[:, :3], all_guided[:, :3])
@@ -111,16 +131,16 @@ def test_rescaled_follows_the_paper():
     """Lin et al. 2024, section 3.4, each clip by itself."""
     x, a, b, t = torch.randn(SHAPE), torch.randn(SHAPE), torch.randn(SHAPE), torch.full((2,), 0.5)
     a[1] *= 3
-    guided = Rescaled(scale=7.5, phi=0.7)(says(a), says(b), x, t).sample
+    guided = Rescaled(scale=7.5, phi=0.7)(Asked(says(a), says(b)), x, t).x0
     for clip in range(2):
         cfg = b[clip] + 7.5 * (a[clip] - b[clip])
         rescaled = cfg * a[clip].std() / cfg.std()
         torch.testing.assert_close(guided[clip], 0.7 * rescaled + 0.3 * cfg, rtol=1e-4, atol=1e-5)
-    all_the_way = Rescaled(scale=7.5, phi=1.0)(says(a), says(b), x, t).sample
+    all_the_way = Rescaled(scale=7.5, phi=1.0)(Asked(says(a), says(b)), x, t).x0
     torch.testing.assert_close(all_the_way.flatten(1).std(1), a.flatten(1).std(1))
-    plain = ClassifierFree(scale=7.5)(says(a), says(b), x, t)
-    not_at_all = Rescaled(scale=7.5, phi=0.0)(says(a), says(b), x, t)
-    torch.testing.assert_close(not_at_all.sample, plain.sample)
+    plain = ClassifierFree(scale=7.5)(Asked(says(a), says(b)), x, t)
+    not_at_all = Rescaled(scale=7.5, phi=0.0)(Asked(says(a), says(b)), x, t)
+    torch.testing.assert_close(not_at_all.x0, plain.x0)
     torch.testing.assert_close(not_at_all.noise, plain.noise)
 
 
@@ -138,6 +158,66 @@ def test_refuses_settings_out_of_their_range(cls, settings):
         cls(**settings)
 
 
+# -- Several conditions, negative prompts ---------------------------------------------------------
+
+
+class Sum:
+    """A model whose x0 is the sum of a number for each condition that is on."""
+
+    numbers = {"image": 1.0, "text": 10.0, "other": 100.0}
+    names = tuple(numbers)
+
+    def __call__(self, x_t, t, without=()):
+        total = sum(value for name, value in self.numbers.items() if name not in without)
+        return number(total)(x_t, t)
+
+
+def test_several_follows_instruct_pix2pix():
+    """Brooks et al. 2023, eq. 3, with a third condition that is always on."""
+    x, t = torch.zeros(2, 1, 1, 1, 1), torch.full((2,), 0.5)
+    guided = Several(scales={"image": 1.5, "text": 7.5})(Sum(), x, t)
+    assert guided.x0.unique().tolist() == [100 + 1.5 * 1 + 7.5 * 10]
+    assert guided.noise.unique().tolist() == [-(100 + 1.5 * 1 + 7.5 * 10)]
+    assert Several(scales={"image": 1.0, "text": 1.0})(Sum(), x, t).x0.unique().tolist() == [111]
+    only = ClassifierFree(scale=2.0, conditions=["text"])(Sum(), x, t)
+    assert only.x0.unique().tolist() == [101 + 2 * 10]
+
+
+@pytest.mark.parametrize(
+    "guidance", [Several(scales={"tekst": 2.0}), ClassifierFree(2.0, conditions=["tekst"])]
+)
+def test_a_condition_that_the_model_lacks_is_refused_with_the_nearest(guidance):
+    made = task(seed=0, guidance=lambda: guidance)
+    with pytest.raises(ValueError, match="no condition 'tekst', did you mean 'text'"):
+        made.sample(PROMPTS, num_steps=1, **SIZE)
+
+
+def test_a_negative_prompt_stands_in_the_place_of_the_empty_one():
+    made = task(seed=0, guidance=partial(ClassifierFree, scale=0.0))
+    sample = partial(made.sample, num_steps=2, decode=False, **SIZE)
+    assert torch.equal(
+        sample(PROMPTS, negative_prompt="a blue circle"),
+        sample(["a blue circle"] * 2, guidance_scale=1.0),
+    )
+    assert torch.equal(sample(PROMPTS), sample(["", ""], guidance_scale=1.0))
+    own = task(seed=0, guidance=partial(ClassifierFree, scale=0.0, negative="a blue circle"))
+    found = own.sample(PROMPTS, num_steps=2, decode=False, **SIZE)
+    assert torch.equal(found, sample(PROMPTS, negative_prompt="a blue circle"))
+
+
+def test_signals_are_computed_once_and_those_left_out_only_if_asked_for():
+    made, asked = task(seed=0), []
+    with made.averaged() as model:
+        model.conditions["text"].register_forward_hook(lambda *call: asked.append(1))
+        assert isinstance(model, Model)
+        steered = Steered(model, {"caption": PROMPTS, "latent_shape": (3, 2, 8, 8)})
+        x, t = torch.randn(2, 3, 2, 8, 8), torch.full((2,), 0.5)
+        steered(x, t), steered(x, t)
+        assert len(asked) == 1
+        steered(x, t, ["text"]), steered(x, t, ["text"])
+        assert len(asked) == 2
+
+
 # -- Autoguidance -------------------------------------------------------------------------------
 
 SIZE = {"num_frames": 2, "height": 8, "width": 8}
@@ -147,7 +227,7 @@ SMALL = {"num_heads": 2, "patchifier": partial(Tubelet, patch_size=(1, 4, 4))}
 def task(seed, width=16, guidance=ClassifierFree, **settings):
     made = DiffusionTask(
         denoiser=partial(DiT, width=width, depth=1, **SMALL),
-        text_encoder=partial(Words, text_dim=8, depth=1, num_rows=16),
+        conditions={"text": partial(Words, text_dim=8, depth=1, num_rows=16)},
         guidance=guidance, **settings,
     )  # fmt: skip
     made.configure_model()
@@ -193,15 +273,15 @@ def test_autoguidance_moves_away_from_the_weaker_model_under_the_same_prompt(wea
 
 
 def test_the_weaker_model_is_loaded_once_and_only_if_asked_for(weaker, monkeypatch):
-    import vidiff.training.loading
+    import vidiff.guidance.autoguidance as module
 
-    loads, load = [], vidiff.training.loading.load
+    loads, load = [], module.load_model
 
     def counted(path):
         loads.append(path)
         return load(path)
 
-    monkeypatch.setattr(vidiff.training.loading, "load", counted)
+    monkeypatch.setattr(module, "load_model", counted)
     made = task(seed=0, guidance=partial(Autoguidance, checkpoint=weaker[1]))
     assert not loads
     for scale in (None, 1.5, 3.0):  # another scale is a copy of the guidance
@@ -226,7 +306,7 @@ def test_autoguidance_says_what_is_wrong_with_the_checkpoint(weaker, tmp_path):
     make_small = partial(CausalKL, latent_channels=4, folds=[(1, 2, 2)], width=[8], depth=1)
     other = AutoencoderTask(autoencoder=make_small)
     other.configure_model()
-    with pytest.raises(ValueError, match=r"of a DiffusionTask, .*kl\.ckpt holds AutoencoderTask$"):
+    with pytest.raises(ValueError, match=r"kl\.ckpt holds no model.*AutoencoderTask"):
         sample(save(other, tmp_path / "kl.ckpt"))
     with pytest.raises(ValueError, match=r"have 3 channels, not 4$"):
         sample(weaker[1], autoencoder=make_small)

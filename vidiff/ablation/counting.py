@@ -92,7 +92,7 @@ class Models:
 
         task, keep = self.build(model), self.parser.once.keep
         structure, optimizer = _structure(task), _without_rates(task.hparams.get("optimizer"))
-        encoder = _content(getattr(task, "text_encoder", None))
+        encoder = _content(getattr(task, "conditions", None))
 
         def keep_products(key: Any, count: Callable[[], int]) -> int:
             return keep(("parameter", optimizer, key), count)

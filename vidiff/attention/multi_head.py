@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
 from vidiff.checks import at_least
+from vidiff.layers import Linear
 from vidiff.positions.base import Layout, Rotary, rotate
 
 
@@ -32,10 +33,10 @@ class Projections(nn.Module):
             raise ValueError(f"width {width} does not divide among num_heads {num_heads}")
         head_dim = width // num_heads
         self.num_heads, self.qk_norm = num_heads, qk_norm
-        self.qkv = nn.Linear(width, 3 * width)
+        self.qkv = Linear(width, 3 * width)
         self.norm_q = HeadNorm(head_dim) if qk_norm else nn.Identity()
         self.norm_k = HeadNorm(head_dim) if qk_norm else nn.Identity()
-        self.out = nn.Linear(width, width)
+        self.out = Linear(width, width)
 
     def split(self, tokens: Tensor, rotary: Rotary | None) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens (b, k + n, d) to queries, keys and values, (b, heads, k + n, head_dim).

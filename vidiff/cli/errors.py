@@ -9,6 +9,14 @@ from dataclasses import dataclass
 from vidiff.registry import nearest
 
 
+MOVED = {
+    "text_encoder": "conditions.text, as in conditions: {text: words}",
+    "caption_dropout": "condition_dropout, a number, or one by the condition's name",
+    "project_text": "project",
+}
+"""Keys of earlier configs, and where what they said stands now."""
+
+
 class UsageError(Exception):
     """What was asked is not possible; the message is one line and names the next step.
 
@@ -74,6 +82,9 @@ def unknown(key: str, option: str, options: Sequence[str] | None) -> str:
         option: the end of it that was refused.
         options: dotted options of the parser that refused it; None if it is not known.
     """
+    for name, place in MOVED.items():
+        if name in key.split("."):
+            return f"option {key!r}: {name} moved to {place}"
     if options is None:
         return f"unknown option {key!r}"
     parent, _, last = option.rpartition(".")

@@ -5,28 +5,18 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.conditioning.base import Block, Condition
-from vidiff.conditioning.modulation import AdaptiveNorm, PooledText
+from vidiff.conditioning.base import Block, Context
+from vidiff.conditioning.modulation import AdaptiveNorm, Modulated
 from vidiff.positions.base import Layout
 from vidiff.registry import register
 
 
 @register("adaln")
-class AdaLN(PooledText):
-    """Time and the pooled text scale and shift every layer's input; its output is added as it is.
+class AdaLN(Modulated):
+    """Time and vectors scale and shift every layer's input; its output is added as it is.
 
     Scales start at one and shifts at zero: an untrained block is a plain pre-norm transformer
     block, not the identity that ``adaln_zero`` starts from. The paper leaves this start open.
-
-    Args:
-        width: width of a token.
-        num_heads: not used.
-        text_dim: width of the text features; 0 for a model without text.
-        project_text: map the pooled text linearly; False adds it as it is, as DiT does with
-            classes, and needs ``text_dim`` to be the width.
-
-    Raises:
-        ValueError: if text that is to be added as it is does not have the width of a token.
     """
 
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
@@ -41,6 +31,6 @@ class AdaLNBlock(Block):
         self.attention, self.mlp = attention, mlp
         self.norm_attention, self.norm_mlp = AdaptiveNorm(width), AdaptiveNorm(width)
 
-    def forward(self, tokens: Tensor, condition: Condition, layout: Layout) -> Tensor:
-        tokens = tokens + self.attention(self.norm_attention(tokens, condition), layout)
-        return tokens + self.mlp(self.norm_mlp(tokens, condition))
+    def forward(self, tokens: Tensor, context: Context, layout: Layout) -> Tensor:
+        tokens = tokens + self.attention(self.norm_attention(tokens, context), layout)
+        return tokens + self.mlp(self.norm_mlp(tokens, context))

@@ -6,27 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.conditioning.base import Block, Condition
-from vidiff.conditioning.modulation import PooledText, ZeroLinear, modulate
+from vidiff.conditioning.base import Block, Context
+from vidiff.conditioning.modulation import Modulated, modulate, per_token
+from vidiff.layers import Modulation
 from vidiff.positions.base import Layout
 from vidiff.registry import register
 
 
 @register("adaln_zero")
-class AdaLNZero(PooledText):
-    """Time and the pooled text scale, shift and gate every layer; gates start at zero.
+class AdaLNZero(Modulated):
+    """Time and the conditions' vectors scale, shift and gate every layer; gates start at zero.
 
-    The prompt enters as one vector, so word order reaches the video only through the text encoder.
-
-    Args:
-        width: width of a token.
-        num_heads: not used.
-        text_dim: width of the text features; 0 for a model without text.
-        project_text: map the pooled text linearly; False adds it as it is, as DiT does with
-            classes, and needs ``text_dim`` to be the width.
-
-    Raises:
-        ValueError: if text that is to be added as it is does not have the width of a token.
+    A prompt enters as one vector, so word order reaches the video only through its encoder.
     """
 
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
@@ -41,10 +32,10 @@ class AdaLNZeroBlock(Block):
         self.attention, self.mlp = attention, mlp
         self.norm_attention = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.norm_mlp = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
-        self.modulation = ZeroLinear(width, 6 * width)
+        self.modulation = Modulation(width, 6 * width)
 
-    def forward(self, tokens: Tensor, condition: Condition, layout: Layout) -> Tensor:
-        signal = self.modulation(nn.functional.silu(condition.vector)).unsqueeze(1)
+    def forward(self, tokens: Tensor, context: Context, layout: Layout) -> Tensor:
+        signal = per_token(self.modulation(nn.functional.silu(context.vector)), tokens)
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = signal.chunk(6, dim=-1)
         mixed = self.attention(modulate(self.norm_attention(tokens), shift_a, scale_a), layout)
         tokens = torch.addcmul(tokens, gate_a, mixed)

@@ -1,26 +1,39 @@
-"""What a way of conditioning promises."""
+"""Conditioning interface: how time and conditions reach the tokens."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
 from vidiff.positions.base import Layout
-from vidiff.registry import kind
-from vidiff.types import TextFeatures
+from vidiff.positions.sincos import SinCos
+from vidiff.registry import get_kind, kind
+from vidiff.types import SignalDims, Signals
+
+Form = Literal["vector", "tokens"]
+
+
+class Route(NamedTuple):
+    """A form of a condition's signal, and what it becomes."""
+
+    form: Form
+    to: Form
 
 
 @dataclass
-class Condition:
-    """Time and text, made ready once per forward pass.
+class Context:
+    """Time and conditions, ready for the blocks; made once per forward pass.
 
     Attributes:
-        vector: (b, d), or wider if the class shares more, for modulation.
-        tokens: (b, l, d), for attention; None where only the vector is used.
+        vector: (b, 1, d), or (b, f, d) where frames differ, or wider if the class shares more;
+            modulates.
+        tokens: (b, l, d), attended to; None where only the vector is used.
         mask: (b, l), True where a token is real.
     """
 
@@ -28,26 +41,84 @@ class Condition:
     tokens: Tensor | None = None
     mask: Tensor | None = None
 
+    def for_frames(self) -> Context:
+        """The same with one vector for all frames, their mean."""
+        if self.vector.shape[1] == 1:
+            return self
+        return replace(self, vector=self.vector.mean(1, keepdim=True))
+
 
 class Block(nn.Module, ABC):
-    """One transformer block: self-attention and an MLP under a condition."""
+    """One transformer block: self-attention and an MLP under a context."""
 
     @abstractmethod
-    def forward(self, tokens: Tensor, condition: Condition, layout: Layout) -> Tensor:
+    def forward(self, tokens: Tensor, context: Context, layout: Layout) -> Tensor:
         """Tokens (b, k + n, d) to the same shape; k are those that ``enter`` put first."""
 
 
-@kind("conditioning", given=("width", "num_heads", "text_dim"))
+@kind("conditioning", given=("width", "num_heads", "signals"))
 class Conditioning(nn.Module, ABC):
-    """How diffusion time and the prompt reach the tokens.
+    """How diffusion time and the conditions reach the tokens.
 
-    It prepares the condition once, makes every block of the transformer and the last norm, and may
-    put tokens of its own before the video's.
+    Prepares the context once, makes every block of the transformer and the last norm, and may put
+    tokens of its own before the video's. What conditions have in common is done here: each form
+    that is used is mapped to the model's width, vectors are added to the time, tokens follow each
+    other. Channels never come here: the denoiser puts them next to the latents.
+
+    Args:
+        width: of a token.
+        num_heads: attention heads.
+        signals: widths of the conditions' forms, by name; none for a model without conditions.
+        project: map each form linearly; False takes them as they are, as DiT does with classes, and
+            needs them to be as wide as the tokens.
+
+    Attributes:
+        routes: forms that can be used, and what they become, the best first.
+        uses_all: whether every form that a condition has is used, not only the best.
+
+    Raises:
+        ValueError: if a condition has no form that can be used, with the conditionings that fit; or
+            one that is taken as it is does not have the width of a token.
     """
 
-    @abstractmethod
-    def prepare(self, time: Tensor, text: TextFeatures | None) -> Condition:
-        """Join the time embedding (b, d) and the text, or the time alone, into a condition."""
+    routes: ClassVar[tuple[Route, ...]] = (Route("vector", "vector"),)
+    uses_all: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        num_heads: int = 1,
+        signals: Mapping[str, SignalDims] | None = None,
+        project: bool = True,
+    ) -> None:
+        super().__init__()
+        self.width, self.num_heads, self.project = width, num_heads, project
+        self.taken = {name: self._taken(name, dims) for name, dims in (signals or {}).items()}
+        maps: dict[Form, nn.ModuleDict] = {"vector": nn.ModuleDict(), "tokens": nn.ModuleDict()}
+        for to in ("vector", "tokens"):
+            for name, routes in self.taken.items():
+                for route in routes:
+                    if route.to == to:
+                        dim = getattr((signals or {})[name], route.form)
+                        maps[to][name] = self._map(name, dim)
+        self.vector_maps, self.token_maps = maps["vector"], maps["tokens"]
+        self.places = SinCos(width=width, num_heads=1, shares=(1.0, 0.0, 0.0))
+
+    def prepare(self, time: Tensor, signals: Signals) -> Context:
+        """Join time and conditions.
+
+        Args:
+            time: embedding of the time, (b, 1, d), or (b, f, d) where frames differ.
+            signals: of the conditions, by name; one that is missing has no say.
+        """
+        vector = time
+        for name, to_width in self.vector_maps.items():
+            if name in signals:
+                found = signals[name].vector
+                assert found is not None
+                vector = vector + to_width(found if found.ndim == 3 else found.unsqueeze(1))
+        return Context(vector, *self._tokens(signals))
 
     @abstractmethod
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
@@ -59,18 +130,83 @@ class Conditioning(nn.Module, ABC):
 
     @abstractmethod
     def make_last_norm(self) -> nn.Module:
-        """The norm before the output: ``norm(tokens, condition) -> tokens``."""
+        """The norm before the output: ``norm(tokens, context) -> tokens``."""
 
-    def enter(self, tokens: Tensor, condition: Condition) -> Tensor:
+    def make_map(self, dim: int) -> nn.Module:
+        """Maps a form of width ``dim`` to the model's width; linear, by default."""
+        return nn.Linear(dim, self.width)
+
+    def enter(self, tokens: Tensor, context: Context) -> Tensor:
         """Video tokens (b, n, d) to what the blocks see, (b, k + n, d); as they are, by default."""
         return tokens
 
-    def leave(self, tokens: Tensor, condition: Condition) -> Tensor:
+    def leave(self, tokens: Tensor, context: Context) -> Tensor:
         """Undo ``enter``."""
         return tokens
+
+    def as_tokens(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors (b, 1, d) or (b, f, d) as tokens and their mask; several know their frames."""
+        num = vectors.shape[1]
+        if num > 1:
+            vectors = vectors + self.places.table((num, 1, 1), vectors.device).to(vectors.dtype)
+        return vectors, torch.ones_like(vectors[..., 0], dtype=torch.bool)
+
+    def _tokens(self, signals: Signals) -> tuple[Tensor | None, Tensor | None]:
+        found = []
+        for name, to_width in self.token_maps.items():
+            if name not in signals:
+                continue
+            signal = signals[name]
+            if self.taken[name][-1].form == "tokens":
+                assert signal.tokens is not None
+                assert signal.mask is not None
+                found.append((to_width(signal.tokens), signal.mask))
+            else:
+                assert signal.vector is not None
+                vector = signal.vector
+                mapped = to_width(vector if vector.ndim == 3 else vector.unsqueeze(1))
+                found.append(self.as_tokens(mapped))
+        return joined(found)
+
+    def _taken(self, name: str, dims: SignalDims) -> tuple[Route, ...]:
+        routes = tuple(route for route in self.routes if getattr(dims, route.form))
+        if not routes and (dims.vector or dims.tokens):
+            form = "tokens" if dims.tokens else "vector"
+            fitting = [
+                component.name
+                for component in get_kind("conditioning").components.values()
+                if any(route.form == form for route in component.cls.routes)  # type: ignore[attr-defined]
+            ]
+            raise ValueError(
+                f"condition {name!r} has {' and '.join(dims.forms)} only, which "
+                f"{type(self).__name__} conditioning cannot use; these can: "
+                f"{', '.join(sorted(fitting))}"
+            )
+        return routes if self.uses_all else routes[:1]
+
+    def _map(self, name: str, dim: int) -> nn.Module:
+        if self.project:
+            return self.make_map(dim)
+        if dim != self.width:
+            raise ValueError(
+                f"project: false takes condition {name!r} of width {dim} as it is, but tokens have "
+                f"width {self.width}: give the condition that width (text_dim), or set project: "
+                "true"
+            )
+        return nn.Identity()
 
 
 class MakeConditioning(Protocol):
     """A way of conditioning with everything set but the dimensions."""
 
-    def __call__(self, *, width: int, num_heads: int, text_dim: int) -> Conditioning: ...
+    def __call__(
+        self, *, width: int, num_heads: int, signals: Mapping[str, SignalDims]
+    ) -> Conditioning: ...
+
+
+def joined(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor | None, Tensor | None]:
+    """Tokens (b, l, d) and masks (b, l) one after the other; None if there are none."""
+    if len(parts) < 2:
+        return parts[0] if parts else (None, None)
+    tokens, masks = zip(*parts, strict=True)
+    return torch.cat(tokens, dim=1), torch.cat(masks, dim=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import ClassVar
 
 import torch
 from einops import rearrange
@@ -11,52 +12,32 @@ from torch import Tensor, nn
 from vidiff.attention.base import Attention
 from vidiff.attention.multi_head import HeadNorm, MultiHead, Projections
 from vidiff.conditioning.adaln_zero import AdaLNZeroBlock
-from vidiff.conditioning.base import Block, Condition
-from vidiff.conditioning.modulation import AdaptiveNorm, PooledText, ZeroLinear, modulate
-from vidiff.conditioning.text import text_map
+from vidiff.conditioning.base import Block, Context, Route
+from vidiff.conditioning.modulation import AdaptiveNorm, Modulated, modulate, per_token
+from vidiff.layers import Linear, Modulation
 from vidiff.positions.base import Layout
 from vidiff.registry import get_kind, register
-from vidiff.types import TextFeatures
 
 
 @register("joint")
-class Joint(PooledText):
-    """Text and video are two streams with weights of their own that meet in attention.
+class Joint(Modulated):
+    """Conditions and video are two streams with weights of their own that meet in attention.
 
-    Time and the pooled text modulate both streams as ``adaln_zero`` does one. Text tokens stand
-    before the video's as context, in whatever layout the attention has. The last block only reads
-    the text, since nobody reads it afterwards. A model without text has one stream, and is that of
-    ``adaln_zero``.
-
-    Args:
-        width: width of a token.
-        num_heads: not used.
-        text_dim: width of the text features; 0 for a model without text.
-        project_text: map pooled text and text tokens linearly; False takes both as they are, and
-            needs ``text_dim`` to be the width.
+    Time and the conditions' vectors modulate both streams as ``adaln_zero`` does one. The
+    conditions' tokens stand before the video's as context, in whatever layout the attention has.
+    The last block only reads them, since nothing follows that would need them. A model without
+    such tokens has one stream, and is that of ``adaln_zero``.
 
     Raises:
-        ValueError: if text that is to be taken as it is does not have the width of a token, or the
-            attention does not mix queries, keys and values of both streams in one step.
+        ValueError: as the base class; or if the attention does not mix queries, keys and values of
+            both streams in one step.
     """
 
-    def __init__(
-        self, *, width: int, num_heads: int, text_dim: int, project_text: bool = True
-    ) -> None:
-        super().__init__(
-            width=width, num_heads=num_heads, text_dim=text_dim, project_text=project_text
-        )
-        self.text_tokens = text_map(width, text_dim, project_text)
-
-    def prepare(self, time: Tensor, text: TextFeatures | None) -> Condition:
-        condition = super().prepare(time, text)
-        if text is not None:
-            assert self.text_tokens is not None
-            condition.tokens, condition.mask = self.text_tokens(text.tokens), text.mask
-        return condition
+    routes: ClassVar[tuple[Route, ...]] = (Route("vector", "vector"), Route("tokens", "tokens"))
+    uses_all: ClassVar[bool] = True
 
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
-        if self.text_tokens is None:
+        if not self.token_maps:
             return AdaLNZeroBlock(self.width, attention, mlp)
         if not _mixes_once(type(attention)) or not isinstance(attention, MultiHead):
             known = get_kind("attention").components.values()
@@ -68,13 +49,13 @@ class Joint(PooledText):
             )
         return JointBlock(self.width, attention, mlp)
 
-    def enter(self, tokens: Tensor, condition: Condition) -> Tensor:
-        if condition.tokens is None:
+    def enter(self, tokens: Tensor, context: Context) -> Tensor:
+        if context.tokens is None:
             return tokens
-        return torch.cat([condition.tokens, tokens], dim=1)
+        return torch.cat([context.tokens, tokens], dim=1)
 
-    def leave(self, tokens: Tensor, condition: Condition) -> Tensor:
-        return tokens if condition.tokens is None else tokens[:, condition.tokens.shape[1] :]
+    def leave(self, tokens: Tensor, context: Context) -> Tensor:
+        return tokens if context.tokens is None else tokens[:, context.tokens.shape[1] :]
 
 
 class JointBlock(AdaLNZeroBlock):
@@ -93,27 +74,28 @@ class JointBlock(AdaLNZeroBlock):
             else TextStream(width, attention, mlp)
         )
 
-    def forward(self, tokens: Tensor, condition: Condition, layout: Layout) -> Tensor:
-        if condition.tokens is None:
-            return super().forward(tokens, condition, layout)
-        assert condition.mask is not None
-        num_text = condition.tokens.shape[1]
+    def forward(self, tokens: Tensor, context: Context, layout: Layout) -> Tensor:
+        if context.tokens is None:
+            return super().forward(tokens, context, layout)
+        assert context.mask is not None
+        shared = context.for_frames()  # the text belongs to no frame
+        num_text = context.tokens.shape[1]
         text, video = tokens[:, :num_text], tokens[:, num_text:]
-        mask = nn.functional.pad(condition.mask, (0, video.shape[1]), value=True)
+        mask = nn.functional.pad(context.mask, (0, video.shape[1]), value=True)
 
-        signal = self.modulation(nn.functional.silu(condition.vector)).unsqueeze(1)
+        signal = per_token(self.modulation(nn.functional.silu(context.vector)), video)
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = signal.chunk(6, dim=-1)
         normed = modulate(self.norm_attention(video), shift_a, scale_a)
         own = self.attention.split(normed, layout.rotary)
         q, k, v = (
             torch.cat(pair, dim=2)
-            for pair in zip(self.text.split(text, condition), own, strict=True)
+            for pair in zip(self.text.split(text, shared), own, strict=True)
         )
         mixed = self.attention.mix(q, k, v, layout, mask)
         num_asking = q.shape[2] - video.shape[1]  # the text's queries: none in the last block
         video = video + gate_a * self.attention.merge(mixed[:, :, num_asking:])
         video = video + gate_m * self.mlp(modulate(self.norm_mlp(video), shift_m, scale_m))
-        text = self.text.update(text, mixed[:, :, :num_asking], condition)
+        text = self.text.update(text, mixed[:, :, :num_asking], shared)
         return torch.cat([text, video], dim=1)
 
 
@@ -129,18 +111,18 @@ class TextStream(nn.Module):
                 module.reset_parameters()
         self.norm_attention = AdaptiveNorm(width)
         self.norm_mlp = AdaptiveNorm(width)
-        self.gate_modulation = ZeroLinear(width, 2 * width)
+        self.gate_modulation = Modulation(width, 2 * width)
 
-    def split(self, text: Tensor, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:
+    def split(self, text: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor]:
         """Text (b, l, d) to queries, keys and values, (b, heads, l, head_dim)."""
-        return self.heads.split(self.norm_attention(text, condition), None)
+        return self.heads.split(self.norm_attention(text, context), None)
 
-    def update(self, text: Tensor, mixed: Tensor, condition: Condition) -> Tensor:
+    def update(self, text: Tensor, mixed: Tensor, context: Context) -> Tensor:
         """Text (b, l, d) and what its heads found to the text that the next block sees."""
-        gates = self.gate_modulation(nn.functional.silu(condition.vector)).unsqueeze(1)
+        gates = self.gate_modulation(nn.functional.silu(context.vector))
         gate_a, gate_m = gates.chunk(2, dim=-1)
         text = text + gate_a * self.heads.merge(mixed)
-        return text + gate_m * self.mlp(self.norm_mlp(text, condition))
+        return text + gate_m * self.mlp(self.norm_mlp(text, context))
 
 
 class LastTextStream(nn.Module):
@@ -150,19 +132,19 @@ class LastTextStream(nn.Module):
         super().__init__()
         self.num_heads = attention.num_heads
         self.norm_attention = AdaptiveNorm(width)
-        self.kv = nn.Linear(width, 2 * width)
+        self.kv = Linear(width, 2 * width)
         self.norm_k = HeadNorm(width // self.num_heads) if attention.qk_norm else nn.Identity()
 
-    def split(self, text: Tensor, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:
+    def split(self, text: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor]:
         """Text (b, l, d) to no queries, and keys and values, (b, heads, l, head_dim)."""
         k, v = rearrange(
-            self.kv(self.norm_attention(text, condition)),
+            self.kv(self.norm_attention(text, context)),
             "b l (two heads d) -> two b heads l d",
             two=2, heads=self.num_heads,
         )  # fmt: skip
         return k[:, :, :0], self.norm_k(k), v
 
-    def update(self, text: Tensor, mixed: Tensor, condition: Condition) -> Tensor:
+    def update(self, text: Tensor, mixed: Tensor, context: Context) -> Tensor:
         """The text as it is."""
         return text
 

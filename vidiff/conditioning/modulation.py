@@ -1,72 +1,45 @@
-"""Scale and shift from a vector (adaLN): what the adaptive ways of conditioning share."""
+"""Scale and shift from a vector (adaLN): what the adaptive conditionings share."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from vidiff.conditioning.base import Condition, Conditioning
-from vidiff.conditioning.text import text_map
-from vidiff.types import TextFeatures
+from vidiff.conditioning.base import Conditioning, Context
+from vidiff.layers import Modulation
 
 
-class PooledText(Conditioning):
-    """Time and the pooled text are added up to one vector, which modulates every layer.
+class Modulated(Conditioning):
+    """Time and the conditions' vectors are added up to one vector, which modulates every layer.
 
-    The prompt enters as one vector, so word order reaches the video only through the text encoder.
-
-    Args:
-        width: width of a token.
-        num_heads: not used.
-        text_dim: width of the text features; 0 for a model without text.
-        project_text: map the pooled text linearly; False adds it as it is, as DiT does with
-            classes, and needs ``text_dim`` to be the width.
-
-    Raises:
-        ValueError: if text that is to be added as it is does not have the width of a token.
+    A prompt enters as one vector, so word order reaches the video only through its encoder.
     """
-
-    def __init__(
-        self, *, width: int, num_heads: int, text_dim: int, project_text: bool = True
-    ) -> None:
-        super().__init__()
-        self.width = width
-        self.text = text_map(width, text_dim, project_text)
-
-    def prepare(self, time: Tensor, text: TextFeatures | None) -> Condition:
-        if text is None:
-            return Condition(time)
-        assert self.text is not None
-        return Condition(time + self.text(text.pooled))
 
     def make_last_norm(self) -> nn.Module:
         return AdaptiveNorm(self.width)
 
 
 class AdaptiveNorm(nn.Module):
-    """LayerNorm with scale and shift from the condition's vector, starting at one and zero."""
+    """LayerNorm with scale and shift from the context's vector, starting at one and zero."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
-        self.modulation = ZeroLinear(width, 2 * width)
+        self.modulation = Modulation(width, 2 * width)
 
-    def forward(self, tokens: Tensor, condition: Condition) -> Tensor:
+    def forward(self, tokens: Tensor, context: Context) -> Tensor:
         """Tokens (b, n, d) to the same shape."""
-        signal = self.modulation(nn.functional.silu(condition.vector)).unsqueeze(1)
+        signal = per_token(self.modulation(nn.functional.silu(context.vector)), tokens)
         shift, scale = signal.chunk(2, dim=-1)
         return modulate(self.norm(tokens), shift, scale)
 
 
 def modulate(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """``tokens * (1 + scale) + shift``; tokens (b, n, d), shift and scale (b, 1, d)."""
+    """``tokens * (1 + scale) + shift``; tokens (b, n, d), shift and scale (b, 1 or n, d)."""
     return torch.addcmul(shift, tokens, 1 + scale)
 
 
-class ZeroLinear(nn.Linear):
-    """A linear map that starts at zero."""
-
-    def reset_parameters(self) -> None:
-        """Called by the constructor."""
-        nn.init.zeros_(self.weight)
-        nn.init.zeros_(self.bias)
+def per_token(signal: Tensor, tokens: Tensor) -> Tensor:
+    """What modulates tokens (b, n, d): (b, 1, c) as it is, (b, f, c) frame by frame, (b, n, c)."""
+    frames = signal.shape[1]
+    return signal if frames == 1 else signal.repeat_interleave(tokens.shape[1] // frames, dim=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -16,9 +16,9 @@ from vidiff.types import (
     LatentBatch,
     LatentSample,
     Sample,
-    TextFeatures,
     VideoBatch,
     VideoSample,
+    stack_signals,
 )
 
 Split = Literal["train", "val", "test"]
@@ -123,20 +123,41 @@ def _collate_pixels(samples: Sequence[VideoSample]) -> VideoBatch:
         pixels=_finite(torch.stack([sample.pixels for sample in samples]), samples),
         captions=[sample.caption for sample in samples],
         ids=[sample.id for sample in samples],
+        extra=_collate_inputs(samples),
     )
+
+
+def _collate_inputs(samples: Sequence[VideoSample]) -> dict[str, Any]:
+    """Tensors stacked, numbers as a tensor, anything else as a list."""
+    names = set(samples[0].inputs)
+    if odd := [sample for sample in samples if set(sample.inputs) != names]:
+        raise ValueError(
+            f"clip {odd[0].id!r} has inputs {sorted(odd[0].inputs)}, and {samples[0].id!r} has "
+            f"{sorted(names)}: all clips of a dataset must have the same"
+        )
+    found: dict[str, Any] = {}
+    for name in samples[0].inputs:
+        values = [sample.inputs[name] for sample in samples]
+        if isinstance(values[0], Tensor):
+            found[name] = torch.stack(values)
+        else:
+            found[name] = torch.tensor(values) if isinstance(values[0], (int, float)) else values
+    return found
 
 
 def _collate_latents(samples: Sequence[LatentSample]) -> LatentBatch:
     shapes = {(*sample.latents.shape, *sample.size) for sample in samples}
     if len(shapes) != 1:
         raise ValueError(f"latents of one batch must have one shape and size, got {sorted(shapes)}")
-    texts = [sample.text for sample in samples if sample.text is not None]
     return LatentBatch(
         latents=_finite(torch.stack([sample.latents for sample in samples]), samples),
         size=samples[0].size,
         captions=[sample.caption for sample in samples],
         ids=[sample.id for sample in samples],
-        text=stack_text(texts) if len(texts) == len(samples) else None,
+        signals={
+            name: stack_signals([sample.signals[name] for sample in samples])
+            for name in samples[0].signals
+        },
         empty=samples[0].empty,
     )
 
@@ -151,17 +172,3 @@ def _finite(values: Tensor, samples: Sequence[Sample]) -> Tensor:
                     "the dataset that gives it"
                 )
     return values
-
-
-def stack_text(texts: Sequence[TextFeatures]) -> TextFeatures:
-    """Features of prompts of several lengths as one batch, masked where they are padded."""
-    longest = max(text.mask.shape[1] for text in texts)
-    padding = [longest - text.mask.shape[1] for text in texts]
-    pad = torch.nn.functional.pad
-    return TextFeatures(
-        pooled=torch.cat([text.pooled for text in texts]),
-        tokens=torch.cat(
-            [pad(t.tokens, (0, 0, 0, p)) for t, p in zip(texts, padding, strict=True)]
-        ),
-        mask=torch.cat([pad(t.mask, (0, p)) for t, p in zip(texts, padding, strict=True)]),
-    )

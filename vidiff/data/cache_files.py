@@ -8,11 +8,15 @@ Entry ``i`` of a split is the clip that its source gave for index ``i``, and lie
 ``ids``               their ids, as bytes one after the other; ``ids.ends`` says where
 ``captions``          each caption once, the empty one first; ``captions.ends`` says where
 ``caption``           (entries,): which of them is whose
-``text.tokens``       (tokens, text_dim): features of all captions, one after the other
-``text.mask``         (tokens,): which of these are real
-``text.ends``         where each caption's tokens end
-``text.pooled``       (captions, text_dim)
+``signals.N.row``     (entries,): which row of condition N's signals is whose; row 0 is that of
+                      the unconditional input
+``signals.N.vector``  (rows, …); likewise ``channels``
+``signals.N.tokens``  (tokens, c): of all rows, one after the other
+``signals.N.mask``    (tokens,): which of these are real
+``signals.N.ends``    where each row's tokens end
 ====================  =======================================================================
+
+Signals are those of frozen conditions; of one that reads captions only, each caption has a row.
 """
 
 from __future__ import annotations
@@ -33,9 +37,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vidiff.building import Node
-from vidiff.types import Grid, LatentSample, TextFeatures
+from vidiff.types import Grid, LatentSample, Signal, Signals
 
-VERSION = 1
+VERSION = 2
 INDEX = "index.json"
 DTYPES = {
     "float32": torch.float32,
@@ -65,7 +69,7 @@ class Index:
 
     Attributes:
         autoencoder: hash of the autoencoder.
-        text_encoder: hash of the frozen text encoder; None if captions were not read.
+        conditions: hashes of the frozen conditions, by name.
         dataset: how the source is built, but for its split.
         draws_anew: as of the source, see ``VideoDataset``.
         latent_channels: channels of the latents.
@@ -78,7 +82,7 @@ class Index:
     """
 
     autoencoder: str
-    text_encoder: str | None
+    conditions: dict[str, str]
     dataset: Node
     draws_anew: bool
     latent_channels: int
@@ -206,11 +210,63 @@ def is_whole(path: Path, key: str) -> bool:
     return True
 
 
+@dataclass
+class Table:
+    """Signals of one condition for the clips of a shard.
+
+    Attributes:
+        rows: different signals, each with axis b of size 1 and no padding; first that of the
+            unconditional input.
+        row: which of them each clip has.
+        what: what each row belongs to, for messages.
+    """
+
+    rows: list[Signal]
+    row: list[int]
+    what: list[str]
+
+    def tensors(self, name: str, dtype: torch.dtype) -> dict[str, Tensor]:
+        """What is stored of it.
+
+        Raises:
+            ValueError: if a signal is not finite in ``dtype``, or they differ in shape.
+        """
+        found = {f"{name}.row": torch.tensor(self.row)}
+        for form in ("vector", "channels"):
+            values = [x for row in self.rows if (x := getattr(row, form)) is not None]
+            if len({x.shape for x in values}) > 1:
+                raise ValueError(
+                    f"{name}: {form} of clips of several sizes differ in shape and cannot be "
+                    "kept: encode one size at a time"
+                )
+            if values:
+                found[f"{name}.{form}"] = torch.cat(values).to(dtype)
+        if all(row.tokens is not None and row.mask is not None for row in self.rows):
+            tokens = [row.tokens[0] for row in self.rows if row.tokens is not None]
+            found |= {
+                f"{name}.tokens": torch.cat(tokens).to(dtype),
+                f"{name}.mask": torch.cat([r.mask[0] for r in self.rows if r.mask is not None]),
+                f"{name}.ends": _ends([len(x) for x in tokens]),
+            }
+        bad = [what for what, row in zip(self.what, self.rows, strict=True) if not _fits(row, dtype)]
+        if bad:
+            raise ValueError(
+                f"{name} of {', '.join(map(repr, bad[:5]))} are not finite in {dtype}: look at "
+                "that condition, or use --dtype float32"
+            )
+        return found
+
+
+def _fits(row: Signal, dtype: torch.dtype) -> bool:
+    forms = (row.vector, row.tokens, row.channels)
+    return all(x is None or bool(x.to(dtype).isfinite().all()) for x in forms)
+
+
 def write_shard(
     path: Path,
     key: str,
     samples: Sequence[LatentSample],
-    texts: Mapping[str, TextFeatures] | None,
+    tables: Mapping[str, Table],
     *,
     num_sizes: int,
     dtype: torch.dtype,
@@ -221,12 +277,12 @@ def write_shard(
         path: the file.
         key: of the cache and split.
         samples: the entries in order; entry ``i`` is in size ``i % num_sizes``.
-        texts: features of each caption and of the empty one, or None.
+        tables: signals of the frozen conditions, by name.
         num_sizes: how many sizes there are.
         dtype: what latents and features are stored in.
 
     Raises:
-        ValueError: if a latent or a text feature is not finite in that type.
+        ValueError: if a latent or a signal is not finite in that type, or signals differ in shape.
     """
     captions = list(dict.fromkeys(["", *(sample.caption for sample in samples)]))
     rows = {caption: row for row, caption in enumerate(captions)}
@@ -244,24 +300,8 @@ def write_shard(
                 "clips and at the autoencoder, or use --dtype float32"
             )
         tensors[f"latents.{size}"] = latents
-    if texts is not None:
-        features = [texts[caption] for caption in captions]
-        tensors |= {
-            "text.pooled": torch.cat([text.pooled for text in features]).to(dtype),
-            "text.tokens": torch.cat([text.tokens[0] for text in features]).to(dtype),
-            "text.mask": torch.cat([text.mask[0] for text in features]),
-            "text.ends": _ends([text.mask.shape[1] for text in features]),
-        }
-        bad = [
-            caption
-            for caption, text in zip(captions, features, strict=True)
-            if not all(x.to(dtype).isfinite().all() for x in (text.pooled, text.tokens))
-        ]
-        if bad:
-            raise ValueError(
-                f"the text features of {', '.join(map(repr, bad[:5]))} are not finite in {dtype}: "
-                "look at the text encoder, or use --dtype float32"
-            )
+    for name, table in tables.items():
+        tensors |= table.tensors(f"signals.{name}", dtype)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     save_file(tensors, temporary, metadata={"key": key})
     shutil.copymode(path.with_name(INDEX), temporary)  # safetensors lets nobody else read
@@ -289,9 +329,12 @@ class Shard:
             raise self._damage(error) from error
         if (self._file.metadata() or {}).get("key") != key:
             raise self._error("belongs to another cache, or to other settings of this one")
+        self._names = set(self._file.keys())
+        rows = (name for name in self._names if name.startswith("signals."))
+        self._conditions = sorted(n.split(".")[1] for n in rows if n.endswith(".row"))
 
     def sample(self, row: int, sizes: Sequence[Grid], latent_channels: int) -> LatentSample:
-        """The entry at ``row``, without the features of the empty caption.
+        """The entry at ``row``, without the signals of the unconditional input.
 
         Raises:
             ValueError: if the file is damaged.
@@ -305,7 +348,10 @@ class Shard:
                 size=sizes[size],
                 caption=self._string("captions", caption),
                 id=self._string("ids", row),
-                text=self.text(caption),
+                signals={
+                    name: self._signal(name, int(self._file.get_slice(f"signals.{name}.row")[row]))
+                    for name in self._conditions
+                },
             )
         except (IndexError, ValueError, SafetensorError) as error:
             raise self._damage(error) from error
@@ -313,16 +359,24 @@ class Shard:
             raise self._damage(f"latents of shape {tuple(latents.shape)}")
         return sample
 
-    def text(self, caption: int) -> TextFeatures | None:
-        """Features of caption number ``caption``, in float32; 0 is the empty one."""
-        if "text.ends" not in self._file.keys():  # noqa: SIM118, it is no dict
-            return None
-        part = self._between("text.ends", caption)
-        return TextFeatures(
-            pooled=self._file.get_slice("text.pooled")[caption : caption + 1].float(),
-            tokens=self._file.get_slice("text.tokens")[part].float()[None],
-            mask=self._file.get_slice("text.mask")[part].clone()[None],
-        )
+    def empty(self) -> Signals:
+        """Signals of the unconditional input."""
+        return {name: self._signal(name, 0) for name in self._conditions}
+
+    def _signal(self, condition: str, row: int) -> Signal:
+        name = f"signals.{condition}"
+
+        def one(form: str) -> Tensor | None:
+            if f"{name}.{form}" not in self._names:
+                return None
+            return self._file.get_slice(f"{name}.{form}")[row : row + 1].float()
+
+        tokens = mask = None
+        if f"{name}.ends" in self._names:
+            part = self._between(f"{name}.ends", row)
+            tokens = self._file.get_slice(f"{name}.tokens")[part].float()[None]
+            mask = self._file.get_slice(f"{name}.mask")[part].clone()[None]
+        return Signal(one("vector"), tokens, mask, one("channels"))
 
     def _string(self, name: str, row: int) -> str:
         letters = self._file.get_slice(name)[self._between(f"{name}.ends", row)]

@@ -11,7 +11,7 @@ from vidiff.building import build
 from vidiff.data.base import Split, VideoDataset
 from vidiff.data.cache_files import Shard, count_shards, read_index, shard_path
 from vidiff.registry import get_kind, register
-from vidiff.types import LatentSample, TextFeatures
+from vidiff.types import LatentSample, Signals
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class LatentCache(VideoDataset):
     """Latents that ``vidiff encode`` wrote: the clips of its source, in the same order.
 
     A diffusion task trains from them as from their source, without running the autoencoder, and
-    without the text encoder where that is frozen. Where the source draws a start or a crop anew in
+    without the conditions that are frozen. Where the source draws a start or a crop anew in
     each epoch, the cached epochs come again when all have been seen.
 
     Args:
@@ -55,7 +55,7 @@ class LatentCache(VideoDataset):
         self.draws_anew = self.index.draws_anew
         self._key = self.index.key(split)
         self._open: OrderedDict[int, Shard] = OrderedDict()
-        self._empty: TextFeatures | None = None
+        self._empty: Signals | None = None
         if check_source:
             self._check_source()
 
@@ -69,8 +69,9 @@ class LatentCache(VideoDataset):
         number, row = divmod(entry, self.index.entries_per_shard)
         shard = self._shard(number)
         sample = shard.sample(row, self.index.sizes, self.index.latent_channels)
-        if sample.text is not None:
-            self._empty = self._empty or shard.text(0)
+        if sample.signals:
+            if self._empty is None:
+                self._empty = shard.empty()
             sample.empty = self._empty
         return sample
 

@@ -1,29 +1,53 @@
-"""What a denoiser promises."""
+"""Denoiser interface."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from vidiff.registry import kind
-from vidiff.types import TextFeatures
+from vidiff.types import Signal, SignalDims, Signals
 
 
-@kind("denoiser", given=("in_channels", "out_channels", "text_dim"))
+@kind("denoiser", given=("in_channels", "out_channels", "signals"))
 class Denoiser(nn.Module, ABC):
-    """The network: noisy latents, time and text to the objective's prediction."""
+    """The network: noisy latents, time and conditions to the objective's prediction.
+
+    Args:
+        in_channels: channels of the latents.
+        out_channels: channels to predict.
+        signals: widths of the conditions' forms, by name; none for a model without conditions.
+
+    Attributes:
+        channels: of what ``with_channels`` gives: the latents' and those of the conditions.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        out_channels: int,
+        signals: Mapping[str, SignalDims] | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.signals = dict(signals or {})
+        self.channels = in_channels + sum(dims.channels for dims in self.signals.values())
 
     @abstractmethod
-    def forward(self, latents: Tensor, t: Tensor, text: TextFeatures | None = None) -> Tensor:
+    def forward(self, latents: Tensor, t: Tensor, signals: Signals | None = None) -> Tensor:
         """Predict.
 
         Args:
             latents: (b, in_channels, f, h, w), noisy.
-            t: (b,), in the units of the schedule's ``network_time``.
-            text: features of b prompts, or None for a model without text.
+            t: (b,), or (b, f) where latent frames have times of their own; in the units of the
+                schedule's ``network_time``.
+            signals: of the conditions, by name; one that is missing has no say.
 
         Returns:
             (b, out_channels, f, h, w).
@@ -31,6 +55,20 @@ class Denoiser(nn.Module, ABC):
         Raises:
             ValueError: if the latents' size does not fit the patches.
         """
+
+    def with_channels(self, latents: Tensor, signals: Signals) -> Tensor:
+        """Latents and the conditions' channels: (b, channels, f, h, w); zeros where missing."""
+        if self.channels == self.in_channels:
+            return latents
+        parts = [latents]
+        for name, dims in self.signals.items():
+            found = signals[name].channels if name in signals else None
+            if dims.channels and found is None:
+                b, _, *size = latents.shape
+                found = latents.new_zeros(b, dims.channels, *size)
+            if found is not None:
+                parts.append(found.to(latents))
+        return torch.cat(parts, dim=1)
 
     def blocks_to_compile(self) -> list[nn.Module]:
         """What repeats over the depth: by default, members of the outermost ``nn.ModuleList``."""
@@ -43,7 +81,31 @@ def listed(module: nn.Module) -> Iterator[nn.Module]:
         yield from child if isinstance(child, nn.ModuleList) else listed(child)
 
 
+def merge_frames(vectors: Tensor, num_frames: int) -> Tensor:
+    """Vectors of latent frames, (b, f, c), as those of groups of frames: their means.
+
+    One vector for all, (b, 1, c), stays as it is.
+    """
+    given = vectors.shape[1]
+    if given in (1, num_frames):
+        return vectors
+    return vectors.unflatten(1, (num_frames, given // num_frames)).mean(2)
+
+
+def merge_signals(signals: Signals, num_frames: int) -> Signals:
+    """The signals with vectors of groups of frames, see ``merge_frames``."""
+
+    def merged(signal: Signal) -> Signal:
+        if signal.vector is None or signal.vector.ndim == 2:
+            return signal
+        return replace(signal, vector=merge_frames(signal.vector, num_frames))
+
+    return {name: merged(signal) for name, signal in signals.items()}
+
+
 class MakeDenoiser(Protocol):
     """A denoiser with everything set but the dimensions."""
 
-    def __call__(self, *, in_channels: int, out_channels: int, text_dim: int) -> Denoiser: ...
+    def __call__(
+        self, *, in_channels: int, out_channels: int, signals: Mapping[str, SignalDims]
+    ) -> Denoiser: ...

@@ -27,9 +27,9 @@ class TimeEmbedding(nn.Module):
             nn.init.normal_(layer.weight, std=0.02)  # as in DiT
 
     def forward(self, t: Tensor) -> Tensor:
-        """Times (b,) to (b, d)."""
+        """Times of any shape (...) to (..., d)."""
         places = torch.arange(self.num_frequencies, device=t.device, dtype=torch.float32)
         exponent = places / self.num_frequencies
-        angle = t.float()[:, None] * torch.exp(-math.log(self.max_period) * exponent)
+        angle = t.float().unsqueeze(-1) * torch.exp(-math.log(self.max_period) * exponent)
         waves = torch.cat([angle.cos(), angle.sin()], dim=-1)
         return self.last(nn.functional.silu(self.first(waves.to(self.first.weight.dtype))))

@@ -8,13 +8,14 @@ images (Blattmann et al. 2023).
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vidiff.conditioning import Condition
+from vidiff.conditioning.base import Context, joined
 from vidiff.denoisers.base import Denoiser
 from vidiff.denoisers.time import TimeEmbedding
 from vidiff.denoisers.unet_blocks import (
@@ -29,7 +30,7 @@ from vidiff.denoisers.unet_blocks import (
 )
 from vidiff.positions import SinCos
 from vidiff.registry import register
-from vidiff.types import TextFeatures
+from vidiff.types import SignalDims, Signals
 
 
 @register("unet")
@@ -37,14 +38,12 @@ class UNet(Denoiser):
     """Down through levels of half the height and width each, and up again beside the way down.
 
     Each part of the way up sees, beside its input, what its mirror image on the way down gave.
-    Frames are never merged, so any number of them works, one included. Time, the pooled text and
-    the frame's place scale and shift every block, so that what a prompt says of a motion can mean
-    something else in each frame; attention layers see the text's tokens too.
+    Frames are never merged, so any number of them works, one included. Time, the
+    conditions' vectors and the frame's place scale and shift every block, so that what a prompt
+    says of a motion can mean something else in each frame; attention layers see the conditions'
+    tokens too.
 
     Args:
-        in_channels: channels of the latents.
-        out_channels: channels to predict.
-        text_dim: width of the text features; 0 for a model without text.
         width: channels of the first level, times its multiplier.
         multipliers: channels of each level, over ``width``; their number is the number of levels.
             ``[1, 2, 4]``, by default.
@@ -66,7 +65,7 @@ class UNet(Denoiser):
         *,
         in_channels: int,
         out_channels: int,
-        text_dim: int,
+        signals: Mapping[str, SignalDims] | None = None,
         width: int = 64,
         multipliers: list[int] | None = None,
         depth: int = 2,
@@ -74,7 +73,7 @@ class UNet(Denoiser):
         num_heads: int = 4,
         fold: int = 1,
     ) -> None:
-        super().__init__()
+        super().__init__(in_channels=in_channels, out_channels=out_channels, signals=signals)
         multipliers = [1, 2, 4] if multipliers is None else multipliers
         levels = range(len(multipliers))
         attended = levels[1:] if attention_levels is None else attention_levels
@@ -99,9 +98,21 @@ class UNet(Denoiser):
         self.time = TimeEmbedding(signal)
         self.places = SinCos(width=2 * width, num_heads=1, shares=(1.0, 0.0, 0.0))
         self.frames = nn.Linear(2 * width, signal)
-        self.text = nn.Linear(text_dim, signal) if text_dim else None
+        dims = self.signals.items()
+        self.vectors = nn.ModuleDict(
+            {name: nn.Linear(d.vector, signal) for name, d in dims if d.vector}
+        )
+        widths = {name: d.tokens for name, d in dims if d.tokens}
+        # Attention layers map the tokens of one condition; those of several are made alike first.
+        self.tokens = nn.ModuleDict(
+            {
+                name: nn.Identity() if len(widths) == 1 else nn.Linear(dim, signal)
+                for name, dim in widths.items()
+            }
+        )
+        token_dim = signal if len(widths) > 1 else sum(widths.values())
         channels = width * multipliers[0]
-        self.first = nn.Conv2d(in_channels * fold**2, channels, kernel_size=3, padding=1)
+        self.first = nn.Conv2d(self.channels * fold**2, channels, kernel_size=3, padding=1)
         self.last_norm = group_norm(channels)
         self.last = zero(nn.Conv2d(channels, out_channels * fold**2, kernel_size=3, padding=1))
 
@@ -110,7 +121,7 @@ class UNet(Denoiser):
         for level in levels:
             above, channels = channels, width * multipliers[level]
             block = functools.partial(
-                Block, outputs=channels, signal=signal, text_dim=text_dim,
+                Block, outputs=channels, signal=signal, token_dim=token_dim,
                 num_heads=num_heads if level in attended else 0,
             )  # fmt: skip
             if level > 0:
@@ -121,18 +132,20 @@ class UNet(Denoiser):
         self.down, self.up = nn.ModuleList(down), nn.ModuleList(reversed(up))
         self.middle = nn.ModuleList([block(channels)])
 
-    def forward(self, latents: Tensor, t: Tensor, text: TextFeatures | None = None) -> Tensor:
+    def forward(self, latents: Tensor, t: Tensor, signals: Signals | None = None) -> Tensor:
         self._check_size(*latents.shape[3:])
-        condition = self._prepare(t, text, latents.shape[2])
+        signals = signals or {}
+        context = self._prepare(t, signals, latents.shape[2])
+        latents = self.with_channels(latents, signals)
         x = per_frame(self.first, fold(rearrange(latents, "b c f h w -> b f h w c"), self.fold))
         given = []
         for part in self.down:
-            x = part(x, condition)
+            x = part(x, context)
             given.append(x)
         for part in self.middle:
-            x = part(x, condition)
+            x = part(x, context)
         for part in self.up:
-            x = part(torch.cat([x, given.pop()], dim=-1), condition)
+            x = part(torch.cat([x, given.pop()], dim=-1), context)
         x = per_frame(self.last, F.silu(per_frame(self.last_norm, x)))
         return rearrange(unfold(x, self.fold), "b f h w c -> b c f h w")
 
@@ -140,16 +153,20 @@ class UNet(Denoiser):
         """Blocks with convolutions; what is between levels is one product each."""
         return [part for part in super().blocks_to_compile() if isinstance(part, Block)]
 
-    def _prepare(self, t: Tensor, text: TextFeatures | None, num_frames: int) -> Condition:
-        """A vector for each frame, (b, f, signal), and the text's tokens."""
+    def _prepare(self, t: Tensor, signals: Signals, num_frames: int) -> Context:
+        """A vector for each frame, (b, f, signal), and the conditions' tokens."""
         places = self.places.table((num_frames, 1, 1), t.device)
-        frames = self.frames(places.to(self.frames.weight.dtype))
-        vector = self.time(t)
-        if text is None:
-            return Condition(vector.unsqueeze(1) + frames)
-        assert self.text is not None
-        vector = vector + self.text(text.pooled)
-        return Condition(vector.unsqueeze(1) + frames, text.tokens, text.mask)
+        vector = self.time(t.view(len(t), -1))
+        for name, to_signal in self.vectors.items():
+            if name in signals and (found := signals[name].vector) is not None:
+                vector = vector + to_signal(found if found.ndim == 3 else found.unsqueeze(1))
+        vector = vector + self.frames(places.to(self.frames.weight.dtype))
+        parts = []
+        for name, to_width in self.tokens.items():
+            signal = signals.get(name)
+            if signal is not None and signal.tokens is not None and signal.mask is not None:
+                parts.append((to_width(signal.tokens), signal.mask))
+        return Context(vector, *joined(parts))
 
     def _check_size(self, height: int, width: int) -> None:
         for axis, size in (("height", height), ("width", width)):

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidiff.attention.functional import attend
-from vidiff.conditioning import Condition
-from vidiff.conditioning.adaln_zero import ZeroLinear
+from vidiff.conditioning.base import Context
+from vidiff.layers import Modulation, ZeroLinear
 from vidiff.positions import Rope, Rotary, rotate
 
 Layer = TypeVar("Layer", bound=nn.Conv2d)
@@ -29,28 +29,28 @@ class Block(nn.Module):
     Args:
         inputs: channels that come in.
         outputs: channels that go out.
-        signal: width of the condition's vector.
+        signal: width of the context's vector.
         num_heads: heads of each attention layer; 0 for a block without attention.
-        text_dim: width of the text features; 0 for a model without text.
+        token_dim: width of the conditions' tokens; 0 for a model without any.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, *, signal: int, num_heads: int, text_dim: int
+        self, inputs: int, outputs: int, *, signal: int, num_heads: int, token_dim: int
     ) -> None:
         super().__init__()
         self.in_space, self.in_time = InSpace(inputs, outputs, signal), InTime(outputs)
-        self.attention = SpaceTimeAttention(outputs, num_heads, text_dim) if num_heads else None
+        self.attention = SpaceTimeAttention(outputs, num_heads, token_dim) if num_heads else None
 
-    def forward(self, x: Tensor, condition: Condition) -> Tensor:
+    def forward(self, x: Tensor, context: Context) -> Tensor:
         """(b, f, h, w, inputs) to (b, f, h, w, outputs)."""
-        x = self.in_time(self.in_space(x, condition))
-        return x if self.attention is None else self.attention(x, condition)
+        x = self.in_time(self.in_space(x, context))
+        return x if self.attention is None else self.attention(x, context)
 
 
 class InSpace(nn.Module):
-    """Two 1 x 3 x 3 convolutions around a skip, scaled and shifted between them by the condition.
+    """Two 1 x 3 x 3 convolutions around a skip, scaled and shifted between them by the context.
 
-    The condition's vector is one for each frame, (b, f, signal). The block of ADM (Dhariwal &
+    The context's vector is one for each frame, (b, f, signal). The block of ADM (Dhariwal &
     Nichol 2021, appendix A); starts as the skip alone.
     """
 
@@ -59,13 +59,13 @@ class InSpace(nn.Module):
         self.norm1, self.norm2 = group_norm(inputs), group_norm(outputs)
         self.conv1 = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
         self.conv2 = zero(nn.Conv2d(outputs, outputs, kernel_size=3, padding=1))
-        self.modulation = ZeroLinear(signal, 2 * outputs)
+        self.modulation = Modulation(signal, 2 * outputs)
         self.skip = nn.Linear(inputs, outputs) if inputs != outputs else nn.Identity()
 
-    def forward(self, x: Tensor, condition: Condition) -> Tensor:
+    def forward(self, x: Tensor, context: Context) -> Tensor:
         """(b, f, h, w, inputs) to (b, f, h, w, outputs)."""
         y = per_frame(self.conv1, F.silu(per_frame(self.norm1, x)))
-        signal = self.modulation(F.silu(condition.vector))[:, :, None, None]
+        signal = self.modulation(F.silu(context.vector))[:, :, None, None]
         scale, shift = signal.chunk(2, dim=-1)
         y = per_frame(self.norm2, y) * (1 + scale) + shift
         return self.skip(x) + per_frame(self.conv2, F.silu(y))
@@ -85,40 +85,40 @@ class InTime(nn.Module):
 
 
 class SpaceTimeAttention(nn.Module):
-    """Every place attends to its frame, then to itself in all frames; to the text both times."""
+    """Every place attends to its frame, then to itself in all frames; to the conditions both times."""
 
-    def __init__(self, width: int, num_heads: int, text_dim: int) -> None:
+    def __init__(self, width: int, num_heads: int, token_dim: int) -> None:
         super().__init__()
-        self.over_space = Attention(width, num_heads, text_dim)
-        self.over_time = Attention(width, num_heads, text_dim)
+        self.over_space = Attention(width, num_heads, token_dim)
+        self.over_time = Attention(width, num_heads, token_dim)
         self.positions = Rope(width=width, num_heads=num_heads, shares=(1.0, 0.0, 0.0))
 
-    def forward(self, x: Tensor, condition: Condition) -> Tensor:
+    def forward(self, x: Tensor, context: Context) -> Tensor:
         """(b, f, h, w, c) to the same shape."""
         _, f, h, w, _ = x.shape
-        x = self.over_space(rearrange(x, "b f h w c -> (b f) (h w) c"), condition)
+        x = self.over_space(rearrange(x, "b f h w c -> (b f) (h w) c"), context)
         x = rearrange(x, "(b f) n c -> (b n) f c", f=f)
-        x = self.over_time(x, condition, self.positions.rotary((f, 1, 1), x.device))
+        x = self.over_time(x, context, self.positions.rotary((f, 1, 1), x.device))
         return rearrange(x, "(b h w) f c -> b f h w c", h=h, w=w)
 
 
 class Attention(nn.Module):
-    """Attention of tokens to each other and to the text, around a skip; starts as the identity.
+    """Attention of tokens to each other and to the conditions, around a skip; starts as the identity.
 
-    Keys and values of the text stand beside the tokens' own (GLIDE, Nichol et al. 2021), so that
+    Keys and values of the conditions stand beside the tokens' own (GLIDE, Nichol et al. 2021), so that
     both kinds share one softmax and one layer.
     """
 
-    def __init__(self, width: int, num_heads: int, text_dim: int) -> None:
+    def __init__(self, width: int, num_heads: int, token_dim: int) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.norm = nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
-        self.text = nn.Linear(text_dim, 2 * width) if text_dim else None
+        self.text = nn.Linear(token_dim, 2 * width) if token_dim else None
         self.out = ZeroLinear(width, width)
 
-    def forward(self, tokens: Tensor, condition: Condition, rotary: Rotary | None = None) -> Tensor:
-        """Tokens (k b, n, d), where k rows in turn share a prompt, to the same shape."""
+    def forward(self, tokens: Tensor, context: Context, rotary: Rotary | None = None) -> Tensor:
+        """Tokens (k b, n, d), where k rows in turn share a clip, to the same shape."""
         q, k, v = rearrange(
             self.qkv(self.norm(tokens)), "b n (three heads d) -> three b heads n d",
             three=3, heads=self.num_heads,
@@ -126,17 +126,17 @@ class Attention(nn.Module):
         if rotary is not None:
             q, k = rotate(q, rotary), rotate(k, rotary)
         mask = None
-        if condition.tokens is not None:
+        if context.tokens is not None:
             assert self.text is not None
-            assert condition.mask is not None
-            times = len(tokens) // len(condition.tokens)
+            assert context.mask is not None
+            times = len(tokens) // len(context.tokens)
             text = rearrange(
-                self.text(condition.tokens), "b l (two heads d) -> two b heads l d",
+                self.text(context.tokens), "b l (two heads d) -> two b heads l d",
                 two=2, heads=self.num_heads,
             )  # fmt: skip
             text_k, text_v = repeat(text, "two b heads l d -> two (b times) heads l d", times=times)
             k, v = torch.cat([text_k, k], dim=2), torch.cat([text_v, v], dim=2)
-            mask = F.pad(condition.mask, (0, tokens.shape[1]), value=True)
+            mask = F.pad(context.mask, (0, tokens.shape[1]), value=True)
             mask = repeat(mask, "b l -> (b times) l", times=times)
         mixed = attend(q, k, v, mask)
         return tokens + self.out(rearrange(mixed, "b heads n d -> b n (heads d)"))
@@ -149,8 +149,8 @@ class Shrink(nn.Module):
         super().__init__()
         self.mix = nn.Linear(4 * inputs, outputs)
 
-    def forward(self, x: Tensor, condition: Condition) -> Tensor:
-        """(b, f, h, w, inputs) to (b, f, h / 2, w / 2, outputs), whatever the condition."""
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """(b, f, h, w, inputs) to (b, f, h / 2, w / 2, outputs), whatever the context."""
         return self.mix(fold(x, 2))
 
 
@@ -161,8 +161,8 @@ class Grow(nn.Module):
         super().__init__()
         self.mix = nn.Linear(inputs, 4 * outputs)
 
-    def forward(self, x: Tensor, condition: Condition) -> Tensor:
-        """(b, f, h, w, inputs) to (b, f, 2 h, 2 w, outputs), whatever the condition."""
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """(b, f, h, w, inputs) to (b, f, 2 h, 2 w, outputs), whatever the context."""
         return unfold(self.mix(x), 2)
 
 

@@ -13,9 +13,10 @@ from vidiff.diffusion.predictions import Denoised, Flow, Prediction, expand
 from vidiff.diffusion.schedules import Rectified, Schedule
 from vidiff.diffusion.time_samplers import LogitNormal, TimeSampler
 from vidiff.diffusion.variance import check_steps, variational_loss
+from vidiff.types import Known
 
 Network = Callable[[Tensor, Tensor], Tensor]
-"""Noisy latents (b, c, f, h, w) and network times (b,) to a prediction (b, c, f, h, w)."""
+"""Noisy latents (b, c, f, h, w), network times (b,) or (b, f) to a prediction (b, c, f, h, w)."""
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Loss:
     Attributes:
         weighted: (b,), what training minimises the mean of.
         unweighted: (b,), mean squared error of the prediction, comparable across loss weights.
-        t: (b,), the times that were drawn.
+        t: (b,) or (b, f), the times that were drawn.
     """
 
     weighted: Tensor
@@ -34,7 +35,9 @@ class Loss:
 
 
 class Objective:
-    """Draws times and noise, asks the network, weighs its error; and reads its answers.
+    """The training loss, and the conversion of predictions to x0 and noise.
+
+    The loss samples times and noise, predicts, and weights the error.
 
     Args:
         schedule: how clean latents turn into noise.
@@ -71,22 +74,37 @@ class Objective:
         latents: Tensor,
         t: Tensor | None = None,
         noise: Tensor | None = None,
+        known: Known | None = None,
     ) -> Loss:
-        """Noise clean latents (b, c, f, h, w) and compare the network's answer with the target.
+        """Noise clean latents and compare the network's prediction with the target.
 
-        Times (b,) and noise (like latents) are drawn unless given.
+        Args:
+            network: predicts.
+            latents: (b, c, f, h, w), clean.
+            t: (b,), or (b, f) for a time of its own per frame; drawn unless given.
+            noise: like the latents; drawn unless given.
+            known: what is given: it is clean at the network's input, the time of frames that are
+                known everywhere is 0, and the error is averaged over the rest.
         """
         if t is None:
-            t = self.time_sampler(len(latents), latents.device, self.schedule)
+            t = self.time_sampler.draw(latents, self.schedule)
         t = self.inside(t)
         noise = torch.randn_like(latents) if noise is None else noise
         x_t = self.noised(latents, noise, t)
-        output, variance = self.ask(network, x_t, t)
+        if known is not None:
+            x_t = known.put(x_t)
+        output, variance = self.ask(network, x_t, t, known)
         target = self.prediction.target(latents, noise, self.schedule, t)
-        error = (output - target).square().flatten(1).mean(1)
-        weighted = self.loss_weight(self.schedule, self.prediction, t) * error
+        weight = self.loss_weight(self.schedule, self.prediction, t)
+        squares = (output - target).square()
+        if t.ndim == 1 and known is None:
+            error = squares.flatten(1).mean(1)
+            weighted = weight * error
+        else:
+            error = unknown_mean(squares, known)
+            weighted = unknown_mean(expand(weight, squares) * squares, known)
         if variance is not None:  # its gradient must not reach the prediction (section 4)
-            estimate = self.prediction.denoised(output.detach(), x_t, self.schedule, t).sample
+            estimate = self.prediction.denoised(output.detach(), x_t, self.schedule, t).x0
             bound = variational_loss(latents, estimate, variance, x_t, self.schedule, t)
             # The bound is the sum over all steps, of which one was drawn.
             weighted = weighted + 0.001 * self.schedule.num_steps * bound
@@ -98,15 +116,19 @@ class Objective:
         return torch.addcmul(expand(alpha, latents) * latents, expand(sigma, latents), noise)
 
     def denoise(self, network: Network, x_t: Tensor, t: Tensor) -> Denoised:
-        """Ask the network about x_t at times (b,), and read clean latents and noise."""
+        """Predict at times (b,) or (b, f), and convert to x0 and noise."""
         t = t.clamp(min=self.schedule.margins[0])
         output, variance = self.ask(network, x_t, t)
         denoised = self.prediction.denoised(output, x_t, self.schedule, t)
         denoised.variance = variance
         return denoised
 
-    def ask(self, network: Network, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The network's prediction, and what it says of its variance if it has learned one."""
+    def ask(
+        self, network: Network, x_t: Tensor, t: Tensor, known: Known | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The network's prediction, and that of the variance if it has learned one."""
+        if known is not None:
+            t = self.inside(known.times(t))
         scale = self.prediction.input_scale(self.schedule, t)
         x = x_t if scale is None else expand(scale, x_t) * x_t
         output = network(x, self.schedule.network_time(t)).float()
@@ -118,3 +140,11 @@ class Objective:
     def inside(self, t: Tensor) -> Tensor:
         """Times kept within the schedule's margins."""
         return t.clamp(*self.schedule.margins)
+
+
+def unknown_mean(values: Tensor, known: Known | None) -> Tensor:
+    """The mean of each clip's values (b, c, f, h, w) over what is not known: (b,)."""
+    if known is None:
+        return values.flatten(1).mean(1)
+    left = (1 - known.mask.to(values)).expand_as(values)
+    return (values * left).flatten(1).sum(1) / left.flatten(1).sum(1).clamp(min=1)

@@ -55,10 +55,12 @@ class DiTImporter(Importer):
             rows = channels_first(taken(left, f"final_layer.linear.{part}"), patch_size)
             used = self.used_rows(rows, in_channels * patch_size**2)
             found[f"denoiser.patchifier.to_latents.{part}"] = used
-        text_encoder = None
+        conditions = {}
         if LABELS in left:
-            table = found["text_encoder.table.weight"] = taken(left, LABELS)
-            text_encoder = node("vidiff.text.Labels", num_classes=len(table) - 1, text_dim=width)
+            table = found["conditions.label.table.weight"] = taken(left, LABELS)
+            conditions["label"] = node(
+                "vidiff.conditions.Labels", num_classes=len(table) - 1, text_dim=width
+            )
         num_frames, height, across = self.check_positions(left, width)
         if left:
             raise ValueError(
@@ -72,13 +74,13 @@ class DiTImporter(Importer):
             num_heads=num_heads or published_heads(width),
             mlp_ratio=len(found["denoiser.blocks.0.mlp.0.bias"]) / width,
             patchifier=node("vidiff.patchifiers.Frame", patch_size=patch_size),
-            conditioning=node("vidiff.conditioning.AdaLNZero", project_text=False),
+            conditioning=node("vidiff.conditioning.AdaLNZero", project=False),
             **self.parts(),
         )
         arguments = {
             "denoiser": denoiser,
             "autoencoder": node("vidiff.autoencoders.Identity", latent_channels=in_channels),
-            "text_encoder": text_encoder,
+            "conditions": conditions,
             **self.objective(learn_variance=len(used) > in_channels * patch_size**2),
         }
         return Imported(arguments, found, (num_frames, height * patch_size, across * patch_size))
@@ -91,7 +93,7 @@ class DiTImporter(Importer):
             "time_sampler": node("vidiff.diffusion.time_samplers.Uniform", num_steps=1000),
             "learn_variance": learn_variance,
             "sampler": node("vidiff.samplers.DDPM", num_steps=250),
-            "guidance": node("vidiff.samplers.ClassifierFree", scale=4.0, channels=3),
+            "guidance": node("vidiff.guidance.ClassifierFree", scale=4.0, channels=3),
             "ema_decay": 0.0,
         }
 

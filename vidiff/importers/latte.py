@@ -23,7 +23,7 @@ class LatteImporter(DiTImporter):
         return super().read(weights, num_heads)
 
     def objective(self, learn_variance: bool) -> Node:
-        guidance = node("vidiff.samplers.ClassifierFree", scale=7.0, channels=4)
+        guidance = node("vidiff.guidance.ClassifierFree", scale=7.0, channels=4)
         return super().objective(learn_variance) | {"guidance": guidance}
 
     def parts(self) -> Node:

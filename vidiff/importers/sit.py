@@ -18,7 +18,7 @@ class SiTImporter(DiTImporter):
             "time_sampler": node("vidiff.diffusion.time_samplers.Uniform"),
             "learn_variance": False,
             "sampler": node("vidiff.samplers.Heun", num_steps=125),
-            "guidance": node("vidiff.samplers.ClassifierFree", scale=4.0, channels=3),
+            "guidance": node("vidiff.guidance.ClassifierFree", scale=4.0, channels=3),
             "ema_decay": 0.0,
         }
 

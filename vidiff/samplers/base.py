@@ -1,4 +1,4 @@
-"""What a sampler promises."""
+"""Sampler interface."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from vidiff.diffusion.schedules import Schedule
 from vidiff.diffusion.time_samplers import shifted
 from vidiff.finite import FiniteNotes
 from vidiff.registry import get_kind, kind
+from vidiff.types import Known
 
 Denoise = Callable[[Tensor, Tensor], Denoised]
-"""Noisy latents (b, c, f, h, w) and times (b,) to estimates of the clean latents and the noise."""
+"""Noisy latents (b, c, f, h, w) and times, (b,) or (b, f), to estimates of x0 and the noise."""
 
 Noise = Callable[[], Tensor]
 """Fresh standard normal noise (b, c, f, h, w), each clip's from its own generator."""
@@ -102,7 +103,12 @@ class Sampler(ABC):
 
     @torch.no_grad()
     def __call__(
-        self, denoise: Denoise, latents: Tensor, schedule: Schedule, noise: Noise
+        self,
+        denoise: Denoise,
+        latents: Tensor,
+        schedule: Schedule,
+        noise: Noise,
+        known: Known | None = None,
     ) -> Tensor:
         """Turn noise into clean latents.
 
@@ -111,6 +117,8 @@ class Sampler(ABC):
             latents: (b, c, f, h, w), standard normal.
             schedule: the one that the network was trained with.
             noise: gives fresh noise to samplers that draw any.
+            known: what is given: it stays as it is, and the time of frames that are known
+                everywhere is 0.
 
         Returns:
             (b, c, f, h, w).
@@ -124,15 +132,24 @@ class Sampler(ABC):
 
         def ask(x_t: Tensor, t: Tensor) -> Denoised:
             batch = torch.full((len(x_t),), float(t), dtype=torch.float32, device=x_t.device)
-            denoised = denoise(x_t, batch)
+            if known is None:
+                denoised = denoise(x_t, batch)
+            else:
+                denoised = denoise(known.put(x_t), known.times(batch))
+                # Of the known parts the walk goes on as if it were right there.
+                noise_there = (x_t - schedule.alpha(t) * known.latents) / schedule.sigma(t)
+                denoised.x0 = known.put(denoised.x0)
+                denoised.noise = Known(noise_there, known.mask).put(denoised.noise)
             step = min(self.num_steps, 1 + int((times > t + 1e-9).sum()))
             where = f"at step {step} of {self.num_steps} (t = {float(t):.4g})"
             notes.note(f"noisy latents {where}", x_t)
-            notes.note(f"the model's estimate of clean latents {where}", denoised.sample)
+            notes.note(f"the model's estimate of clean latents {where}", denoised.x0)
             return denoised
 
         start = latents * schedule.start_scale(times[0])
         found = self.walk(ask, start, times, schedule, noise)
+        if known is not None:
+            found = known.put(found)
         notes.note(f"latents after step {self.num_steps} of {self.num_steps}", found)
         notes.check()
         return found
@@ -180,7 +197,7 @@ class MakeSampler(Protocol):
 def velocity(denoised: Denoised, schedule: Schedule, t: Tensor) -> Tensor:
     """``dx / dt = alpha' x_0 + sigma' noise``, the probability flow (Song et al. 2021, eq. 13)."""
     slope_sample, slope_noise = schedule.alpha_derivative(t), schedule.sigma_derivative(t)
-    return slope_sample * denoised.sample + slope_noise * denoised.noise
+    return slope_sample * denoised.x0 + slope_noise * denoised.noise
 
 
 def levels(schedule: Schedule, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:

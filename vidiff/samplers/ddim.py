@@ -49,7 +49,7 @@ class DDIM(OneStepSampler):
         noise: Noise,
     ) -> Tensor:
         sigma_next = schedule.sigma(t_next)
-        known = schedule.alpha(t_next) * denoised.sample
+        known = schedule.alpha(t_next) * denoised.x0
         if self.eta == 0 or sigma_next == 0:
             return known + sigma_next * denoised.noise
         # Eq. 16 with any schedule: the variance of x_t_next given x_t and x_0, times eta^2.

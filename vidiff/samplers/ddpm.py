@@ -67,7 +67,7 @@ class DDPM(OneStepSampler):
         schedule: Schedule,
         noise: Noise,
     ) -> Tensor:
-        sample = denoised.sample
+        sample = denoised.x0
         if self.clip is not None:
             sample = sample.clamp(-self.clip, self.clip)
         now, then = (x.to(latents.device).view(1) for x in (t, t_next))

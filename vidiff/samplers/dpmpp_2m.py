@@ -29,7 +29,7 @@ class DPMSolverPP2M(Sampler):
         alpha, sigma, log_snr = levels(schedule, times)
         before: Tensor | None = None
         for i in range(self.num_steps):
-            sample = denoise(latents, times[i]).sample
+            sample = denoise(latents, times[i]).x0
             h, estimate = log_snr[i + 1] - log_snr[i], sample
             if before is not None and times[i + 1] > 0:
                 # Where the step before came from pure noise, r is infinite and this adds nothing.

@@ -31,5 +31,5 @@ class Euler(OneStepSampler):
         noise: Noise,
     ) -> Tensor:
         if t_next == 0:  # the same on a straight path; elsewhere sigma' may have no limit
-            return denoised.sample
+            return denoised.x0
         return latents + (t_next - t) * velocity(denoised, schedule, t)

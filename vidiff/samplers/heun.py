@@ -64,7 +64,7 @@ class Heun(Sampler):
             latents, t = self.churned(latents, start, schedule, noise)
             denoised = denoise(latents, t)
             if t_next == 0:  # the same on a straight path; elsewhere sigma' may have no limit
-                return denoised.sample
+                return denoised.x0
             slope = velocity(denoised, schedule, t)
             moved = latents + (t_next - t) * slope
             slope_next = velocity(denoise(moved, t_next), schedule, t_next)

@@ -54,7 +54,7 @@ class UniPC(Sampler):
         now: Tensor | None = None
         before: Tensor | None = None
         for i in range(self.num_steps):
-            sample = denoise(latents, times[i]).sample
+            sample = denoise(latents, times[i]).x0
             if now is not None:
                 latents = step(i - 1, start, now, before, sample)
             last = i == self.num_steps - 1

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.flop_counter import FlopCounterMode
 
 from vidiff.building import describe
-from vidiff.generation import mix
+from vidiff.seeds import mix
 from vidiff.optimizers import MakeOptimizer, MuonAdamW
 from vidiff.training.guard import FiniteGuard, Guard
 from vidiff.training.sharding import local, shard
@@ -143,7 +143,7 @@ class Task(LightningModule, ABC):
         return self
 
     @contextmanager
-    def averaged(self) -> Iterator[dict[str, Any]]:
+    def averaged(self) -> Iterator[Any]:
         """The trained parts with averaged weights if there are any, in evaluation mode."""
         if self.ema is not None:
             yield dict(self.ema.items())

@@ -1,4 +1,4 @@
-"""``vidiff encode``: the autoencoder and a frozen text encoder, once over a dataset.
+"""``vidiff encode``: the autoencoder and frozen conditions, once over a dataset.
 
 Each process writes whole shards of its own, so that none waits for another, and a call that was cut
 off goes on with the shards that are missing, on more or fewer processes too.
@@ -14,20 +14,25 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch import Tensor
 from torch.utils.data import Sampler
 
 from vidiff.building import describe
 from vidiff.checkpoints import Checkpoint, part_weights
+from vidiff.conditions import Condition
+from vidiff.conditions.base import in_rows
 from vidiff.data import Split
 from vidiff.data.cache_files import (
     DTYPES,
     INDEX,
     CachedSplit,
     Index,
+    Table,
     is_whole,
     read_index,
     shard_path,
@@ -38,7 +43,7 @@ from vidiff.finite import bad_weight
 from vidiff.training.data import VideoDataModule
 from vidiff.training.diffusion import DiffusionTask
 from vidiff.training.loaders import EvalLoader
-from vidiff.types import Grid, LatentSample, TextFeatures, VideoBatch, VideoSample
+from vidiff.types import Grid, LatentSample, Signal, Signals, VideoBatch, VideoSample
 
 # A process may have nothing left to do, or all of them.
 warnings.filterwarnings("ignore", message=".*Total length of `Jobs` across ranks is zero")
@@ -73,7 +78,7 @@ class Encoding(LightningModule):
     """Encodes jobs and writes each shard when its last clip is there.
 
     Args:
-        task: whose autoencoder and text encoder are used; its denoiser is never built.
+        task: whose autoencoder and conditions are used; its denoiser is never built.
         checkpoint: of the task, if its weights are to be used instead of those of the config.
     """
 
@@ -94,13 +99,14 @@ class Encoding(LightningModule):
         with torch.random.fork_rng(devices=[]):  # as the task itself does
             torch.manual_seed(task.seed)
             task.build_encoders()
-        for part in ("autoencoder", "text_encoder"):
-            if checkpoint is not None and (weights := part_weights(checkpoint, part)):
-                getattr(task, part).load_state_dict(weights)
-        parts = [("autoencoder", task.autoencoder), ("text_encoder", task.text_encoder)]
-        if name := bad_weight(parts):
+        named = {f"conditions.{name}": part for name, part in task.conditions.items()}
+        parts = {"autoencoder": task.autoencoder, **named}
+        for name, part in parts.items():
+            if checkpoint is not None and (weights := part_weights(checkpoint, name)):
+                part.load_state_dict(weights)
+        if bad := bad_weight(parts.items()):
             raise FloatingPointError(
-                f"encoding stops: the weight {name} holds NaN or infinity; take a checkpoint from "
+                f"encoding stops: the weight {bad} holds NaN or infinity; take a checkpoint from "
                 "before training went wrong"
             )
         self.checkpoint = None
@@ -108,42 +114,68 @@ class Encoding(LightningModule):
     def predict_step(self, job: Job, batch_idx: int) -> int:
         """Encode a batch, and write the shard that it completes; the number of its clips."""
         batch, sizes = job.batch, self.index.sizes
-        latents = self.task.autoencoder.encode(batch.pixels).float().cpu()
-        for row, *clip in zip(job.rows, latents, batch.captions, batch.ids, strict=True):
+        encoded = self.task.autoencoder.encode(batch.pixels)
+        signals = self._signals(batch, encoded)
+        latents = encoded.float().cpu()
+        rows = zip(job.rows, latents, batch.captions, batch.ids, strict=True)
+        for place, (row, *clip) in enumerate(rows):
             expected = sizes[row % len(sizes)]
             if batch.size != expected:
                 raise ValueError(
                     f"clip {clip[2]!r} has frames, height and width {batch.size}, and the first "
                     f"clip has {expected}: a dataset of several sizes must say so (num_sizes)"
                 )
-            self._entries[row] = LatentSample(clip[0], expected, clip[1], clip[2])
+            held = {name: in_rows(signal, place) for name, signal in signals.items()}
+            self._entries[row] = LatentSample(clip[0], expected, clip[1], clip[2], held)
         if job.last:
             samples = [self._entries[row] for row in sorted(self._entries)]
             self._entries = {}
             write_shard(
-                job.path, job.key, samples, self._texts(samples, len(batch)),
+                job.path, job.key, samples, self._tables(samples, batch, encoded),
                 num_sizes=len(sizes), dtype=DTYPES[self.index.dtype],
             )  # fmt: skip
         return len(batch)
 
-    def _texts(
-        self, samples: Sequence[LatentSample], batch_size: int
-    ) -> dict[str, TextFeatures] | None:
-        """Features of each caption and of the empty one, without padding."""
-        if self.index.text_encoder is None:
-            return None
+    def _frozen(self, by_caption: bool) -> dict[str, Condition]:
+        """Frozen conditions that read captions only, or the others."""
+        conditions = self.task.conditions.items()
+        return {
+            name: part
+            for name, part in conditions
+            if part.frozen and (part.reads == ("caption",)) == by_caption
+        }
+
+    def _signals(self, batch: VideoBatch, latents: Tensor) -> Signals:
+        """Signals of the frozen conditions that read the clips themselves."""
+        inputs = self._inputs(batch, latents)
+        return {name: part(inputs) for name, part in self._frozen(by_caption=False).items()}
+
+    def _tables(
+        self, samples: Sequence[LatentSample], batch: VideoBatch, latents: Tensor
+    ) -> dict[str, Table]:
+        """Signals of each different caption, and of each clip; the unconditional ones first."""
         captions = list(dict.fromkeys(["", *(sample.caption for sample in samples)]))
-        texts = {}
-        for begin in range(0, len(captions), batch_size):
-            some = captions[begin : begin + batch_size]
-            features = self.task.read(self.task.text_encoder, some)
-            assert features is not None
-            pooled, tokens, mask = features.pooled.cpu(), features.tokens.cpu(), features.mask.cpu()
-            for row, caption in enumerate(some):
-                end = int(mask[row].nonzero().max()) + 1
-                one = slice(row, row + 1)
-                texts[caption] = TextFeatures(pooled[one], tokens[one, :end], mask[one, :end])
-        return texts
+        number = {caption: row for row, caption in enumerate(captions)}
+        tables = {}
+        for name, part in self._frozen(by_caption=True).items():
+            rows = list(self._read(part, captions, len(batch)))
+            tables[name] = Table(rows, [number[sample.caption] for sample in samples], captions)
+        for name, part in self._frozen(by_caption=False).items():
+            empty = in_rows(part.empty(self._inputs(batch, latents)), 0)
+            rows = [empty, *(sample.signals[name] for sample in samples)]
+            ids = ["the unconditional input", *(sample.id for sample in samples)]
+            tables[name] = Table(rows, list(range(1, len(rows))), ids)
+        return tables
+
+    def _read(self, part: Condition, captions: Sequence[str], size: int) -> Iterator[Signal]:
+        for begin in range(0, len(captions), size):
+            some = captions[begin : begin + size]
+            signal = part({"caption": some})
+            yield from (in_rows(signal, row) for row in range(len(some)))
+
+    def _inputs(self, batch: VideoBatch, latents: Tensor) -> dict[str, Any]:
+        shape = tuple(latents.shape[1:])
+        return {**batch.inputs, "latents": latents, "latent_shape": shape}
 
 
 class EncodingData(LightningDataModule):
@@ -218,11 +250,11 @@ class EncodingData(LightningDataModule):
         sizes = tuple(_size(first[index]) for index in range(first.num_sizes))
         for size in sizes:
             task.autoencoder.latent_size(*size)
-        autoencoder, text_encoder = task.encoder_hashes()
+        autoencoder, conditions = task.encoder_hashes()
         per_shard = math.ceil(self.entries_per_shard / len(sizes)) * len(sizes)
         return Index(
             autoencoder=autoencoder,
-            text_encoder=text_encoder,
+            conditions=conditions,
             dataset=describe(self.data.make_dataset),
             draws_anew=first.draws_anew,
             latent_channels=task.autoencoder.latent_channels,

@@ -381,13 +381,15 @@ def _latents(task: Task, clip: Grid) -> tuple[int, int, int, int] | None:
 
 
 def readable(task: Task) -> str:
-    """``CAPTION`` if the task's text encoder can read it, else an empty one."""
-    encoder = getattr(task, "text_encoder", None)
-    if encoder is None:
+    """``CAPTION`` if the task's conditions can read it, else an empty one."""
+    conditions = getattr(task, "conditions", None)
+    readers = [part for part in (conditions or {}).values() if part.reads == ("caption",)]
+    if not readers:
         return ""
     try:
         with torch.no_grad():
-            encoder([CAPTION])
+            for reader in readers:
+                reader({"caption": [CAPTION]})
     except ValueError:  # names of classes, say
         return ""
     return CAPTION

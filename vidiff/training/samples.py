@@ -19,6 +19,7 @@ from torch import Tensor
 from vidiff.background import Background
 from vidiff.checks import at_least
 from vidiff.files import write_text
+from vidiff.generation import Sampling
 from vidiff.training.diffusion import DiffusionTask, PromptBatch
 from vidiff.video import ENDINGS, contact_sheet, read_clip, sheet_row, write_video
 
@@ -147,11 +148,16 @@ class PromptData(LightningDataModule):
     """
 
     def __init__(
-        self, folder: SampleFolder, batch_size: int, settings: dict[str, Any], exact: bool = True
+        self,
+        folder: SampleFolder,
+        batch_size: int,
+        sampling: Sampling,
+        exact: bool = True,
+        images: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.folder, self.batch_size = folder, batch_size
-        self.settings, self.exact = settings, exact
+        self.sampling, self.exact, self.images = sampling, exact, images
         self.missing: list[int] = []
 
     def setup(self, stage: str) -> None:
@@ -179,7 +185,8 @@ class PromptData(LightningDataModule):
 
     def _batch(self, indices: list[int]) -> PromptBatch:
         prompts = [self.folder.prompts[i] for i in indices]
-        return PromptBatch(prompts, indices, self.settings, self.exact)
+        inputs = {} if self.images is None else {"image": self.images[indices]}
+        return PromptBatch(prompts, indices, self.folder.seed, self.sampling, inputs, self.exact)
 
 
 class PromptBatches:

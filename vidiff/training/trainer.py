@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -17,6 +18,7 @@ from vidiff.captions import read_prompts
 from vidiff.checkpoints import read_checkpoint, trained_in
 from vidiff.checks import at_least, positive
 from vidiff.data import Split
+from vidiff.generation import Sampling
 from vidiff.precision import AUTO, choose, device_of
 from vidiff.training.base import Task
 from vidiff.training.callbacks import KeepPrecision, add_defaults
@@ -25,6 +27,7 @@ from vidiff.training.checkpoint_files import CheckpointFiles, discard, publish, 
 from vidiff.training.data import VideoDataModule
 from vidiff.training.diffusion import DiffusionTask
 from vidiff.training.encoding import Encoding, EncodingData
+from vidiff.training.images import image_hashes, read_images
 from vidiff.training.samples import (
     PromptData,
     SampleFolder,
@@ -172,6 +175,8 @@ class VidiffTrainer(Trainer):
         width: int | None = None,
         num_steps: int | None = None,
         guidance_scale: float | None = None,
+        negative_prompt: str | None = None,
+        image: str | None = None,
         decode_tile: int | None = None,
         decode_frames: int | None = None,
         fps: float = 8,
@@ -200,6 +205,9 @@ class VidiffTrainer(Trainer):
             width: in pixels; that of the training clips, by default.
             num_steps: steps of the sampler, instead of the config's.
             guidance_scale: scale of the guidance, instead of the config's.
+            negative_prompt: what videos move away from, instead of the empty prompt.
+            image: a picture that all videos begin with, or 'FILE;FILE' for one per prompt; scaled
+                and cropped to their size. Needs a model with a condition ``frames``.
             decode_tile: height and width, in latents, of tiles that are decoded one after the other
                 and blended, so that memory does not grow with the frame.
             decode_frames: frames of latents decoded at a time, so that memory does not grow with
@@ -222,24 +230,25 @@ class VidiffTrainer(Trainer):
         if ckpt_path is None:
             raise ValueError("sampling needs trained weights: give --ckpt_path")
         positive(fps=fps)
-        at_least(1, batch_size=batch_size, scale=scale, num_steps=num_steps)
-        at_least(1, num_frames=num_frames, height=height, width=width)
-        at_least(1, decode_tile=decode_tile, decode_frames=decode_frames)
+        at_least(1, batch_size=batch_size, scale=scale)
+        sampling = Sampling(
+            num_frames=num_frames, height=height, width=width, num_steps=num_steps,
+            guidance_scale=guidance_scale, negative_prompt=negative_prompt,
+            decode_tile=decode_tile, decode_frames=decode_frames,
+        )  # fmt: skip
         texts, endings = read_prompts(prompts), read_formats(formats)
         checkpoint = read_checkpoint(ckpt_path)
         model.on_load_checkpoint(checkpoint)
         model.adopt(checkpoint)
-        f, h, w = model.video_size(num_frames, height, width)
+        sampling = sampling.sized(model.clip_size)
+        _, h, w = sampling.size
+        images = read_images(image, len(texts), (h, w)) if image else None
         is_single = exact and str(self.precision).endswith("mixed")
-        asked: dict[str, Any] = {
-            "num_frames": f, "height": h, "width": w,
-            "num_steps": num_steps, "guidance_scale": guidance_scale,
-            "decode_tile": decode_tile, "decode_frames": decode_frames,
-        }  # fmt: skip
         folder = SampleFolder(
             output, texts, seed=seed, fps=fps, size=(h, w), scale=scale, formats=endings,
             settings={
-                **asked,
+                **asdict(sampling),
+                **({"images": image_hashes(image)} if image else {}),
                 "sampler": model.hparams["sampler"],
                 "guidance": model.hparams["guidance"],
                 "checkpoint": Path(ckpt_path).name,
@@ -250,7 +259,7 @@ class VidiffTrainer(Trainer):
                 "precision": "32-true" if is_single else str(self.precision),
             },
         )  # fmt: skip
-        data = PromptData(folder, batch_size, asked | {"seed": seed}, exact)
+        data = PromptData(folder, batch_size, sampling, exact, images)
         self.callbacks: list[Callback]
         self.keep_precision.quiet = is_single
         with Background() as background:
@@ -281,9 +290,9 @@ class VidiffTrainer(Trainer):
         ckpt_path: str | None = None,
         weights_only: bool = True,
     ) -> None:
-        """Run the autoencoder, and the text encoder if it is frozen, once over a dataset.
+        """Run the autoencoder, and the conditions that are frozen, once over a dataset.
 
-        The folder gets latents and text features in shards, and ``index.json``; the dataset
+        The folder gets latents and signals in shards, and ``index.json``; the dataset
         ``latent_cache`` trains from it. A call that was cut off goes on where it stopped, and
         further splits can be added later.
 

@@ -1,4 +1,4 @@
-"""What a loss weight promises."""
+"""Loss weight interface."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class LossWeight(ABC):
 
     @abstractmethod
     def __call__(self, schedule: Schedule, prediction: Prediction, t: Tensor) -> Tensor:
-        """Weights (b,) on the squared error of what the network predicts."""
+        """Weights of the prediction's squared error, in the shape of t: (b,) or (b, f)."""
 
 
 class MakeLossWeight(Protocol):

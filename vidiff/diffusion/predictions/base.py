@@ -1,4 +1,4 @@
-"""What a prediction promises, and how any of them becomes a clean video and noise."""
+"""Prediction interface, and the conversion of predictions to x0 and noise."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Denoised:
     """Both ends of the path through ``x_t``, as estimated; each (b, c, f, h, w).
 
     Attributes:
-        sample: the clean latents.
+        x0: the clean latents.
         noise: the noise.
         variance: what the network says of its own uncertainty, see ``vidiff.diffusion.variance``;
             or None if it was not asked to learn that.
     """
 
-    sample: Tensor
+    x0: Tensor
     noise: Tensor
     variance: Tensor | None = None
 
@@ -37,35 +37,35 @@ class Prediction(ABC):
     """
 
     def input_scale(self, schedule: Schedule, t: Tensor) -> Tensor | None:
-        """What x_t is multiplied by before the network sees it, (b,); None leaves it as it is."""
+        """Factor of x_t at the network's input, in the shape of t; None leaves it as it is."""
         return None
 
     @abstractmethod
     def coefficients(self, schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
         """``p(t)`` and ``q(t)``, in the shape of t."""
 
-    def target(self, sample: Tensor, noise: Tensor, schedule: Schedule, t: Tensor) -> Tensor:
-        """What the network ought to say; all (b, c, f, h, w) but t, (b,)."""
-        p, q = (expand(c, sample) for c in self.coefficients(schedule, t))
-        return p * sample + q * noise
+    def target(self, x0: Tensor, noise: Tensor, schedule: Schedule, t: Tensor) -> Tensor:
+        """The network's target; all (b, c, f, h, w) but t, (b,) or (b, f)."""
+        p, q = (expand(c, x0) for c in self.coefficients(schedule, t))
+        return p * x0 + q * noise
 
     def denoised(self, output: Tensor, x_t: Tensor, schedule: Schedule, t: Tensor) -> Denoised:
         """Solve the two equations for the clean latents and the noise.
 
-        At an end of the path they may not determine both, as noise alone says nothing of the
-        sample at t = 1; there the determinant is kept away from zero, so that all stays finite.
+        At an end of the path they may not determine both, as noise alone says nothing of
+        x0 at t = 1; there the determinant is kept away from zero, so that all stays finite.
         """
         alpha, sigma = expand(schedule.alpha(t), x_t), expand(schedule.sigma(t), x_t)
         p, q = (expand(c, x_t) for c in self.coefficients(schedule, t))
         determinant = alpha * q - sigma * p
         determinant = determinant.abs().clamp(min=1e-3).copysign(determinant)
         return Denoised(
-            sample=(q * x_t - sigma * output) / determinant,
+            x0=(q * x_t - sigma * output) / determinant,
             noise=(alpha * output - p * x_t) / determinant,
         )
 
     def error_scale(self, schedule: Schedule, t: Tensor) -> Tensor:
-        """How an error of the clean latents grows in this prediction, x_t being fixed: (b,).
+        """How an error of the clean latents grows in this prediction, x_t being fixed: in the shape of t.
 
         From ``noise = (x_t - alpha x_0) / sigma``: ``|dy / dx_0| = |p - q alpha / sigma|``.
         """
@@ -80,5 +80,7 @@ class MakePrediction(Protocol):
 
 
 def expand(values: Tensor, like: Tensor) -> Tensor:
-    """(b,) to (b, 1, 1, 1, 1)."""
+    """Values of clips, (b,), to (b, 1, 1, 1, 1); of their frames, (b, f), to (b, 1, f, 1, 1)."""
+    if values.ndim == 2:
+        return values[:, None, :, None, None]
     return values.view(-1, *([1] * (like.ndim - 1)))

@@ -3,6 +3,8 @@
 from vidiff.diffusion.time_samplers.base import MakeTimeSampler, TimeSampler, shifted
 from vidiff.diffusion.time_samplers.log_normal import LogNormal
 from vidiff.diffusion.time_samplers.logit_normal import LogitNormal
+from vidiff.diffusion.time_samplers.per_frame import PerFrame
 from vidiff.diffusion.time_samplers.uniform import Uniform
 
-__all__ = ["LogNormal", "LogitNormal", "MakeTimeSampler", "TimeSampler", "Uniform", "shifted"]
+__all__ = ["LogNormal", "LogitNormal", "MakeTimeSampler", "PerFrame", "TimeSampler", "Uniform"]
+__all__ += ["shifted"]

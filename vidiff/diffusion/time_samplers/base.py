@@ -42,6 +42,10 @@ class TimeSampler(ABC):
             u = (torch.arange(batch_size, device=device) + u) / batch_size
         return shifted(self.quantile(u, schedule), self.shift)
 
+    def draw(self, latents: Tensor, schedule: Schedule) -> Tensor:
+        """Times for training on latents (b, c, f, h, w): (b,), or (b, f) for one per frame."""
+        return self(len(latents), latents.device, schedule)
+
 
 class MakeTimeSampler(Protocol):
     """A time sampler with everything set."""

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from vidiff.diffusion.predictions import Denoised
+from vidiff.guidance.base import Guidance, Steered, extrapolated
 from vidiff.registry import register
-from vidiff.samplers.base import Denoise
-from vidiff.samplers.guidance.base import Guidance, extrapolated
 
 
 @register("rescaled")
@@ -20,8 +19,9 @@ class Rescaled(Guidance):
     predicts; this scales the clean latents, whatever is predicted, and the noise follows from them.
 
     Args:
-        scale: above 1 stresses the prompt and asks the network twice a step; 7.5 in the paper.
+        scale: above 1 stresses the conditions and asks the network twice a step; 7.5 in the paper.
         interval: times at which guidance acts; outside, the scale is 1.
+        negative: a prompt to move away from, in the place of the empty one.
         phi: how far it is moved back: 0 not at all, 1 all the way; 0.7 in the paper.
 
     Raises:
@@ -32,28 +32,28 @@ class Rescaled(Guidance):
         self,
         scale: float = 7.5,
         interval: tuple[float, float] = (0.0, 1.0),
+        negative: str = "",
         phi: float = 0.7,
     ) -> None:
-        super().__init__(scale, interval)
+        super().__init__(scale, interval, negative)
         if not 0 <= phi <= 1:
             raise ValueError(f"phi must be within [0, 1], got {phi}")
         self.phi = phi
 
-    def __call__(self, conditional: Denoise, contrast: Denoise, x_t: Tensor, t: Tensor) -> Denoised:
-        """See the base class."""
-        plain = conditional(x_t, t)
+    def __call__(self, steered: Steered, x_t: Tensor, t: Tensor) -> Denoised:
+        plain = steered(x_t, t)
         if not self.acts(t):
             return plain
-        other = contrast(x_t, t)
+        other = steered(x_t, t, steered.names)
         guided = extrapolated(plain, other, self.scale)
         dims = tuple(range(1, x_t.ndim))
-        spread = guided.sample.std(dims, keepdim=True).clamp(min=torch.finfo(x_t.dtype).tiny)
-        factor = plain.sample.std(dims, keepdim=True) / spread
-        sample = guided.sample.lerp(factor * guided.sample, self.phi)
+        spread = guided.x0.std(dims, keepdim=True).clamp(min=torch.finfo(x_t.dtype).tiny)
+        factor = plain.x0.std(dims, keepdim=True) / spread
+        x0 = guided.x0.lerp(factor * guided.x0, self.phi)
         # With x_t fixed, the noise moves against the clean latents, by a share that the two
         # estimates tell: alpha / sigma.
-        moved, answer = plain.sample - other.sample, plain.noise - other.noise
+        moved, answer = plain.x0 - other.x0, plain.noise - other.noise
         size = moved.square().sum(dims, keepdim=True).clamp(min=torch.finfo(x_t.dtype).tiny)
         share = (moved * answer).sum(dims, keepdim=True) / size
-        noise = guided.noise + share * (sample - guided.sample)
-        return Denoised(sample, noise, guided.variance)
+        noise = guided.noise + share * (x0 - guided.x0)
+        return Denoised(x0, noise, guided.variance)

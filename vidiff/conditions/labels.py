@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.registry import nearest, register
-from vidiff.text.base import TextEncoder
-from vidiff.types import TextFeatures
+from vidiff.conditions.base import TextCondition
+from vidiff.types import Signal
 
 
 @register("labels")
-class Labels(TextEncoder):
+class Labels(TextCondition):
     """A vector for each class, and one for no class, which an empty prompt has.
 
     Args:
@@ -45,10 +45,10 @@ class Labels(TextEncoder):
         self.table = nn.Embedding(num_classes + 1, text_dim)  # the last row is no class
         nn.init.normal_(self.table.weight, std=0.02)
 
-    def forward(self, prompts: Sequence[str]) -> TextFeatures:
+    def read(self, prompts: Sequence[str]) -> Signal:
         return self.embed(torch.tensor([self.number(prompt) for prompt in prompts]))
 
-    def embed(self, labels: Tensor) -> TextFeatures:
+    def embed(self, labels: Tensor) -> Signal:
         """Features of class numbers (b,); ``num_classes`` is no class.
 
         Raises:
@@ -61,7 +61,7 @@ class Labels(TextEncoder):
             )
         pooled = self.table(labels.long().to(self.table.weight.device, non_blocking=True))
         mask = torch.ones(len(labels), 1, dtype=torch.bool, device=pooled.device)
-        return TextFeatures(pooled=pooled, tokens=pooled.unsqueeze(1), mask=mask)
+        return Signal(vector=pooled, tokens=pooled.unsqueeze(1), mask=mask)
 
     def number(self, prompt: str) -> int:
         """The class that a prompt names.

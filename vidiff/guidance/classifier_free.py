@@ -5,9 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from vidiff.diffusion.predictions import Denoised
+from vidiff.guidance.base import Guidance, Steered, extrapolated
 from vidiff.registry import register
-from vidiff.samplers.base import Denoise
-from vidiff.samplers.guidance.base import Guidance, extrapolated
 
 
 @register("classifier_free")
@@ -15,11 +14,13 @@ class ClassifierFree(Guidance):
     """``unconditional + scale (conditional - unconditional)``.
 
     Args:
-        scale: 1 follows the model as it is and asks it once a step, above 1 stresses the prompt and
-            asks it twice, 0 ignores the prompt.
+        scale: 1 follows the model as it is and asks it once a step, above 1 stresses the conditions
+            and asks it twice, 0 ignores them.
         interval: times at which guidance acts; outside, the scale is 1.
+        negative: a prompt to move away from, in the place of the empty one.
         channels: guide only the first channels of the latents, as the published sampling of DiT and
             SiT does with 3 of 4; None guides all.
+        conditions: names of the conditions that are left out; None for all.
 
     Raises:
         ValueError: unless 0 <= interval[0] <= interval[1] <= 1, or if there is no channel.
@@ -29,17 +30,23 @@ class ClassifierFree(Guidance):
         self,
         scale: float = 1.0,
         interval: tuple[float, float] = (0.0, 1.0),
+        negative: str = "",
         channels: int | None = None,
+        conditions: list[str] | None = None,
     ) -> None:
-        super().__init__(scale, interval)
+        super().__init__(scale, interval, negative)
         if channels is not None and channels < 1:
             raise ValueError(f"channels must be at least 1, got {channels}; None guides all")
-        self.channels = channels
+        self.channels, self.conditions = channels, conditions
 
-    def __call__(self, conditional: Denoise, contrast: Denoise, x_t: Tensor, t: Tensor) -> Denoised:
-        """See the base class."""
-        if not self.acts(t):
-            return conditional(x_t, t)
+    def check(self, steered: Steered) -> None:
+        steered.check(self.conditions or (), "guidance classifier_free")
+
+    def __call__(self, steered: Steered, x_t: Tensor, t: Tensor) -> Denoised:
+        without = steered.names if self.conditions is None else self.conditions
+        if not self.acts(t) or not without:
+            return steered(x_t, t)
         if self.scale == 0 and self.channels is None:
-            return contrast(x_t, t)
-        return extrapolated(conditional(x_t, t), contrast(x_t, t), self.scale, self.channels)
+            return steered(x_t, t, without)
+        contrast = steered(x_t, t, without)
+        return extrapolated(steered(x_t, t), contrast, self.scale, self.channels)

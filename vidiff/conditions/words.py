@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from vidiff.checks import at_least
 from vidiff.registry import register
-from vidiff.text.base import TextEncoder
-from vidiff.types import TextFeatures
+from vidiff.conditions.base import TextCondition
+from vidiff.types import Signal
 
 
 @register("words")
-class Words(TextEncoder):
+class Words(TextCondition):
     """Words to vectors through a hash (Weinberger et al. 2009), mixed by a small transformer.
 
     No vocabulary has to be made or shipped: a word's row is its checksum modulo ``num_rows``. A
@@ -71,7 +71,7 @@ class Words(TextEncoder):
         self.norm = nn.LayerNorm(text_dim)
         self.register_buffer("met", torch.zeros(num_rows, dtype=torch.bool))
 
-    def forward(self, prompts: Sequence[str]) -> TextFeatures:
+    def read(self, prompts: Sequence[str]) -> Signal:
         rows, mask = self.tokenize(prompts)
         rows, mask = (x.to(self.start.device, non_blocking=True) for x in (rows, mask))
         if self.training:
@@ -80,7 +80,7 @@ class Words(TextEncoder):
         mask = nn.functional.pad(mask, (1, 0), value=True)
         tokens = tokens + self.places[: tokens.shape[1]]
         tokens = self.norm(self.mixer(tokens, src_key_padding_mask=~mask))
-        return TextFeatures(pooled=tokens[:, 0], tokens=tokens, mask=mask)
+        return Signal(vector=tokens[:, 0], tokens=tokens, mask=mask)
 
     def tokenize(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Rows of the words and which are real: both (b, l), l the longest prompt's words."""

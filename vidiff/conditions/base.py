@@ -1,0 +1,104 @@
+"""Condition interface."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar, Protocol
+
+from torch import Tensor, nn
+
+from vidiff.autoencoders.base import Autoencoder
+from vidiff.registry import kind
+from vidiff.types import Inputs, Signal, SignalDims
+
+
+@kind("condition", given=("autoencoder",))
+class Condition(nn.Module, ABC):
+    """Something known about a clip besides its noise: a prompt, a label, a first frame, a source.
+
+    Turns raw inputs into the forms that a network can take: a vector, tokens, channels. Its name in
+    the config (``conditions: {text: words}``) is what dropout, guidance, the cache and reports call
+    it by. A constructor that names ``autoencoder`` is given the model's.
+
+    Attributes:
+        reads: names of the inputs that it reads; a missing one is refused before any work, except
+            those in ``optional``.
+        optional: names of the inputs without which it is unconditional.
+        dims: widths of its forms, known once it is built.
+        frozen: whether it stays as it is: training leaves its parameters alone, and ``vidiff encode``
+            keeps its signals.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = ()
+    optional: ClassVar[tuple[str, ...]] = ()
+    dims: SignalDims
+    frozen: bool = False
+
+    @abstractmethod
+    def signal(self, inputs: Inputs) -> Signal:
+        """The signal of b clips; tensors in ``inputs`` are on the model's device."""
+
+    @abstractmethod
+    def empty(self, inputs: Inputs) -> Signal:
+        """The unconditional signal of as many clips, which dropout and guidance use."""
+
+    def forward(self, inputs: Inputs, drop: Tensor | None = None) -> Signal:
+        """The signal of b clips, unconditional where ``drop`` (b,), on the CPU, is True.
+
+        Always called through this, or parameters that are sharded would not be gathered.
+        """
+        if drop is None or not drop.any():
+            return self.signal(inputs)
+        if drop.all():
+            return self.empty(inputs)
+        return self.signal(inputs).replaced(self.empty(inputs), drop)
+
+
+class TextCondition(Condition):
+    """A condition that reads captions; the empty caption is its unconditional input.
+
+    Attributes:
+        text_dim: width of the vector and of each token.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = ("caption",)
+    text_dim: int
+
+    @property
+    def dims(self) -> SignalDims:  # type: ignore[override]
+        """A vector for the whole prompt, and tokens."""
+        return SignalDims(vector=self.text_dim, tokens=self.text_dim)
+
+    @abstractmethod
+    def read(self, prompts: Sequence[str]) -> Signal:
+        """The signal of b prompts, on the device of the parameters; the empty one has a token."""
+
+    def signal(self, inputs: Inputs) -> Signal:
+        return self.read(inputs["caption"])
+
+    def empty(self, inputs: Inputs) -> Signal:
+        return self.read([""] * len(inputs["caption"]))
+
+    def forward(self, inputs: Inputs, drop: Tensor | None = None) -> Signal:
+        """As the base class says; each clip is read once."""
+        if drop is None:
+            return self.signal(inputs)
+        pairs = zip(inputs["caption"], drop.tolist(), strict=True)
+        return self.read(["" if is_dropped else caption for caption, is_dropped in pairs])
+
+
+class MakeCondition(Protocol):
+    """A condition with everything set but what the model decides."""
+
+    def __call__(self, *, autoencoder: Autoencoder) -> Condition: ...
+
+
+def in_rows(signal: Signal, row: int) -> Signal:
+    """The signal of one clip, without padding tokens: axis b of size 1, on the CPU."""
+    one = signal.map(lambda x: x[row : row + 1].cpu())
+    if one.mask is None or one.tokens is None:
+        return one
+    end = int(one.mask[0].nonzero().max()) + 1
+    return replace(one, tokens=one.tokens[:, :end], mask=one.mask[:, :end])

@@ -1,0 +1,187 @@
+"""Guidance interface: a model asked with and without its conditions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from vidiff.diffusion.predictions import Denoised
+from vidiff.model import Model
+from vidiff.registry import kind, nearest
+from vidiff.types import Inputs, Known, Signals
+
+
+class Steered:
+    """A model under the conditions of b clips, which can be left out by name.
+
+    Args:
+        model: in evaluation mode.
+        inputs: what is known of the clips.
+        negative: a prompt in the place of the empty one wherever captions are left out.
+    """
+
+    def __init__(self, model: Model, inputs: Inputs, negative: str = "") -> None:
+        self.model, self.inputs, self.negative = model, inputs, negative
+        self._with: Signals | None = None
+        self._without: Signals | None = None
+
+    def __call__(self, x_t: Tensor, t: Tensor, without: Collection[str] = ()) -> Denoised:
+        """Estimates for noisy latents.
+
+        Args:
+            x_t: (b, c, f, h, w).
+            t: (b,), or (b, f) where frames are known.
+            without: names of conditions that are unconditional; ``self.names`` for all.
+        """
+        signals = dict(self.signals)
+        for name in without:
+            signals[name] = self.unconditional[name]
+        return self.model.denoise(x_t, t, signals)
+
+    @property
+    def names(self) -> list[str]:
+        """The model's conditions."""
+        return list(self.model.conditions)
+
+    @property
+    def signals(self) -> Signals:
+        """Of the conditions as given; computed once."""
+        if self._with is None:
+            self._with = self.model.signals(self.inputs)
+        return self._with
+
+    @property
+    def unconditional(self) -> Signals:
+        """Of the conditions left out; computed once, and only if guidance asks."""
+        if self._without is None:
+            self._without = self._left_out()
+        return self._without
+
+    @property
+    def known(self) -> Known | None:
+        """Parts of the latents that conditions give away."""
+        from vidiff.model import known_of
+
+        return known_of(self.signals)
+
+    def of(self, other: Model) -> Steered:
+        """Another model under the same conditions.
+
+        Raises:
+            ValueError: if it reads inputs that are not there.
+        """
+        return Steered(other, self.inputs, self.negative)
+
+    def check(self, names: Collection[str], what: str) -> None:
+        """Refuse names that are no conditions of the model.
+
+        Raises:
+            ValueError: with the nearest, and all known ones.
+        """
+        for name in names:
+            if name not in self.names:
+                known = ", ".join(self.names) or "none"
+                raise ValueError(
+                    f"{what}: this model has no condition {name!r}{nearest(name, self.names)}; it "
+                    f"has {known}"
+                )
+
+    def _left_out(self) -> Signals:
+        captions = self.inputs.get("caption")
+        if not self.negative or captions is None:
+            count = len(captions) if captions is not None else _batch_size(self.inputs)
+            drop = torch.ones(count, dtype=torch.bool)
+            return self.model.signals(self.inputs, dict.fromkeys(self.names, drop))
+        drop = torch.ones(len(captions), dtype=torch.bool)
+        others = {
+            name: drop
+            for name, condition in self.model.conditions.items()
+            if "caption" not in condition.reads  # type: ignore[operator]
+        }
+        negative = {**self.inputs, "caption": [self.negative] * len(captions)}
+        return self.model.signals(negative, others)
+
+
+@kind("guidance")
+class Guidance(ABC):
+    """Joins estimates of a model with those of a contrast, which is worse in some way.
+
+    Args:
+        scale: 1 follows the model as it is and asks it once a step; above 1 moves away from the
+            contrast, which costs a second call; 0 is the contrast.
+        interval: times at which guidance acts; outside, the scale is 1 (Kynkäänniemi et al. 2024).
+        negative: a prompt to move away from, in the place of the empty one.
+
+    Raises:
+        ValueError: unless 0 <= interval[0] <= interval[1] <= 1.
+    """
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        interval: tuple[float, float] = (0.0, 1.0),
+        negative: str = "",
+    ) -> None:
+        if not 0 <= interval[0] <= interval[1] <= 1:
+            raise ValueError(f"interval must be ordered and within [0, 1], got {list(interval)}")
+        self.scale, self.interval, self.negative = scale, interval, negative
+
+    def check(self, steered: Steered) -> None:
+        """Refuse a model that it cannot guide; called once before a walk, fine by default.
+
+        Raises:
+            ValueError: with the reason.
+        """
+
+    @abstractmethod
+    def __call__(self, steered: Steered, x_t: Tensor, t: Tensor) -> Denoised:
+        """Guided estimates for noisy latents.
+
+        Args:
+            steered: the model under its conditions, asked as often as the rule needs.
+            x_t: (b, c, f, h, w).
+            t: (b,), all of them one; or (b, f), 0 where frames are known.
+
+        Returns:
+            What the network says of its variance is that of the model under all conditions.
+        """
+
+    def acts(self, t: Tensor) -> bool:
+        """Whether the scale is other than 1 at these times."""
+        return self.scale != 1 and self.within(t)
+
+    def within(self, t: Tensor) -> bool:
+        """Whether the times are within the interval."""
+        low, high = self.interval
+        # Without waiting for the device to tell the time, where every time is within.
+        return (low, high) == (0, 1) or low <= float(t.max()) <= high
+
+
+class MakeGuidance(Protocol):
+    """A guidance with everything set."""
+
+    def __call__(self) -> Guidance: ...
+
+
+def extrapolated(
+    conditional: Denoised, contrast: Denoised, scale: float, channels: int | None = None
+) -> Denoised:
+    """``contrast + scale (conditional - contrast)``, in the first channels or all of them."""
+
+    def mixed(with_prompt: Tensor, without: Tensor) -> Tensor:
+        guided = without[:, :channels].lerp(with_prompt[:, :channels], scale)
+        return guided if channels is None else torch.cat([guided, with_prompt[:, channels:]], 1)
+
+    return Denoised(
+        x0=mixed(conditional.x0, contrast.x0),
+        noise=mixed(conditional.noise, contrast.noise),
+        variance=conditional.variance,
+    )
+
+
+def _batch_size(inputs: Inputs) -> int:
+    return next(len(v) for k, v in inputs.items() if k != "latent_shape" and hasattr(v, "__len__"))

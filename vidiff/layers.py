@@ -1,8 +1,9 @@
-"""Linear layers that know how they start."""
+"""Layers that know how they start, and what they are to an optimizer."""
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 class Linear(nn.Linear):
@@ -27,3 +28,15 @@ class ZeroLinear(nn.Linear):
 
 class Modulation(ZeroLinear):
     """A vector to scales, shifts and gates; starts at zero."""
+
+
+class Table(nn.Module):
+    """A learned table of vectors: (rows, d), normal with variance 1 / d."""
+
+    def __init__(self, rows: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(rows, width) / width**0.5)
+
+    def forward(self) -> Tensor:
+        """The table."""
+        return self.weight

@@ -191,7 +191,7 @@ def hidden(task):
     from vidiff.optimizers.muon_adamw import hidden_matrices
 
     return [
-        p for part in task.trained_parts().values() for p in hidden_matrices(part, ["modulation"])
+        p for part in task.trained_parts().values() for p in hidden_matrices(part)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, ClassVar
 
 from einops import rearrange
 from torch import Tensor
@@ -15,30 +16,12 @@ from vidiff.registry import register
 
 @register("alternating")
 class Alternating(MultiHead):
-    """Even blocks attend within each frame, odd blocks along time at each place.
+    """Even blocks attend within each frame, odd blocks along time at each place."""
 
-    Args:
-        width: width of a token.
-        num_heads: heads that share the width.
-        block: number of the block that it stands in, from 0 on: even is spatial, odd temporal.
-        num_blocks: number of blocks.
-        qk_norm: normalise queries and keys per head by RMSNorm.
+    min_blocks: ClassVar[int] = 2
 
-    Raises:
-        ValueError: if the width does not divide among the heads, or there is one block alone.
-    """
-
-    def __init__(
-        self, *, width: int, num_heads: int, block: int, num_blocks: int, qk_norm: bool = False
-    ) -> None:
-        super().__init__(
-            width=width, num_heads=num_heads, block=block, num_blocks=num_blocks, qk_norm=qk_norm
-        )
-        check_two_blocks("alternating", num_blocks)
-        self.attend = temporal if block % 2 else spatial
-
-    def mix(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, mask: Tensor | None) -> Tensor:
-        return self.attend(q, k, v, layout, mask)
+    def mix(self, *args: Any) -> Tensor:
+        return (temporal if self.block % 2 else spatial)(*args)
 
 
 def spatial(q: Tensor, k: Tensor, v: Tensor, layout: Layout, mask: Tensor | None) -> Tensor:
@@ -58,16 +41,3 @@ def temporal(q: Tensor, k: Tensor, v: Tensor, layout: Layout, mask: Tensor | Non
         lambda x: rearrange(x, "(b s) heads f d -> b heads (f s) d", s=num_places),
     )
     return attend_in_groups(q, k, v, places, k.shape[2] - math.prod(layout.grid), mask)
-
-
-def check_two_blocks(name: str, num_blocks: int) -> None:
-    """Refuse a model that has room for one of two kinds of blocks.
-
-    Raises:
-        ValueError: if there are fewer than two blocks.
-    """
-    if num_blocks < 2:
-        raise ValueError(
-            f"{name} attention needs a spatial and a temporal block, got num_blocks={num_blocks}: "
-            "set depth to at least 2, or use full, serial or split_heads"
-        )

@@ -12,18 +12,7 @@ from vidiff.registry import register
 
 @register("full")
 class Full(MultiHead):
-    """Multi-head attention over all tokens at once.
-
-    Args:
-        width: width of a token.
-        num_heads: heads that share the width.
-        block: number of the block that it stands in, from 0 on.
-        num_blocks: number of blocks.
-        qk_norm: normalise queries and keys per head by RMSNorm (Dehghani et al. 2023; SD3).
-
-    Raises:
-        ValueError: if the width does not divide among the heads.
-    """
+    """Multi-head attention over all tokens at once."""
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, mask: Tensor | None) -> Tensor:
         return attend(q, k, v, mask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from einops import rearrange
@@ -69,24 +70,46 @@ class HeadNorm(nn.RMSNorm):
 
 
 class MultiHead(Projections, Attention):
-    """Attention with one set of projections; a layout says how queries, keys and values mix.
+    """Attention with one set of projections; a layout decides how queries, keys and values mix.
 
     Args:
-        width: width of a token.
+        width: of a token.
         num_heads: heads that share the width.
         block: number of the block that it stands in, from 0 on.
         num_blocks: number of blocks.
         qk_norm: normalise queries and keys per head by RMSNorm (Dehghani et al. 2023; SD3).
 
+    Attributes:
+        min_blocks: fewest blocks of a model in which the layout means anything.
+
     Raises:
-        ValueError: if the width does not divide among the heads.
+        ValueError: if the width does not divide among the heads, or there are too few blocks.
     """
 
+    min_blocks: ClassVar[int] = 1
+
     def __init__(
-        self, *, width: int, num_heads: int, block: int, num_blocks: int, qk_norm: bool = False
+        self,
+        *,
+        width: int,
+        num_heads: int,
+        block: int = 0,
+        num_blocks: int = 1,
+        qk_norm: bool = False,
     ) -> None:
         super().__init__(width, num_heads, qk_norm)
-        self.is_last = block == num_blocks - 1
+        if num_blocks < self.min_blocks:
+            raise ValueError(
+                f"{type(self).__name__} attention needs {self.min_blocks} kinds of blocks, got "
+                f"num_blocks={num_blocks}: set depth to at least {self.min_blocks}, or use full, "
+                "serial or split_heads"
+            )
+        self.block, self.num_blocks = block, num_blocks
+
+    @property
+    def is_last(self) -> bool:
+        """Whether it stands in the last block."""
+        return self.block == self.num_blocks - 1
 
     def forward(self, tokens: Tensor, layout: Layout, mask: Tensor | None = None) -> Tensor:
         return self.merge(self.mix(*self.split(tokens, layout.rotary), layout, mask))
@@ -96,9 +119,9 @@ class MultiHead(Projections, Attention):
         """Attend.
 
         Args:
-            q: (b, heads, k + n, head_dim), turned already, or the video's n alone where nobody
-                needs what the context finds.
-            k: (b, heads, k + n, head_dim), turned already.
+            q: (b, heads, k + n, head_dim), already rotated; only the n video queries where the
+                context's output is unused (last block).
+            k: (b, heads, k + n, head_dim), already rotated.
             v: like ``k``.
             layout: the video tokens' grid.
             mask: (b, k + n), True where a token may be attended to, or None for all.

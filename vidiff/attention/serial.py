@@ -23,19 +23,15 @@ class Serial(Attention):
     both are layers on one residual stream, behind a norm each and under one gate.
 
     Args:
-        width: width of a token.
+        width: of a token.
         num_heads: heads that share the width.
-        block: not used.
-        num_blocks: not used.
         qk_norm: normalise queries and keys per head by RMSNorm.
 
     Raises:
         ValueError: if the width does not divide among the heads.
     """
 
-    def __init__(
-        self, *, width: int, num_heads: int, block: int, num_blocks: int, qk_norm: bool = False
-    ) -> None:
+    def __init__(self, *, width: int, num_heads: int, qk_norm: bool = False) -> None:
         super().__init__()
         self.spatial = Projections(width, num_heads, qk_norm)
         self.norm = nn.LayerNorm(width, eps=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -17,23 +19,12 @@ class SplitHeads(MultiHead):
 
     Both are added up by the output's map: a map of two halves side by side is the sum of two maps.
 
-    Args:
-        width: width of a token.
-        num_heads: heads that share the width, an even number.
-        block: number of the block that it stands in, from 0 on.
-        num_blocks: number of blocks.
-        qk_norm: normalise queries and keys per head by RMSNorm.
-
     Raises:
-        ValueError: if the width does not divide among the heads, or their number is odd.
+        ValueError: as the base class, or if the number of heads is odd.
     """
 
-    def __init__(
-        self, *, width: int, num_heads: int, block: int, num_blocks: int, qk_norm: bool = False
-    ) -> None:
-        super().__init__(
-            width=width, num_heads=num_heads, block=block, num_blocks=num_blocks, qk_norm=qk_norm
-        )
+    def __init__(self, *, num_heads: int, **given: Any) -> None:
+        super().__init__(num_heads=num_heads, **given)
         if num_heads % 2:
             raise ValueError(
                 "split_heads attention needs as many spatial as temporal heads, got "

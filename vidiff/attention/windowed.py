@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -23,33 +24,17 @@ class Windowed(MultiHead):
     no shift. A grid that does not divide is padded with tokens that no other token sees.
 
     Args:
-        width: width of a token.
-        num_heads: heads that share the width.
-        block: number of the block that it stands in, from 0 on: odd ones shift.
-        num_blocks: number of blocks.
         window: tokens of a window along frames, height and width.
-        qk_norm: normalise queries and keys per head by RMSNorm.
 
     Raises:
-        ValueError: if the width does not divide among the heads, or an extent is below 1.
+        ValueError: as the base class, or if an extent is below 1.
     """
 
-    def __init__(
-        self,
-        *,
-        width: int,
-        num_heads: int,
-        block: int,
-        num_blocks: int,
-        window: tuple[int, int, int] = (4, 8, 8),
-        qk_norm: bool = False,
-    ) -> None:
-        super().__init__(
-            width=width, num_heads=num_heads, block=block, num_blocks=num_blocks, qk_norm=qk_norm
-        )
+    def __init__(self, *, window: tuple[int, int, int] = (4, 8, 8), **given: Any) -> None:
+        super().__init__(**given)
         if min(window) < 1:
             raise ValueError(f"window must be at least 1 token along each axis, got {list(window)}")
-        self.window, self.shifted = window, block % 2 == 1
+        self.window, self.shifted = window, self.block % 2 == 1
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, mask: Tensor | None) -> Tensor:
         windows = windows_of(layout.grid, self.window, self.shifted, q.device)

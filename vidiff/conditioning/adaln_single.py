@@ -13,6 +13,7 @@ from vidiff.attention.base import Attention
 from vidiff.conditioning.base import Block, Conditioning, Context, Route
 from vidiff.conditioning.cross_attention import AttendContext
 from vidiff.conditioning.modulation import modulate, per_token
+from vidiff.layers import Table
 from vidiff.positions.base import Layout
 from vidiff.registry import register
 from vidiff.types import SignalDims, Signals
@@ -86,12 +87,12 @@ class AdaLNSingleBlock(Block):
             self.attend_context = AttendContext(width, num_context_heads, start_at_zero=True)
         self.norm_attention = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.norm_mlp = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
-        self.modulation_table = nn.Parameter(torch.randn(6, width) / width**0.5)
+        self.modulation_table = Table(6, width)
 
     def forward(self, tokens: Tensor, context: Context, layout: Layout) -> Tensor:
         shared = context.vector.unflatten(-1, (7, -1))[:, :, 1:]
         # Section 2.3: S^(i) = g(S, E^(i)), the sum of what is shared and the block's table.
-        signal = per_token((self.modulation_table + shared).flatten(2), tokens).chunk(6, dim=-1)
+        signal = per_token((self.modulation_table() + shared).flatten(2), tokens).chunk(6, dim=-1)
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = signal
         mixed = self.attention(modulate(self.norm_attention(tokens), shift_a, scale_a), layout)
         tokens = torch.addcmul(tokens, gate_a, mixed)
@@ -107,11 +108,11 @@ class SingleNorm(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
-        self.modulation_table = nn.Parameter(torch.randn(2, width) / width**0.5)
+        self.modulation_table = Table(2, width)
 
     def forward(self, tokens: Tensor, context: Context) -> Tensor:
         """Tokens (b, n, d) to the same shape."""
         time = context.vector.unflatten(-1, (7, -1))[:, :, :1]
-        signal = per_token((self.modulation_table + time).flatten(2), tokens)
+        signal = per_token((self.modulation_table() + time).flatten(2), tokens)
         shift, scale = signal.chunk(2, dim=-1)
         return modulate(self.norm(tokens), shift, scale)

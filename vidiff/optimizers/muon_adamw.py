@@ -9,9 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from vidiff.layers import Modulation, Table
 from vidiff.optimizers.base import OptimizerRecipe, decayed_groups, trainable
 from vidiff.optimizers.muon import Muon
 from vidiff.registry import register
+
+
+NO_MATRICES = (Modulation, Table, nn.Embedding)
+"""Layers whose weights are no hidden matrices, wherever they stand."""
 
 
 @register("muon_adamw")
@@ -20,8 +25,8 @@ class MuonAdamW(OptimizerRecipe):
 
     Hidden matrices are the parameters of at least two dimensions inside an ``nn.ModuleList``, that
     is inside whatever a model repeats over its depth; a convolution's kernel counts as a matrix.
-    Embeddings, patches, and the first and last maps stand outside of the list; names that contain a
-    word of ``exclude`` are left out too.
+    The layers of ``NO_MATRICES`` are left out: a ``Modulation`` starts at zero and scales, shifts
+    and gates a whole block. Patches, and the first and last maps stand outside of the list.
 
     Args:
         lr: peak learning rate of AdamW.
@@ -29,8 +34,7 @@ class MuonAdamW(OptimizerRecipe):
         momentum: of Muon.
         betas: of AdamW.
         weight_decay: pull of all matrices towards zero, times their learning rate.
-        exclude: parts of names whose matrices AdamW gets though they lie in a block. Maps that
-            start at zero and scale, shift and gate a whole block are no hidden matrices.
+        exclude: parts of names whose matrices AdamW gets though they lie in a block.
     """
 
     def __init__(
@@ -40,7 +44,7 @@ class MuonAdamW(OptimizerRecipe):
         momentum: float = 0.95,
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
-        exclude: Sequence[str] = ("modulation",),
+        exclude: Sequence[str] = (),
     ) -> None:
         self.lr, self.muon_lr, self.momentum, self.betas = lr, muon_lr, momentum, betas
         self.weight_decay, self.exclude = weight_decay, tuple(exclude)
@@ -64,7 +68,9 @@ def hidden_matrices(module: nn.Module, exclude: Sequence[str] = ()) -> list[Tens
     found = {
         id(p): p
         for block in blocks
-        for name, p in block.named_parameters()
+        for prefix, layer in block.named_modules()
+        if not isinstance(layer, NO_MATRICES)
+        for name, p in layer.named_parameters(prefix, recurse=False)
         if p.ndim >= 2 and p.requires_grad and not any(word in name for word in exclude)
     }
     return list(found.values())

@@ -6,6 +6,8 @@ learned, with a value of zero, is a place to look at nothing.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -18,22 +20,10 @@ __all__ = ["Sink"]
 
 @register("sink")
 class Sink(Full):
-    """Full attention whose heads may look at nothing: a learned key with a value of zero.
+    """Full attention whose heads may look at nothing: a learned key with a value of zero."""
 
-    Args:
-        width: width of a token.
-        num_heads: heads that share the width.
-        block: not used.
-        num_blocks: not used.
-        qk_norm: normalise queries and keys per head; the sink's key stays as it is learned.
-    """
-
-    def __init__(
-        self, *, width: int, num_heads: int, block: int, num_blocks: int, qk_norm: bool = False
-    ) -> None:
-        super().__init__(
-            width=width, num_heads=num_heads, block=block, num_blocks=num_blocks, qk_norm=qk_norm
-        )
+    def __init__(self, *, width: int, num_heads: int, **given: Any) -> None:
+        super().__init__(width=width, num_heads=num_heads, **given)
         self.sink = nn.Parameter(torch.zeros(num_heads, 1, width // num_heads))
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, mask: Tensor | None) -> Tensor:

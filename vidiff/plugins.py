@@ -57,6 +57,7 @@ BUILTIN = (
     "perceptual",
     "positions",
     "reconstruction",
+    "regularisers",
     "samplers",
 )
 """The packages of vidiff that register components; each imports all of its own."""

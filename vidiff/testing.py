@@ -56,6 +56,7 @@ from vidiff.plugins import load_builtin
 from vidiff.positions import Layout, Positions
 from vidiff.reconstruction import Reconstruction, ReconstructionMetric, Sums
 from vidiff.registry import Component, get_component, get_kind
+from vidiff.regularisers import Regulariser
 from vidiff.samplers import Sampler
 from vidiff.types import Known, Sample, Signal, SignalDims, Signals, VideoSample
 
@@ -544,6 +545,20 @@ def _check_guidance(make: Callable[..., Guidance]) -> None:
     _finite(guidance(_Answers(x0, x0), x_t, known).x0, tuple(x_t.shape), "clean latents")
 
 
+def _check_regulariser(make: Callable[..., Regulariser]) -> None:
+    regulariser = make()
+    assert regulariser.blocks, "it must look at a block"
+    assert min(regulariser.blocks) >= 1, "blocks are counted from 1 on"
+    features = {
+        n: torch.randn(4, NUM_TOKENS, WIDTH, requires_grad=True) for n in regulariser.blocks
+    }
+    term = _finite(regulariser(features), (), "the term")
+    term.backward()
+    for number, tokens in features.items():
+        assert tokens.grad is not None, f"no gradient reaches block {number}"
+        _finite(tokens.grad, tuple(tokens.shape), "the gradient")
+
+
 def _check_dataset(make: Callable[..., VideoDataset]) -> None:
     dataset = make(split="train")
     assert len(dataset) > 0
@@ -744,6 +759,7 @@ _CHECKS: dict[str, Callable[..., None]] = {
     "positions": _check_positions,
     "prediction": _check_prediction,
     "reconstruction_metric": _check_reconstruction_metric,
+    "regulariser": _check_regulariser,
     "sampler": _check_sampler,
     "schedule": _check_schedule,
     "time_sampler": _check_time_sampler,

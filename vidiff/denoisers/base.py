@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +71,49 @@ class Denoiser(nn.Module, ABC):
             if found is not None:
                 parts.append(found.to(latents))
         return torch.cat(parts, dim=1)
+
+    @contextmanager
+    def tapped(self, blocks: Collection[int]) -> Iterator[dict[int, Tensor]]:
+        """Hands out tokens from inside: filled by each forward pass within.
+
+        Args:
+            blocks: numbers of blocks, from 1 on, in the order of ``blocks_to_compile``.
+
+        Yields:
+            The video's tokens (b, n, d) after each of them, by its number.
+
+        Raises:
+            ValueError: if there is no block of a number.
+        """
+        found: dict[int, Tensor] = {}
+        known = self.blocks_to_compile()
+        if outside := [number for number in blocks if not 1 <= number <= len(known)]:
+            raise ValueError(
+                f"there is no block {outside[0]} to take features from: "
+                f"{type(self).__name__} has blocks 1 to {len(known)}"
+            )
+
+        def keep(number: int, module: nn.Module, given: tuple[Any, ...], output: Tensor) -> None:
+            found[number] = self.video_tokens(output, given)
+
+        handles = [
+            known[number - 1].register_forward_hook(functools.partial(keep, number))
+            for number in blocks
+        ]
+        try:
+            yield found
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def video_tokens(self, output: Tensor, given: tuple[Any, ...]) -> Tensor:
+        """What a block gives, as the video's tokens (b, n, d).
+
+        Args:
+            output: of the block; here (b, ..., d).
+            given: what the block was given.
+        """
+        return output.flatten(1, -2)
 
     def blocks_to_compile(self) -> list[nn.Module]:
         """What repeats over the depth: by default, members of the outermost ``nn.ModuleList``."""

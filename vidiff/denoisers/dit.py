@@ -6,8 +6,9 @@ which, and how time and conditions reach them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -105,6 +106,11 @@ class DiT(Denoiser):
             tokens = block(tokens, context, layout)
         tokens = self.conditioning.leave(tokens, context)
         return self.patchifier.unembed(self.last_norm(tokens, context), grid)
+
+    def video_tokens(self, output: Tensor, given: tuple[Any, ...]) -> Tensor:
+        """Without the tokens that conditioning puts first."""
+        layout = next(argument for argument in given if isinstance(argument, Layout))
+        return output[:, -math.prod(layout.grid) :]
 
 
 def dimensions(

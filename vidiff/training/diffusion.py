@@ -27,6 +27,7 @@ from vidiff.generation import Sampling, generate
 from vidiff.guidance import ClassifierFree, Guidance, MakeGuidance
 from vidiff.model import Drop, Factories, Model, autoencoder_from, known_of, merged
 from vidiff.optimizers import MakeOptimizer, MuonAdamW
+from vidiff.regularisers import MakeRegulariser
 from vidiff.samplers import Euler, MakeSampler, Sampler
 from vidiff.seeds import clip_seed
 from vidiff.training.base import Task, counting
@@ -76,6 +77,7 @@ class DiffusionTask(CacheCheck, Task):
             ancestral sampling is (Nichol & Dhariwal 2021); needs a schedule with discrete steps.
         sampler: walks from noise to latents.
         guidance: how strongly conditions are followed.
+        regulariser: a term of the loss on what blocks compute inside; none by default.
         optimizer: which rule updates which parameter.
         warmup_steps: steps over which the learning rate rises linearly from zero.
         decay_fraction: last share of all steps, over which it falls linearly.
@@ -110,6 +112,7 @@ class DiffusionTask(CacheCheck, Task):
         learn_variance: bool = False,
         sampler: MakeSampler = Euler,
         guidance: MakeGuidance = ClassifierFree,
+        regulariser: MakeRegulariser | None = None,
         optimizer: MakeOptimizer = MuonAdamW,
         warmup_steps: int = 50,
         decay_fraction: float = 0.4,
@@ -130,6 +133,7 @@ class DiffusionTask(CacheCheck, Task):
             learn_variance=learn_variance,
         )  # fmt: skip
         self.make_sampler, self.make_guidance = sampler, guidance
+        self.regulariser = regulariser() if regulariser else None
         self.compile_denoiser = compile_denoiser
         self.clip_size: Grid | None = None
         self.autoencoder_node: Node = self.hparams["autoencoder"]
@@ -188,10 +192,17 @@ class DiffusionTask(CacheCheck, Task):
         self.clip_size = max(self.clip_size or batch.size, batch.size, key=math.prod)
         model, latents = self.model, self.latents_of(batch)
         signals = self.signals_of(model, batch, latents, self.dropout.draw(len(batch)))
-        loss = self.objective.loss(model.network(signals), latents, known=known_of(signals))
-        weighted = loss.weighted.mean()
-        self.finish_step({"loss": weighted, "mse": loss.unweighted.mean()}, len(batch))
-        return weighted
+        network, known = model.network(signals), known_of(signals)
+        if self.regulariser is None:
+            loss = self.objective.loss(network, latents, known=known)
+            total, terms = loss.weighted.mean(), {}
+        else:
+            with self.denoiser.tapped(self.regulariser.blocks) as features:
+                loss = self.objective.loss(network, latents, known=known)
+            term = self.regulariser(features)
+            total, terms = loss.weighted.mean() + term, {"regulariser": term}
+        self.finish_step({"loss": total, "mse": loss.unweighted.mean(), **terms}, len(batch))
+        return total
 
     @torch.no_grad()
     def latents_of(self, batch: Batch) -> Tensor:
@@ -233,7 +244,8 @@ class DiffusionTask(CacheCheck, Task):
 
     def logged(self) -> frozenset[str] | None:
         bins = [bin_name("val", k) for k in range(NUM_BINS)]
-        return frozenset(["train/loss", "train/mse", "val/loss", *bins])
+        terms = ["train/regulariser"] if self.regulariser else []
+        return frozenset(["train/loss", "train/mse", "val/loss", *terms, *bins])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Squared error of the averaged weights by range of time, on noise that stays the same."""

@@ -106,7 +106,7 @@ class VidiffTrainer(Trainer):
             init_from: a checkpoint whose weights a new run begins from; what does not fit stays as
                 it is built, and is said.
             init_include: parts, modules or patterns of names to take (denoiser,
-                'text_encoder.words.*'); all that is trained, by default.
+                'conditions.text.words.*'); all that is trained, by default.
             init_exclude: parts, modules or patterns of names to leave as they are built.
 
         Raises:

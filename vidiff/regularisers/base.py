@@ -1,0 +1,36 @@
+"""Regulariser interface."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Protocol
+
+from torch import Tensor
+
+from vidiff.registry import kind
+
+
+@kind("regulariser")
+class Regulariser(ABC):
+    """A term of the training loss on tokens inside the denoiser, next to the error of its output.
+
+    Attributes:
+        blocks: numbers of the blocks, from 1 on, whose tokens it looks at.
+    """
+
+    blocks: tuple[int, ...]
+
+    @abstractmethod
+    def __call__(self, features: Mapping[int, Tensor]) -> Tensor:
+        """What is added to the loss, a scalar.
+
+        Args:
+            features: the video's tokens (b, n, d) after each of ``blocks``, by its number.
+        """
+
+
+class MakeRegulariser(Protocol):
+    """A regulariser with everything set."""
+
+    def __call__(self) -> Regulariser: ...

@@ -63,7 +63,8 @@ class Frames(Condition):
         known, latents = inputs.get("known"), inputs.get("latents")
         if known is None and latents is not None:
             b, _, f, h, w = latents.shape
-            given = self.given(self._draws(b, f, inputs.get("id")), f).to(latents.device)
+            given = self.given(self._draws(b, f, inputs.get("id")), f)
+            given = given.to(latents.device, non_blocking=True)
             mask = given[:, None, :, None, None].expand(b, 1, f, h, w).to(latents.dtype)
             known = Known(latents, mask)
         if known is None:

@@ -110,8 +110,12 @@ class Index:
     def differences(self, other: Index) -> list[str]:
         """In what another cache differs, in words. A split that one lacks is no difference."""
         ours, theirs = asdict(self), asdict(other)
-        names = [name for name in ours if name not in ("dataset", "splits", "precision")]
+        apart = ("conditions", "dataset", "splits", "precision")
+        names = [name for name in ours if name not in apart]
         found = [name.replace("_", " ") for name in names if ours[name] != theirs[name]]
+        for name in sorted(self.conditions.keys() | other.conditions.keys()):
+            if self.conditions.get(name) != other.conditions.get(name):
+                found.append(f"condition {name!r}")
         if self.precision != other.precision:
             found.append(f"trainer.precision ({self.precision!r} and {other.precision!r})")
         settings = [_settings(index.dataset) for index in (self, other)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -124,8 +124,9 @@ class Task(LightningModule, ABC):
             *getattr(self, "_ddp_params_and_buffers_to_ignore", ()), *united_buffers(self)
         ]  # fmt: skip
         if self.device_mesh is not None:
-            for part in (*self.trained_parts().values(), *(self.ema or {}).values()):
-                shard(part, self.device_mesh)
+            for parts in (self.trained_parts(), dict(self.ema or {})):
+                for part in each_part(parts).values():
+                    shard(part, self.device_mesh)
         self.parts_built = True
         self.train(self.training)
 
@@ -256,6 +257,15 @@ class Task(LightningModule, ABC):
         nodes["_class_path"] = f"{cls.__module__}.{cls.__qualname__}"
         nodes["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
         self.save_hyperparameters(nodes)
+
+
+def each_part(parts: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """Parts by name; those that stand in a dictionary, as conditions do, each by itself."""
+    found: dict[str, nn.Module] = {}
+    for name, part in parts.items():
+        held = isinstance(part, nn.ModuleDict)
+        found |= {f"{name}.{key}": x for key, x in part.items()} if held else {name: part}
+    return found
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 from vidiff.autoencoders import Identity
-from vidiff.training.base import Task, counting
+from vidiff.training.base import Task, counting, each_part
 from vidiff.training.fake_device import SMALL, fake_device, mixed_precision
 from vidiff.types import Batch, Grid, LatentBatch, VideoBatch
 
@@ -340,7 +340,7 @@ def _parts(task: Task) -> dict[str, Part]:
     """What is trained first; parts without parameters are left out."""
     children = {name: part for name, part in task.named_children() if name != "ema"}
     parts = {}
-    for name, part in (task.trained_parts() | children).items():
+    for name, part in each_part(task.trained_parts() | children).items():
         trained = sum(p.numel() for p in part.parameters() if p.requires_grad)
         frozen = sum(p.numel() for p in part.parameters() if not p.requires_grad)
         if trained + frozen:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,11 +153,11 @@ class PromptData(LightningDataModule):
         batch_size: int,
         sampling: Sampling,
         exact: bool = True,
-        images: Tensor | None = None,
+        inputs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.folder, self.batch_size = folder, batch_size
-        self.sampling, self.exact, self.images = sampling, exact, images
+        self.sampling, self.exact, self.inputs = sampling, exact, inputs or {}
         self.missing: list[int] = []
 
     def setup(self, stage: str) -> None:
@@ -185,7 +185,10 @@ class PromptData(LightningDataModule):
 
     def _batch(self, indices: list[int]) -> PromptBatch:
         prompts = [self.folder.prompts[i] for i in indices]
-        inputs = {} if self.images is None else {"image": self.images[indices]}
+        inputs = {
+            name: some[indices] if isinstance(some, Tensor) else [some[i] for i in indices]
+            for name, some in self.inputs.items()
+        }
         return PromptBatch(prompts, indices, self.folder.seed, self.sampling, inputs, self.exact)
 
 

@@ -27,7 +27,7 @@ from vidiff.training.checkpoint_files import CheckpointFiles, discard, publish, 
 from vidiff.training.data import VideoDataModule
 from vidiff.training.diffusion import DiffusionTask
 from vidiff.training.encoding import Encoding, EncodingData
-from vidiff.training.images import image_hashes, read_images
+from vidiff.training.sample_inputs import for_each, image_hashes, read_images
 from vidiff.training.samples import (
     PromptData,
     SampleFolder,
@@ -177,6 +177,7 @@ class VidiffTrainer(Trainer):
         guidance_scale: float | None = None,
         negative_prompt: str | None = None,
         image: str | None = None,
+        inputs: dict[str, Any] | None = None,
         decode_tile: int | None = None,
         decode_frames: int | None = None,
         fps: float = 8,
@@ -208,6 +209,8 @@ class VidiffTrainer(Trainer):
             negative_prompt: what videos move away from, instead of the empty prompt.
             image: a picture that all videos begin with, or 'FILE;FILE' for one per prompt; scaled
                 and cropped to their size. Needs a model with a condition ``frames``.
+            inputs: what else the model's conditions read, by name, the same for all videos, as in
+                '{label: 3}'.
             decode_tile: height and width, in latents, of tiles that are decoded one after the other
                 and blended, so that memory does not grow with the frame.
             decode_frames: frames of latents decoded at a time, so that memory does not grow with
@@ -242,13 +245,16 @@ class VidiffTrainer(Trainer):
         model.adopt(checkpoint)
         sampling = sampling.sized(model.clip_size)
         _, h, w = sampling.size
-        images = read_images(image, len(texts), (h, w)) if image else None
+        known = for_each(inputs or {}, len(texts))
+        if image:
+            known["image"] = read_images(image, len(texts), (h, w))
         is_single = exact and str(self.precision).endswith("mixed")
         folder = SampleFolder(
             output, texts, seed=seed, fps=fps, size=(h, w), scale=scale, formats=endings,
             settings={
                 **asdict(sampling),
                 **({"images": image_hashes(image)} if image else {}),
+                **({"inputs": inputs} if inputs else {}),
                 "sampler": model.hparams["sampler"],
                 "guidance": model.hparams["guidance"],
                 "checkpoint": Path(ckpt_path).name,
@@ -259,7 +265,7 @@ class VidiffTrainer(Trainer):
                 "precision": "32-true" if is_single else str(self.precision),
             },
         )  # fmt: skip
-        data = PromptData(folder, batch_size, sampling, exact, images)
+        data = PromptData(folder, batch_size, sampling, exact, known)
         self.callbacks: list[Callback]
         self.keep_precision.quiet = is_single
         with Background() as background:

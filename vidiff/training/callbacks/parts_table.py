@@ -6,6 +6,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
+from vidiff.training.base import each_part
 from vidiff.units import large
 
 
@@ -23,9 +24,8 @@ def parts_table(task: LightningModule) -> str:
     """The table as text."""
     rows = [("part", "class", "parameters", "trained")]
     total = trained = 0
-    for name, part in task.named_children():
-        if name == "ema":
-            continue
+    children = {name: part for name, part in task.named_children() if name != "ema"}
+    for name, part in each_part(children).items():
         sizes = [(p.numel(), p.numel() * p.requires_grad) for p in part.parameters()]
         count, learns = (sum(column) for column in zip(*sizes, strict=True)) if sizes else (0, 0)
         rows.append((name, type(part).__name__, large(count), large(learns)))

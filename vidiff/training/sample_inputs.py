@@ -1,14 +1,28 @@
-"""Pictures that sampled videos begin with."""
+"""What sampled videos are conditioned on besides their prompts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from vidiff.fingerprints import file_hash
+
+
+def for_each(inputs: Mapping[str, Any], num_videos: int) -> dict[str, Any]:
+    """Inputs that are the same for all videos, once for each: numbers as tensors (b, ...)."""
+
+    def repeated(value: Any) -> Any:
+        if isinstance(value, str):
+            return [value] * num_videos
+        tensor = torch.as_tensor(value)
+        return tensor.expand(num_videos, *tensor.shape)
+
+    return {name: repeated(value) for name, value in inputs.items()}
 
 
 def image_paths(files: str) -> list[Path]:

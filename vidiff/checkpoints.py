@@ -49,7 +49,8 @@ def task_node(checkpoint: Checkpoint) -> Node:
     it came from, since the checkpoint holds its weights.
 
     Raises:
-        ValueError: if an argument was a Python object that no config can name.
+        ValueError: if an argument was a Python object that no config can name, or an earlier
+            vidiff wrote it.
     """
     arguments = dict(checkpoint["hyper_parameters"])
     class_path = arguments.pop("_class_path", None)
@@ -60,6 +61,11 @@ def task_node(checkpoint: Checkpoint) -> Node:
                 f"this task was built in Python with {name}={value['described']}, which no config "
                 "can name: build it again that way and call load_state_dict"
             )
+    if "text_encoder" in arguments:
+        raise ValueError(
+            "this checkpoint is of an earlier vidiff, whose text_encoder is now conditions.text: "
+            "train again with `conditions: {text: …}`, or use the vidiff that wrote it"
+        )
     if class_path is None:
         raise ValueError("the checkpoint does not say which class of task it holds")
     if "autoencoder" in checkpoint:

@@ -44,10 +44,24 @@ def made(factory: Callable[..., T], **given: Any) -> T:
 
     A component's constructor names what it needs of what its kind is given (``width``, ``block``).
     """
-    parameters = inspect.signature(_class_of(factory) or factory).parameters
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-        return factory(**given)
-    return factory(**{name: value for name, value in given.items() if name in parameters})
+    named = _named(_class_of(factory) or factory)
+    return factory(**{k: v for k, v in given.items() if named is None or k in named})
+
+
+def _named(target: Callable[..., Any]) -> set[str] | None:
+    """Names of a constructor's arguments, and of those that it hands on; None if it takes any."""
+    if not isinstance(target, type):
+        parameters = inspect.signature(target).parameters.values()
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        return None if takes_any else {p.name for p in parameters}
+    found: set[str] = set()
+    for cls in target.__mro__:
+        if "__init__" in cls.__dict__:
+            parameters = inspect.signature(cls.__init__).parameters.values()
+            found |= {p.name for p in parameters}
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+                break
+    return found
 
 
 def build(node: Node, base: type[T]) -> T:

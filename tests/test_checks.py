@@ -78,7 +78,7 @@ def test_other_numbers_that_may_be_left_out_refuse_zero(tmp_path: Path) -> None:
             MovingShapes(split="train", **size)
 
 
-@pytest.mark.parametrize("kind", ["attention", "denoiser", "text_encoder", "positions"])
+@pytest.mark.parametrize("kind", ["attention", "denoiser", "condition", "positions"])
 def test_no_component_divides_by_zero(kind: str) -> None:
     load_all()
     from vidiff.registry import get_kind

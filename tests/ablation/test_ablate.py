@@ -36,8 +36,11 @@ TINY: dict[str, Any] = {
                     "patchifier": {"class_path": "tubelet", "init_args": {"patch_size": [1, 8, 8]}},
                 },
             },
-            "text_encoder": {
-                "class_path": "words", "init_args": {"text_dim": 16, "num_heads": 2, "num_rows": 64}
+            "conditions": {
+                "text": {
+                    "class_path": "words",
+                    "init_args": {"text_dim": 16, "num_heads": 2, "num_rows": 64},
+                },
             },
             "sampler": {"class_path": "euler", "init_args": {"num_steps": 2}},
         },

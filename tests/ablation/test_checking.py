@@ -42,9 +42,11 @@ BASE: Config = {
                     "patchifier": {"class_path": "tubelet", "init_args": {"patch_size": [1, 8, 8]}},
                 },
             },
-            "text_encoder": {
-                "class_path": "words",
-                "init_args": {"text_dim": 16, "depth": 1, "num_heads": 2, "num_rows": 64},
+            "conditions": {
+                "text": {
+                    "class_path": "words",
+                    "init_args": {"text_dim": 16, "depth": 1, "num_heads": 2, "num_rows": 64},
+                },
             },
         },
     },
@@ -174,7 +176,7 @@ FINE: dict[str, Config] = {
     "settings alone": changed(model__sampler={"num_steps": 3}),
     "dotted": BASE | {"trainer.max_steps": 3},
     "numbers as text": changed(model__ema_decay="0.5", model__optimizer=part("adamw", lr="1e-3")),
-    "null": changed(model__text_encoder=None),
+    "no conditions": changed(model__conditions={}),
     "null for a number": changed(data__val_batch_size=None),
     "own class": changed(model__denoiser__attention="vidiff.attention.Full"),
     "callbacks": changed(trainer__callbacks=[part("SaveCheckpoint", every_n_steps=2)]),

@@ -39,9 +39,11 @@ BASE: Config = {
                     "patchifier": {"class_path": "tubelet", "init_args": {"patch_size": [2, 4, 4]}},
                 },
             },
-            "text_encoder": {
-                "class_path": "words",
-                "init_args": {"text_dim": 32, "depth": 1, "num_heads": 2, "num_rows": 64},
+            "conditions": {
+                "text": {
+                    "class_path": "words",
+                    "init_args": {"text_dim": 32, "depth": 1, "num_heads": 2, "num_rows": 64},
+                },
             },
         },
     },
@@ -80,9 +82,9 @@ def trained(block: str, width: int) -> int:
     from functools import partial
 
     from vidiff.conditioning import AdaLN, AdaLNZero, CrossAttention, InContext
+    from vidiff.conditions import Words
     from vidiff.denoisers import DiT
     from vidiff.patchifiers import Tubelet
-    from vidiff.text import Words
     from vidiff.training import DiffusionTask
 
     classes = dict(zip(BLOCKS, (AdaLNZero, AdaLN, CrossAttention, InContext), strict=True))
@@ -91,7 +93,9 @@ def trained(block: str, width: int) -> int:
             DiT, width=width, depth=3, num_heads=2, conditioning=classes[block],
             patchifier=partial(Tubelet, patch_size=(2, 4, 4)),
         ),
-        text_encoder=partial(Words, text_dim=32, depth=1, num_heads=2, num_rows=64),
+        conditions={
+            "text": partial(Words, text_dim=32, depth=1, num_heads=2, num_rows=64)
+        },
     )  # fmt: skip
     task.configure_model()
     assert next(task.denoiser.parameters()).device.type == "cpu"

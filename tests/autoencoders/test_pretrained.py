@@ -259,7 +259,7 @@ def test_it_can_be_planned_with_and_without_its_folder(saved) -> None:
     for make_autoencoder in (
         partial(Pretrained, folder=folder), partial(Pretrained, **node["init_args"])
     ):  # fmt: skip
-        task = DiffusionTask(denoiser=TINY, autoencoder=make_autoencoder, text_encoder=None)
+        task = DiffusionTask(denoiser=TINY, autoencoder=make_autoencoder, conditions={})
         costs = plan(task, clip=(9, 32, 32), batch_size=1)
         count = sum(p.numel() for p in saved[0].parameters())
         assert costs.parts["autoencoder"].frozen == count
@@ -280,7 +280,7 @@ def test_a_checkpoint_stands_alone(name: str, tmp_path: Path) -> None:
     task = DiffusionTask(
         denoiser=TINY,
         autoencoder=partial(Pretrained, folder=str(tmp_path / "vae")),
-        text_encoder=None,
+        conditions={},
     )
     trainer = VidiffTrainer(
         accelerator="cpu", logger=False, default_root_dir=tmp_path, max_steps=1,

@@ -39,7 +39,7 @@ def test_show_prints_arguments_types_defaults_docs_and_what_can_be_put_in(capsys
     assert "  mlp_ratio: float = 4.0\n      hidden width of a block's MLP, over ``width``." in page
     assert "  patchifier: MakePatchifier = tubelet" in page
     assert "one of: frame, tubelet" in page
-    assert "Decided by neighbouring parts: in_channels, out_channels, text_dim" in page
+    assert "Decided by neighbouring parts: in_channels, out_channels, signals" in page
     assert "Raises:" in page
     main(["components", "show", "denoiser.dit"])
     assert capsys.readouterr().out == page

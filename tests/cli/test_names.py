@@ -19,6 +19,7 @@ from vidiff.cli.model import VidiffCLI, make_parser
 from vidiff.denoisers import Denoiser, DiT
 from vidiff.patchifiers import Frame, Tubelet
 from vidiff.registry import list_components
+from vidiff.types import SignalDims
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +129,10 @@ def test_short_help_fits_on_a_page_and_names_what_can_be_put_in(capsys: Any) -> 
 def test_help_of_a_class_names_the_components_of_each_option(capsys: Any) -> None:
     assert main(["fit", "--model.help=DiffusionTask"]) == 0
     page = " ".join(capsys.readouterr().out.split())
-    for kind, default in {"denoiser": "dit", "sampler": "euler", "text_encoder": "words"}.items():
+    for kind, default in {"denoiser": "dit", "sampler": "euler"}.items():
         assert f"(one of: {', '.join(list_components(kind))}; default: {default})" in page
+    names = ", ".join(list_components("condition"))
+    assert f"by names of your own, each one of: {names}; default: text: words)" in page
     main(["fit", "--help-all"])
     assert "--trainer.profiler" in capsys.readouterr().out
 
@@ -158,7 +161,9 @@ def test_factories_hold_what_the_config_says(parser: Any) -> None:
          "--model.denoiser.depth=2", "--model.denoiser.width=24", "--model.denoiser.num_heads=2"]
     )  # fmt: skip
     task = parser.instantiate(config).fit.model
-    denoiser = task.make_denoiser(in_channels=3, out_channels=3, text_dim=8)
+    denoiser = task.factories.denoiser(
+        in_channels=3, out_channels=3, signals={"text": SignalDims(vector=8, tokens=8)}
+    )
     assert isinstance(denoiser, DiT)
     assert isinstance(denoiser.patchifier, Frame)
     assert isinstance(denoiser.patchifier, Tubelet)

@@ -56,7 +56,7 @@ def test_the_table_is_short_and_says_everything(tmp_path: Path, capsys: Any) -> 
     assert rows["operations"].endswith("FLOPs: a multiply-add is two")
     assert rows["denoiser"].endswith("trained")
     assert rows["Time"] == "at 40% of 989 TFLOP/s, which is assumed"
-    for name in ("text_encoder", "gradients", "activations", "together", "2 steps", "device-hours"):
+    for name in ("conditions.text", "gradients", "activations", "together", "2 steps", "device-hours"):
         assert name in rows, page
     assert not (tmp_path / "run").exists()
 

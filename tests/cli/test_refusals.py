@@ -34,8 +34,8 @@ def node(class_path: str, **init_args: Any) -> str:
             "unknown option 'model.loss_weight.measured_on.x'; it takes no options",
         ),
         (
-            ["--model.text_encoder", node("words", text_dimm=1)],
-            "unknown option 'model.text_encoder.text_dimm', did you mean 'text_dim'?",
+            ["--model.conditions.text", node("words", text_dimm=1)],
+            "unknown option 'model.conditions.text.text_dimm', did you mean 'text_dim'?",
         ),
         (["--model.ema=3"], "unknown option 'model.ema', did you mean 'ema_decay'?"),
         (["--model.denoiser.in_channels=3"], "unknown option 'model.denoiser.in_channels'"),

@@ -139,14 +139,14 @@ def test_weights_alone_are_begun_from_and_not_gone_on_with(
     error = refused("fit", "-c", done, "--ckpt_path", "last", *rate)
     assert "--init_from" in error
     assert "does not exist" in refused("fit", "-c", done, *elsewhere, "--init_from", "nope.ckpt")
-    words = [*elsewhere, *rate, "--init_from", imported, "--init_exclude+=text_encoder"]
+    words = [*elsewhere, *rate, "--init_from", imported, "--init_exclude+=conditions"]
     caplog.clear()
     assert fit(done, *words) == 0
     error = caplog.text
     assert f"begins from {imported}" in error
     assert "taken: " in error
     assert "left in the checkpoint: " in error
-    assert "text_encoder" in error.partition("left in the checkpoint: ")[2]
+    assert "conditions" in error.partition("left in the checkpoint: ")[2]
     # Its own checkpoint counts from then on, though the config still names the other.
     imported.unlink()
     config = tmp_path / "new" / "config.yaml"

@@ -3,16 +3,16 @@
 import pytest
 import torch
 
-from vidiff.text import Labels
+from vidiff.conditions import Labels
 
 
 def test_a_prompt_is_a_number_or_a_name_and_an_empty_one_is_no_class():
     numbered, named = Labels(5, 8), Labels(2, 8, names=["cat", "dog"])
-    torch.testing.assert_close(numbered(["3", ""]).pooled, numbered.table.weight[[3, 5]])
-    features = named(["dog", "cat", ""])
+    torch.testing.assert_close(numbered.read(["3", ""]).vector, numbered.table.weight[[3, 5]])
+    features = named.read(["dog", "cat", ""])
     torch.testing.assert_close(features.tokens[:, 0], named.table.weight[[1, 0, 2]])
     assert features.mask.tolist() == [[True]] * 3
-    torch.testing.assert_close(named.embed(torch.tensor([2])).pooled, named([""]).pooled)
+    torch.testing.assert_close(named.embed(torch.tensor([2])).vector, named.read([""]).vector)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,6 @@ def test_refuses_names_that_are_not_one_per_class(settings, message):
 
 def test_refuses_a_class_that_there_is_not():
     with pytest.raises(ValueError, match="no class is called 'dig', did you mean 'dog'"):
-        Labels(2, 8, names=["cat", "dog"])(["dig"])
+        Labels(2, 8, names=["cat", "dog"]).read(["dig"])
     with pytest.raises(ValueError, match=r"within \[0, 2\]"):
         Labels(2, 8).embed(torch.tensor([3]))

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from vidiff.conditions import Words
+from vidiff.conditions.words import split_words
 from vidiff.data.shapes import COMBINATIONS
-from vidiff.text import Words
-from vidiff.text.words import split_words
+from vidiff.types import SignalDims
 
 
 def small(**settings):
@@ -16,11 +17,11 @@ def small(**settings):
 def test_features_do_not_depend_on_the_batch():
     encoder = small().eval()
     prompts = ["a red square moves left", "", "a blue circle that stays still, at night"]
-    together = encoder(prompts)
+    together = encoder({"caption": prompts})
     for i, prompt in enumerate(prompts):
-        alone = encoder([prompt])
+        alone = encoder({"caption": [prompt]})
         length = alone.tokens.shape[1]
-        torch.testing.assert_close(together.pooled[i], alone.pooled[0], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(together.vector[i], alone.vector[0], atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(
             together.tokens[i, :length], alone.tokens[0], atol=1e-5, rtol=1e-5
         )
@@ -28,17 +29,17 @@ def test_features_do_not_depend_on_the_batch():
 
 
 def test_an_empty_prompt_is_one_real_token():
-    features = small()([""])
+    features = small().read([""])
     assert features.mask.tolist() == [[True]]
     assert features.tokens.shape == (1, 1, 16)
 
 
 def test_order_and_words_matter_and_case_does_not():
     encoder = small().eval()
-    pooled = encoder(["red left", "left red", "blue left", "RED  left"]).pooled
-    assert not torch.allclose(pooled[0], pooled[1], atol=1e-4)
-    assert not torch.allclose(pooled[0], pooled[2], atol=1e-4)
-    torch.testing.assert_close(pooled[0], pooled[3])
+    vector = encoder.read(["red left", "left red", "blue left", "RED  left"]).vector
+    assert not torch.allclose(vector[0], vector[1], atol=1e-4)
+    assert not torch.allclose(vector[0], vector[2], atol=1e-4)
+    torch.testing.assert_close(vector[0], vector[3])
 
 
 def test_rows_are_the_same_on_every_machine():
@@ -54,9 +55,9 @@ def test_the_words_of_moving_shapes_do_not_share_rows(num_rows):
 
 def test_words_never_met_are_named():
     encoder = small()
-    encoder(["a red square"])
+    encoder({"caption": ["a red square"]})
     encoder.eval()
-    encoder(["a green square"])  # met in evaluation only
+    encoder({"caption": ["a green square"]})  # met in evaluation only
     assert encoder.unknown_words(["a red square", "a green cube"]) == ["cube", "green"]
     other = small()
     other.load_state_dict(encoder.state_dict())
@@ -64,7 +65,7 @@ def test_words_never_met_are_named():
 
 
 def test_long_prompts_are_cut():
-    assert small(max_words=3)(["one two three four five"]).tokens.shape[1] == 4
+    assert small(max_words=3).read(["one two three four five"]).tokens.shape[1] == 4
 
 
 @pytest.mark.parametrize(
@@ -73,3 +74,21 @@ def test_long_prompts_are_cut():
 def test_refuses_impossible_sizes(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         small(**settings)
+
+
+def test_a_dropped_caption_is_read_as_the_empty_one_and_each_clip_once():
+    encoder, read = small().eval(), []
+    inputs = {"caption": ["a red square", "a blue circle moves", "left"]}
+    drop = torch.tensor([False, True, False])
+    expected = encoder.signal(inputs).replaced(encoder.empty(inputs), drop)
+    original = encoder.read
+    encoder.read = lambda prompts: read.append(list(prompts)) or original(prompts)
+    found = encoder(inputs, drop)
+    assert read == [["a red square", "", "left"]]
+    torch.testing.assert_close(found.vector, expected.vector, atol=1e-5, rtol=1e-5)
+    longest = found.mask.shape[1]  # what was dropped needs no room
+    assert torch.equal(found.mask, expected.mask[:, :longest])
+    torch.testing.assert_close(
+        found.tokens[found.mask], expected.tokens[expected.mask], atol=1e-5, rtol=1e-5
+    )
+    assert encoder.dims == SignalDims(vector=16, tokens=16)

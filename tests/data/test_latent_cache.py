@@ -8,9 +8,16 @@ import pytest
 import torch
 
 from vidiff.data import LatentCache, collate
-from vidiff.data.cache_files import CachedSplit, Index, read_index, shard_path, write_shard
+from vidiff.data.cache_files import (
+    CachedSplit,
+    Index,
+    Table,
+    read_index,
+    shard_path,
+    write_shard,
+)
 from vidiff.testing import check_component
-from vidiff.types import LatentSample, TextFeatures, VideoSample
+from vidiff.types import LatentSample, Signal, VideoSample
 
 SIZES = ((3, 16, 16), (1, 8, 16))
 LENGTH, DRAWS, PER_SHARD = 5, 2, 4
@@ -29,14 +36,32 @@ def features(caption):
     tokens = torch.randn(1, length, 6, generator=generator)
     mask = torch.ones(1, length, dtype=torch.bool)
     mask[:, length // 2 : length - 1] = False
-    return TextFeatures(tokens.mean(1), tokens, mask)
+    return Signal(tokens.mean(1), tokens, mask)
+
+
+def colour(index):
+    """Of one clip; -1 is none."""
+    generator = torch.Generator().manual_seed(1000 + index)
+    channels = torch.randn(1, 2, 1, 2, 2, generator=generator)
+    return Signal(vector=torch.randn(1, 3, generator=generator), channels=channels)
+
+
+def tables(entries, samples):
+    """Features of each caption, and of each clip."""
+    captions = list(dict.fromkeys(["", *(s.caption for s in samples)]))
+    rows = [captions.index(s.caption) for s in samples]
+    clips = [colour(index) for index in (-1, *entries)]
+    return {
+        "text": Table([features(c) for c in captions], rows, captions),
+        "colour": Table(clips, list(range(1, len(clips))), ["none", *(s.id for s in samples)]),
+    }
 
 
 def write(root, text=True, splits=("train", "val", "test")):
     node = {"class_path": "vidiff.data.moving_shapes.MovingShapes", "init_args": {}}
     index = Index(
-        autoencoder="a", text_encoder="t" if text else None, dataset=node, draws_anew=True,
-        latent_channels=4, compression=(1, 4, 4), sizes=SIZES, dtype="float32", precision="32-true",
+        autoencoder="a", conditions={"text": "t", "colour": "c"} if text else {}, dataset=node,
+        draws_anew=True, latent_channels=4, compression=(1, 4, 4), sizes=SIZES, dtype="float32", precision="32-true",
         entries_per_shard=PER_SHARD, splits={s: CachedSplit(LENGTH, DRAWS, "") for s in splits},
     )  # fmt: skip
     root.mkdir(exist_ok=True)
@@ -45,9 +70,9 @@ def write(root, text=True, splits=("train", "val", "test")):
         for number in range(index.num_shards(split)):
             entries = range(number * PER_SHARD, min((number + 1) * PER_SHARD, 20))
             samples = [entry(i) for i in entries]
-            texts = {c: features(c) for c in ["", *(s.caption for s in samples)]} if text else None
+            held = tables(entries, samples) if text else {}
             path = shard_path(root, split, number)
-            write_shard(path, index.key(split), samples, texts, num_sizes=2, dtype=torch.float32)
+            write_shard(path, index.key(split), samples, held, num_sizes=2, dtype=torch.float32)
     return index
 
 
@@ -57,10 +82,15 @@ def test_another_precision_is_named_with_both(tmp_path):
     assert said == "trainer.precision ('32-true' and 'bf16-mixed')"
 
 
+def test_the_condition_that_differs_is_named(tmp_path):
+    index = write(tmp_path)
+    other = replace(index, conditions={"text": "another", "colour": "c", "frame": "f"})
+    assert index.differences(other) == ["condition 'frame'", "condition 'text'"]
+
+
 def same(a, b):
-    return (
-        torch.equal(a.pooled, b.pooled) & torch.equal(a.tokens, b.tokens) & (a.mask == b.mask).all()
-    )
+    pairs = zip(a._forms(), b._forms(), strict=True)
+    return all(one is two if one is None else torch.equal(one, two) for one, two in pairs)
 
 
 @pytest.mark.parametrize("text", [True, False])
@@ -76,11 +106,13 @@ def test_every_entry_comes_back_in_every_epoch(tmp_path, text):
             expected.size, expected.caption, expected.id,
         )  # fmt: skip
         if text:
-            assert same(found.text, features(expected.caption))
-            assert same(found.empty, features(""))
+            assert found.signals.keys() == found.empty.keys() == {"text", "colour"}
+            assert same(found.signals["text"], features(expected.caption))
+            assert same(found.empty["text"], features(""))
+            assert same(found.signals["colour"], colour(index % 20))
+            assert same(found.empty["colour"], colour(-1))
         else:
-            assert found.text is None
-            assert found.empty is None
+            assert found.signals == found.empty == {}
     batch = collate([cache[0], cache[2], cache[4]])
     assert batch.size == SIZES[0]
     assert len(batch) == 3
@@ -122,7 +154,7 @@ def change(root, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, "is of version 2, and this vidiff reads version 1"),
+        ({"version": 1}, "is of version 1, and this vidiff reads version 2"),
         ({"entries_per_shard": 0}, "is damaged .*not a positive number"),
         ({"entries_per_shard": 3}, "is damaged .*3 entries do not hold 2 sizes"),
         ({"entries_per_shard": "4"}, "is damaged"),
@@ -185,7 +217,7 @@ def test_shards_of_other_caches_and_links_are_refused(tmp_path):
         ("ids.ends", torch.tensor([0, 900, -1, 3, 9])),
         ("captions.ends", torch.tensor([0])),
         ("caption", torch.tensor([77, 77, 77, 77])),
-        ("text.ends", torch.tensor([9, 3, 1, 0])),
+        ("signals.text.ends", torch.tensor([9, 3, 1, 0])),
     ],
 )
 def test_a_shard_whose_parts_do_not_fit(tmp_path, name, value):

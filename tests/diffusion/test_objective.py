@@ -44,7 +44,7 @@ def test_any_answer_is_read_as_finite_latents_at_both_ends(schedule, prediction)
         return torch.zeros_like(x)
 
     denoised = objective.denoise(network, torch.randn(2, 1, 2, 3, 3), torch.tensor([0.0, 1.0]))
-    assert denoised.sample.isfinite().all()
+    assert denoised.x0.isfinite().all()
     assert denoised.noise.isfinite().all()
     assert denoised.variance is None
     assert asked[0].isfinite().all()
@@ -59,7 +59,7 @@ def test_a_network_that_knows_the_answer_denoises(schedule, prediction):
     x_t = objective.noised(sample, noise, t)
     target = objective.prediction.target(sample, noise, objective.schedule, t)
     denoised = objective.denoise(lambda x, time: target, x_t, t)
-    for found, true in ((denoised.sample, sample), (denoised.noise, noise)):
+    for found, true in ((denoised.x0, sample), (denoised.noise, noise)):
         error = (found - true).flatten(1).norm(dim=1) / true.flatten(1).norm(dim=1)
         assert error.max() < 1e-3
 
@@ -99,7 +99,7 @@ def test_a_learned_variance_is_handed_on():
     plain = Objective(LinearBeta(), Epsilon()).denoise(
         lambda x, t: said[:, :3], x_t, torch.tensor([0.3, 0.7])
     )
-    assert torch.equal(denoised.sample, plain.sample)
+    assert torch.equal(denoised.x0, plain.x0)
 
 
 def test_the_bound_trains_the_variance_and_nothing_else():
@@ -128,6 +128,6 @@ def test_a_thousandth_of_the_bound_is_added(num_steps):
     hybrid = Objective(schedule, Epsilon(), learn_variance=True)
     loss = hybrid.loss(lambda x, time: said, latents, t, noise)
     x_t = hybrid.noised(latents, noise, t)
-    estimate = Epsilon().denoised(said[:, :2], x_t, schedule, t).sample
+    estimate = Epsilon().denoised(said[:, :2], x_t, schedule, t).x0
     bound = variational_loss(latents, estimate, said[:, 2:], x_t, schedule, t)
     torch.testing.assert_close(loss.weighted - loss.unweighted, bound * num_steps / 1000)

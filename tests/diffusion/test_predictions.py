@@ -33,7 +33,7 @@ def test_a_perfect_prediction_gives_back_sample_and_noise(schedule, prediction):
     x_t = objective.noised(sample, noise, T.double())
     target = objective.prediction.target(sample, noise, objective.schedule, T.double())
     denoised = objective.prediction.denoised(target, x_t, objective.schedule, T.double())
-    torch.testing.assert_close(denoised.sample, sample, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(denoised.x0, sample, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(denoised.noise, noise, atol=1e-5, rtol=1e-5)
 
 
@@ -99,7 +99,7 @@ def test_edm_is_skip_and_scaled_output(schedule, sigma_data):
     c_out = s * sigma_data / (s**2 + sigma_data**2).sqrt()
     c_in = 1 / (s**2 + sigma_data**2).sqrt()
     direct = c_skip * x + c_out * output
-    torch.testing.assert_close(prediction.denoised(output, x_t, schedule, t).sample, direct)
+    torch.testing.assert_close(prediction.denoised(output, x_t, schedule, t).x0, direct)
     scaled = expand(prediction.input_scale(schedule, t), x_t) * x_t
     torch.testing.assert_close(scaled, c_in * x)
 
@@ -127,7 +127,7 @@ def test_edm_is_that_of_diffusers():
             asked, theirs.precondition_inputs(x_t, sigma), atol=1e-5, rtol=1e-5
         )
         torch.testing.assert_close(
-            prediction.denoised(output, x_t, schedule, t).sample,
+            prediction.denoised(output, x_t, schedule, t).x0,
             theirs.precondition_outputs(x_t, output, sigma),
             atol=1e-5,
             rtol=1e-5,

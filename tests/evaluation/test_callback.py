@@ -56,9 +56,11 @@ CONFIG: dict[str, Any] = {
                     "patchifier": {"class_path": "tubelet", "init_args": {"patch_size": [1, 8, 8]}},
                 },
             },
-            "text_encoder": {
-                "class_path": "words",
-                "init_args": {"text_dim": 16, "num_heads": 2, "num_rows": 64},
+            "conditions": {
+                "text": {
+                    "class_path": "words",
+                    "init_args": {"text_dim": 16, "num_heads": 2, "num_rows": 64},
+                },
             },
             "sampler": {"class_path": "euler", "init_args": {"num_steps": 2}},
             "ema_decay": 0.5,
@@ -245,10 +247,10 @@ def make_trainer(folder: Path, **settings: Any) -> tuple[Any, Any]:
 
 
 def make_parts(ema_decay: float = 0.5, **data: Any) -> tuple[Any, Any]:
+    from vidiff.conditions import Words
     from vidiff.denoisers import DiT
     from vidiff.patchifiers import Tubelet
     from vidiff.samplers import Euler
-    from vidiff.text import Words
     from vidiff.training import DiffusionTask
     from vidiff.training.data import VideoDataModule
 
@@ -256,7 +258,7 @@ def make_parts(ema_decay: float = 0.5, **data: Any) -> tuple[Any, Any]:
         denoiser=partial(
             DiT, width=16, depth=1, num_heads=2, patchifier=partial(Tubelet, patch_size=(1, 8, 8))
         ),
-        text_encoder=partial(Words, text_dim=16, num_heads=2, num_rows=64),
+        conditions={"text": partial(Words, text_dim=16, num_heads=2, num_rows=64)},
         sampler=partial(Euler, num_steps=2), ema_decay=ema_decay,
     )  # fmt: skip
     return task, VideoDataModule(dataset=partial(MovingShapes, **{**DATA, **data}), batch_size=2)

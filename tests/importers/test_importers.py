@@ -232,10 +232,10 @@ def test_all_twelve_sizes_have_the_published_number_of_parameters() -> None:
     from functools import partial
 
     from vidiff.conditioning import AdaLNZero
+    from vidiff.conditions import Labels
     from vidiff.denoisers import DiT
     from vidiff.denoisers.dit import SIZES
     from vidiff.patchifiers import Frame
-    from vidiff.text import Labels
 
     published = json.loads((PARITY / "dit_parameter_counts.json").read_text())
     assert len(published) == 12
@@ -243,13 +243,14 @@ def test_all_twelve_sizes_have_the_published_number_of_parameters() -> None:
         size, patch = name.removeprefix("DiT-").split("/")
         width = SIZES[size][0]
         with torch.device("meta"):
+            labels = Labels(1000, width)
             parts = [
                 DiT(
-                    in_channels=4, out_channels=8, text_dim=width, size=size,
+                    in_channels=4, out_channels=8, signals={"label": labels.dims}, size=size,
                     patchifier=partial(Frame, patch_size=int(patch)),
-                    conditioning=partial(AdaLNZero, project_text=False),
+                    conditioning=partial(AdaLNZero, project=False),
                 ),
-                Labels(1000, width),
+                labels,
             ]  # fmt: skip
         found = sum(p.numel() for part in parts for p in part.parameters() if p.requires_grad)
         assert found == count, name
@@ -269,8 +270,8 @@ def test_metadata_of_the_references_is_what_is_inferred(tmp_path: Path) -> None:
         assert task.autoencoder.latent_channels == config["in_channels"]
         size = config["input_size"]
         assert task.clip_size == (config.get("num_frames", 1), size, size)
-        classes = task.text_encoder.num_classes if task.text_encoder else None
-        assert classes == (config["num_classes"] if "uncond" not in name else None)
+        classes = [labels.num_classes for labels in task.conditions.values()]
+        assert classes == ([config["num_classes"]] if "uncond" not in name else [])
 
 
 def test_published_widths_need_no_number_of_heads() -> None:

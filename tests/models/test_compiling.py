@@ -9,7 +9,8 @@ import pytest
 import torch
 from test_dit import REFUSED, awake, build, names_of, text
 
-from vidiff.denoisers import UNet, compile_blocks, compiling
+from vidiff.denoisers import Denoiser, UNet, compile_blocks
+from vidiff.types import SignalDims
 
 SIZE = (3, 4, 4, 6)
 PAIRS = [
@@ -51,16 +52,17 @@ def compiled_pair(names, backend, **settings):
     return eager, compiled
 
 
-def step(model, size=SIZE, length=5, batch=2):
+def step(model, size=SIZE, length=5, batch=2, per_frame=False):
     """Output and gradients."""
     torch.manual_seed(0)
-    out = model(torch.randn(batch, *size), torch.rand(batch), text(batch, length, real=3))
+    latents, signals = torch.randn(batch, *size), {"text": text(batch, length, real=3)}
+    out = model(latents, torch.rand((batch, size[1]) if per_frame else batch), signals)
     return out, torch.autograd.grad(out.square().sum(), model.blocks.parameters())
 
 
-def check(names, backend):
+def check(names, backend, **settings):
     eager, compiled = compiled_pair(names, backend)
-    torch.testing.assert_close(step(eager), step(compiled))
+    torch.testing.assert_close(step(eager, **settings), step(compiled, **settings))
     assert 1 <= backend.count <= 2
     assert eager.state_dict().keys() == compiled.state_dict().keys()
 
@@ -68,6 +70,11 @@ def check(names, backend):
 @pytest.mark.parametrize("names", PAIRS, ids="-".join)
 def test_a_block_is_one_graph_and_gives_the_same(names, backend):
     check(names, backend)
+
+
+@pytest.mark.parametrize("names", [PAIRS[0], PAIRS[5]], ids="-".join)
+def test_a_block_with_a_time_of_its_own_for_each_frame_is_one_graph(names, backend):
+    check(names, backend, per_frame=True)
 
 
 @pytest.mark.slow
@@ -106,13 +113,14 @@ def test_new_sizes_do_not_compile_again(names, backend):
 
 @pytest.mark.parametrize("attention", [[], pytest.param([1], marks=pytest.mark.slow)])
 def test_blocks_of_a_unet_are_compiled_once_for_each_shape(attention, backend):
-    settings = {"in_channels": 3, "out_channels": 3, "text_dim": 8, "width": 8, "num_heads": 2}
+    settings = {"in_channels": 3, "out_channels": 3, "width": 8, "num_heads": 2}
     settings |= {"multipliers": [1, 2], "depth": 2, "attention_levels": attention}
+    settings |= {"signals": {"text": SignalDims(vector=8, tokens=8)}}
     torch.manual_seed(0)
     eager, compiled = awake(UNet(**settings)), UNet(**settings)
     compiled.load_state_dict(eager.state_dict())
     compile_blocks(compiled, backend=backend, fullgraph=True)
-    inputs = torch.randn(2, 3, 3, 8, 8), torch.rand(2), text()
+    inputs = torch.randn(2, 3, 3, 8, 8), torch.rand(2), {"text": text()}
     torch.testing.assert_close(eager(*inputs), compiled(*inputs))
     # Of nine blocks: down and up at both levels; one of these may get another order of memory too.
     assert 4 <= backend.count <= 5
@@ -128,11 +136,11 @@ def test_without_a_compiler_nothing_is_compiled(backend, monkeypatch):
 
 
 def test_a_network_without_blocks_is_compiled_whole(backend):
-    class Whole(compiling.Denoiser):
-        def forward(self, latents, t, text=None):
+    class Whole(Denoiser):
+        def forward(self, latents, t, signals=None):
             return 2 * latents
 
-    whole = Whole()
+    whole = Whole(in_channels=3, out_channels=3)
     compile_blocks(whole, backend=backend, fullgraph=True)
     assert (whole(torch.ones(1, 3, 1, 2, 2), torch.zeros(1)) == 2).all()
     assert backend.count == 1

@@ -8,17 +8,18 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vidiff.attention import Attention, Full, Serial, SplitHeads
-from vidiff.conditioning import AdaLN, AdaLNSingle, AdaLNZero, Condition, Joint
+from vidiff.conditioning import AdaLN, AdaLNSingle, AdaLNZero, Context, Joint
 from vidiff.conditioning.joint import JointBlock
+from vidiff.conditions import Labels
 from vidiff.denoisers import DiT
 from vidiff.denoisers.dit import SIZES
 from vidiff.patchifiers import Frame
 from vidiff.positions import Layout
 from vidiff.registry import get_component, list_components
-from vidiff.text import Labels
-from vidiff.types import TextFeatures
+from vidiff.types import Signal, SignalDims
 
 WIDTH, HEADS, GRID = 24, 2, (2, 3, 2)
+TEXT = {"text": SignalDims(vector=8, tokens=8)}
 MASK = torch.tensor([[True, True, False, False], [True, True, True, True]])
 
 
@@ -45,7 +46,7 @@ def random(module):
 
 
 def text(dim=8):
-    return TextFeatures(torch.randn(2, dim), torch.randn(2, 4, dim), MASK)
+    return {"text": Signal(torch.randn(2, dim), torch.randn(2, 4, dim), MASK)}
 
 
 def copy_linear(ours, *theirs):
@@ -55,25 +56,27 @@ def copy_linear(ours, *theirs):
         ours.bias.copy_(torch.cat([linear.bias for linear in theirs]))
 
 
-# -- Text features --------------------------------------------------------------------------------
+# -- Signals --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", list_components("conditioning"))
-def test_text_features_may_be_taken_as_they_are(name):
-    cls = get_component("conditioning", name).cls
-    prompt, time = text(WIDTH), torch.zeros(2, WIDTH)
-    made = cls(width=WIDTH, num_heads=HEADS, text_dim=WIDTH, project_text=False)
-    condition = made.prepare(time, prompt)
-    assert any(
-        "text" in n for n, _ in cls(width=WIDTH, num_heads=HEADS, text_dim=8).named_parameters()
-    )
+def test_signals_may_be_taken_as_they_are(name):
+    make = partial(get_component("conditioning", name).cls, width=WIDTH, num_heads=HEADS)
+    prompt, time = text(WIDTH), torch.zeros(2, 1, WIDTH)
+    wide = {"text": SignalDims(vector=WIDTH, tokens=WIDTH)}
+    made = make(signals=wide, project=False)
+    context = made.prepare(time, prompt)
+    assert any("text" in n for n, _ in make(signals=TEXT).named_parameters())
     assert not any("text" in n for n, _ in made.named_parameters())
-    if condition.tokens is not None:
-        assert torch.equal(condition.tokens[:, -4:], prompt.tokens)
+    if context.tokens is not None:
+        assert torch.equal(context.tokens[:, -4:], prompt["text"].tokens)
     if isinstance(made, (AdaLN, AdaLNZero, Joint)):
-        assert torch.equal(condition.vector, prompt.pooled)
-    with pytest.raises(ValueError, match=r"width 8 as they are, .* text_dim to 24, or project"):
-        cls(width=WIDTH, num_heads=HEADS, text_dim=8, project_text=False)
+        assert torch.equal(context.vector, prompt["text"].vector.unsqueeze(1))
+    with pytest.raises(
+        ValueError,
+        match=r"'text' of width 8 as it is, .* width 24: .*\(text_dim\), or set project: true",
+    ):
+        make(signals=TEXT, project=False)
 
 
 # -- Published figures ----------------------------------------------------------------------------
@@ -85,9 +88,9 @@ def dit(size, patch_size, conditioning):
         width = {"S": 384, "B": 768, "L": 1024, "XL": 1152}[size]
         labels = Labels(num_classes=1000, text_dim=width)
         model = DiT(
-            in_channels=4, out_channels=8, text_dim=width, size=size,
+            in_channels=4, out_channels=8, signals={"label": labels.dims}, size=size,
             patchifier=partial(Frame, patch_size=patch_size),
-            conditioning=partial(conditioning, project_text=False),
+            conditioning=partial(conditioning, project=False),
         )  # fmt: skip
     return model, sum(p.numel() for module in (model, labels) for p in module.parameters())
 
@@ -100,10 +103,10 @@ def test_dit_xl_2_costs_what_is_published(name, published):
     """Gflops of multiply-adds (Peebles & Xie 2023, figure 5 and table 4), within 0.1 %."""
     model, _ = dit("XL", 2, get_component("conditioning", name).cls)
     with torch.device("meta"), FlopCounterMode(display=False) as counted:
-        label = TextFeatures(
+        label = Signal(
             torch.zeros(1, 1152), torch.zeros(1, 1, 1152), torch.ones(1, 1, dtype=torch.bool)
         )
-        model(torch.zeros(1, 4, 1, 32, 32), torch.zeros(1), label)
+        model(torch.zeros(1, 4, 1, 32, 32), torch.zeros(1), {"label": label})
     assert counted.get_total_flops() / 2e9 == pytest.approx(published, rel=1e-3)
 
 
@@ -121,8 +124,8 @@ def test_all_twelve_sizes_cost_what_is_published(name):
     width = SIZES[size][0]
     with torch.device("meta"), FlopCounterMode(display=False) as counted:
         vector, real = torch.zeros(1, width), torch.ones(1, 1, dtype=torch.bool)
-        label = TextFeatures(vector, vector.unsqueeze(1), real)
-        model(torch.zeros(1, 4, 1, 32, 32), torch.zeros(1), label)
+        label = Signal(vector, vector.unsqueeze(1), real)
+        model(torch.zeros(1, 4, 1, 32, 32), torch.zeros(1), {"label": label})
     found = counted.get_total_flops() / 2e9
     assert found == pytest.approx(GFLOPS[name], rel=5e-3, abs=0.005)
 
@@ -141,24 +144,24 @@ def test_dit_has_the_published_number_of_parameters(size, patch_size, published)
 
 def test_an_untrained_adaln_block_is_a_plain_block_and_a_trained_one_is_modulated():
     """Peebles & Xie 2023, figure 3: scale and shift before each layer, nothing behind it."""
-    made = AdaLN(width=WIDTH, num_heads=HEADS, text_dim=0)
+    made = AdaLN(width=WIDTH, num_heads=HEADS)
     block, x, layout = made.make_block(full(), mlp()), torch.randn(2, 12, WIDTH), Layout(GRID)
-    condition = made.prepare(torch.randn(2, WIDTH), None)
+    context = made.prepare(torch.randn(2, 1, WIDTH), {})
 
     def norm(tokens, shift=0.0, scale=0.0):
         return nn.functional.layer_norm(tokens, (WIDTH,), eps=1e-6) * (1 + scale) + shift
 
     plain = x + block.attention(norm(x), layout)
-    torch.testing.assert_close(block(x, condition, layout), plain + block.mlp(norm(plain)))
+    torch.testing.assert_close(block(x, context, layout), plain + block.mlp(norm(plain)))
 
     random(block)
     signals = [
-        layer.modulation(nn.functional.silu(condition.vector))[:, None].chunk(2, -1)
+        layer.modulation(nn.functional.silu(context.vector)).chunk(2, -1)
         for layer in (block.norm_attention, block.norm_mlp)
     ]
     moved = x + block.attention(norm(x, *signals[0]), layout)
     expected = moved + block.mlp(norm(moved, *signals[1]))
-    torch.testing.assert_close(block(x, condition, layout), expected)
+    torch.testing.assert_close(block(x, context, layout), expected)
 
 
 # -- adaLN-single ---------------------------------------------------------------------------------
@@ -172,7 +175,7 @@ def test_adaln_single_is_the_block_of_pixart():
         norm_eps=1e-6,
     )  # fmt: skip
     random(theirs)
-    made = random(AdaLNSingle(width=WIDTH, num_heads=HEADS, text_dim=8))
+    made = random(AdaLNSingle(width=WIDTH, num_heads=HEADS, signals=TEXT))
     ours = made.make_block(full(), mlp())
     first, second = theirs.attn1, theirs.attn2
     copy_linear(ours.attention.qkv, first.to_q, first.to_k, first.to_v)
@@ -184,30 +187,30 @@ def test_adaln_single_is_the_block_of_pixart():
     copy_linear(ours.mlp[2], theirs.ff.net[2])
     ours.modulation_table.data = theirs.scale_shift_table.data
 
-    x, time, prompt = torch.randn(2, 12, WIDTH), torch.randn(2, WIDTH), text()
-    condition = made.prepare(time, prompt)
+    x, time, prompt = torch.randn(2, 12, WIDTH), torch.randn(2, 1, WIDTH), text()
+    context = made.prepare(time, prompt)
     expected = theirs(
         x,
-        encoder_hidden_states=made.text(prompt.tokens),
+        encoder_hidden_states=made.token_maps["text"](prompt["text"].tokens),
         encoder_attention_mask=(~MASK[:, None]).float() * -10_000,
         timestep=made.modulation(nn.functional.silu(time)),
     )
-    torch.testing.assert_close(ours(x, condition, Layout(GRID)), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours(x, context, Layout(GRID)), expected, atol=1e-5, rtol=1e-5)
     norm = random(made.make_last_norm())
-    shift, scale = (norm.modulation_table + time[:, None]).chunk(2, 1)
+    shift, scale = (norm.modulation_table + time).chunk(2, 1)
     expected = nn.functional.layer_norm(x, (WIDTH,), eps=1e-6) * (1 + scale) + shift
-    torch.testing.assert_close(norm(x, condition), expected)
+    torch.testing.assert_close(norm(x, context), expected)
 
 
 def test_adaln_single_starts_without_text():
-    made = AdaLNSingle(width=WIDTH, num_heads=HEADS, text_dim=8)
+    made = AdaLNSingle(width=WIDTH, num_heads=HEADS, signals=TEXT)
     block, x, time = (
         made.make_block(full(), mlp()),
         torch.randn(2, 12, WIDTH),
-        torch.randn(2, WIDTH),
+        torch.randn(2, 1, WIDTH),
     )
     with_text, without = (
-        block(x, made.prepare(time, prompt), Layout(GRID)) for prompt in (text(), None)
+        block(x, made.prepare(time, prompt), Layout(GRID)) for prompt in (text(), {})
     )
     assert torch.equal(with_text, without)
 
@@ -219,7 +222,7 @@ def test_adaln_single_starts_without_text():
 def test_joint_is_the_block_of_stable_diffusion_3(last):
     attention = pytest.importorskip("diffusers.models.attention")
     theirs = random(attention.JointTransformerBlock(WIDTH, HEADS, WIDTH // HEADS, last)).eval()
-    made = Joint(width=WIDTH, num_heads=HEADS, text_dim=8)
+    made = Joint(width=WIDTH, num_heads=HEADS, signals=TEXT)
     ours = made.make_block(full(block=int(last)), mlp())
     both = theirs.attn
     copy_linear(ours.modulation, theirs.norm1.linear)
@@ -246,25 +249,24 @@ def test_joint_is_the_block_of_stable_diffusion_3(last):
         copy_linear(ours.text.mlp[2], theirs.ff_context.net[2])
 
     video, words, vector = (torch.randn(2, n, WIDTH) for n in (12, 4, 1))
-    vector = vector.squeeze(1)
-    text_after, video_after = theirs(video, words, vector)
+    text_after, video_after = theirs(video, words, vector.squeeze(1))
     everything = torch.ones(2, 4, dtype=torch.bool)  # diffusers has no mask here
-    condition = Condition(vector, words, everything)
-    found = ours(torch.cat([words, video], 1), condition, Layout(GRID))
+    context = Context(vector, words, everything)
+    found = ours(torch.cat([words, video], 1), context, Layout(GRID))
     expected = torch.cat([words if last else text_after, video_after], 1)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_joint_norms_queries_and_keys_of_both_streams_where_the_attention_does():
-    made = Joint(width=WIDTH, num_heads=HEADS, text_dim=8)
+    made = Joint(width=WIDTH, num_heads=HEADS, signals=TEXT)
     blocks = [random(made.make_block(full(block, qk_norm=True), mlp())) for block in (0, 1)]
     assert isinstance(blocks[0].text.heads.norm_q, nn.RMSNorm)
     assert isinstance(blocks[1].text.norm_k, nn.RMSNorm)
-    condition = made.prepare(torch.randn(2, WIDTH), text())
-    tokens = made.enter(torch.randn(2, 12, WIDTH), condition)
+    context = made.prepare(torch.randn(2, 1, WIDTH), text())
+    tokens = made.enter(torch.randn(2, 12, WIDTH), context)
     for block in blocks:
-        tokens = block(tokens, condition, Layout(GRID))
-    made.leave(tokens, condition).square().mean().backward()
+        tokens = block(tokens, context, Layout(GRID))
+    made.leave(tokens, context).square().mean().backward()
     for block in blocks:
         assert not [n for n, p in block.named_parameters() if p.grad is None or not p.grad.any()]
 
@@ -276,7 +278,7 @@ def test_joint_refuses_an_attention_with_two_mixes_or_a_forward_of_its_own():
         def forward(self, tokens, layout, mask=None):
             return super().forward(tokens, layout, mask).tanh()
 
-    made = Joint(width=WIDTH, num_heads=HEADS, text_dim=8)
+    made = Joint(width=WIDTH, num_heads=HEADS, signals=TEXT)
     for cls in (Serial, Gated):
         layer: Attention = cls(width=WIDTH, num_heads=HEADS, block=0, num_blocks=2)
         with pytest.raises(ValueError, match=f"{cls.__name__} attention: .* fit: .*full.*windowed"):
@@ -286,11 +288,11 @@ def test_joint_refuses_an_attention_with_two_mixes_or_a_forward_of_its_own():
 
 
 def test_joint_without_text_is_adaln_zero():
-    x, time = torch.randn(2, 12, WIDTH), torch.randn(2, WIDTH)
-    wordless, zero = (c(width=WIDTH, num_heads=HEADS, text_dim=0) for c in (Joint, AdaLNZero))
+    x, time = torch.randn(2, 12, WIDTH), torch.randn(2, 1, WIDTH)
+    wordless, zero = (c(width=WIDTH, num_heads=HEADS) for c in (Joint, AdaLNZero))
     attention, layers = full(), mlp()
     ours, theirs = (made.make_block(attention, layers) for made in (wordless, zero))
     random(ours)
     theirs.load_state_dict(ours.state_dict())
-    condition = wordless.prepare(time, None)
-    assert torch.equal(ours(x, condition, Layout(GRID)), theirs(x, condition, Layout(GRID)))
+    context = wordless.prepare(time, {})
+    assert torch.equal(ours(x, context, Layout(GRID)), theirs(x, context, Layout(GRID)))

@@ -9,17 +9,16 @@ import torch
 from vidiff.denoisers import DiT
 from vidiff.denoisers.time import TimeEmbedding
 from vidiff.diffusion import Objective
-from vidiff.generation import conditioned
 from vidiff.optimizers import MuonAdamW
 from vidiff.positions import Layout
 from vidiff.registry import get_component, get_kind
 from vidiff.samplers import Euler
-from vidiff.types import TextFeatures
+from vidiff.types import Signal, SignalDims
 
 SMALL = {
     "in_channels": 3,
     "out_channels": 3,
-    "text_dim": 8,
+    "signals": {"text": SignalDims(vector=8, tokens=8)},
     "width": 24,
     "depth": 2,
     "num_heads": 2,
@@ -42,7 +41,7 @@ REFUSED = {("joint", "serial"): "joint conditioning does not fit Serial attentio
 
 def text(batch=2, length=5, real=5):
     mask = torch.arange(length).expand(batch, -1) < real
-    return TextFeatures(torch.randn(batch, 8), torch.randn(batch, length, 8), mask)
+    return Signal(torch.randn(batch, 8), torch.randn(batch, length, 8), mask)
 
 
 def build(names, **settings):
@@ -71,29 +70,32 @@ def test_every_combination_of_parts_trains_samples_and_is_saved(names):
         return
     model, objective = awake(build(names)), Objective()
     latents, prompt = torch.randn(2, *SIZE), text()
-    prompt.pooled.requires_grad_()
+    prompt.vector.requires_grad_()
     prompt.tokens.requires_grad_()
+
+    def network(x, t):
+        return model(x, t, {"text": prompt})
 
     optimizer = MuonAdamW().build([model])
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    loss = objective.loss(conditioned(model, prompt), latents).weighted.mean()
+    loss = objective.loss(network, latents).weighted.mean()
     loss.backward()
     assert loss.isfinite()
     assert not [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert any(x.grad is not None and x.grad.any() for x in (prompt.pooled, prompt.tokens))
+    assert any(x.grad is not None and x.grad.any() for x in (prompt.vector, prompt.tokens))
     optimizer.step()
     assert not [n for n, p in model.named_parameters() if torch.equal(p, before[n])]
 
     with torch.no_grad():
         t = torch.tensor([10.0, 900.0])
-        output = model(latents, t, prompt)
-        assert not torch.allclose(output, model(latents, t.flip(0), prompt), atol=1e-5)
+        output = network(latents, t)
+        assert not torch.allclose(output, network(latents, t.flip(0)), atol=1e-5)
         assert model(latents, t).shape == latents.shape  # without text
         loaded = build(names)
         loaded.load_state_dict(model.state_dict())
-        assert torch.equal(loaded(latents, t, prompt), output)
+        assert torch.equal(loaded(latents, t, {"text": prompt}), output)
         sampled = Euler(num_steps=2)(
-            lambda x, t: objective.denoise(conditioned(model, prompt), x, t),
+            lambda x, t: objective.denoise(network, x, t),
             latents, objective.schedule, lambda: torch.randn_like(latents),
         )  # fmt: skip
     assert sampled.shape == latents.shape
@@ -106,7 +108,7 @@ def test_every_combination_of_parts_trains_samples_and_is_saved(names):
 )
 def test_a_model_without_text_has_no_parameter_that_is_never_used(conditioning, attention):
     """Or training it in several processes would wait for a gradient that never comes."""
-    model = awake(build((conditioning, attention, "sincos", "tubelet"), text_dim=0))
+    model = awake(build((conditioning, attention, "sincos", "tubelet"), signals={}))
     model(torch.randn(2, *SIZE), torch.tensor([10.0, 900.0])).square().mean().backward()
     assert not [n for n, p in model.named_parameters() if p.grad is None]
 
@@ -119,10 +121,9 @@ def test_padding_of_prompts_does_not_matter(conditioning, attention):
     torch.manual_seed(0)
     model = awake(build((conditioning, attention, "rope", "tubelet")))
     latents, t, prompt = torch.randn(2, *SIZE), torch.tensor([10.0, 900.0]), text(real=3)
-    short = TextFeatures(prompt.pooled, prompt.tokens[:, :3], prompt.mask[:, :3])
-    torch.testing.assert_close(
-        model(latents, t, prompt), model(latents, t, short), atol=1e-5, rtol=1e-5
-    )
+    short = Signal(prompt.vector, prompt.tokens[:, :3], prompt.mask[:, :3])
+    with_padding, without = (model(latents, t, {"text": one}) for one in (prompt, short))
+    torch.testing.assert_close(with_padding, without, atol=1e-5, rtol=1e-5)
 
 
 SAW = {
@@ -154,13 +155,13 @@ def test_a_block_lets_a_token_be_seen_where_its_layout_says(attention, blocks, p
     model = awake(build(("adaln", attention, positions, "tubelet"), depth=4))
     grid = (4, 2, 3)
     layout = Layout(grid, model.positions.rotary(grid, torch.device("cpu")))
-    condition = model.conditioning.prepare(torch.randn(1, 24), text(1))
+    context = model.conditioning.prepare(torch.randn(1, 1, 24), {"text": text(1)})
     tokens = torch.randn(1, 24, 24)
     moved = tokens.clone()
     moved.view(*grid, 24)[1, 1, 2] += torch.randn(24)
     with torch.no_grad():
         for block, saw in zip(model.blocks, blocks, strict=True):
-            changed = block(moved, condition, layout) != block(tokens, condition, layout)
+            changed = block(moved, context, layout) != block(tokens, context, layout)
             places = changed.any(-1).view(grid).nonzero().tolist()
             assert {tuple(place) for place in places} == SAW[saw]
 
@@ -169,13 +170,13 @@ def test_a_block_lets_a_token_be_seen_where_its_layout_says(attention, blocks, p
 def test_in_every_layout_each_block_shows_the_context_to_all_and_all_to_the_context(attention):
     model = awake(build(("in_context", attention, "rope", "tubelet")))
     layout = Layout((4, 2, 3), model.positions.rotary((4, 2, 3), torch.device("cpu")))
-    condition = model.conditioning.prepare(torch.randn(1, 24), text(1))
-    tokens = model.conditioning.enter(torch.randn(1, 24, 24), condition)
+    context = model.conditioning.prepare(torch.randn(1, 1, 24), {"text": text(1)})
+    tokens = model.conditioning.enter(torch.randn(1, 24, 24), context)
     with torch.no_grad():
         for block, at in itertools.product(model.blocks, (0, 5, 12)):
             moved = tokens.clone()
             moved[:, at] += torch.randn(24)
-            changed = block(moved, condition, layout) != block(tokens, condition, layout)
+            changed = block(moved, context, layout) != block(tokens, context, layout)
             reached = changed.any(-1)[0]
             assert reached.all() if at < 6 else reached[:6].all()
 
@@ -184,16 +185,17 @@ def test_an_untrained_model_predicts_zero_and_its_blocks_are_the_identity():
     """adaLN-Zero (Peebles & Xie 2023, section 3.2)."""
     model = DiT(**SMALL)
     latents, t = torch.randn(2, 3, 2, 4, 4), torch.tensor([10.0, 900.0])
-    assert model(latents, t, text()).abs().max() == 0
+    assert model(latents, t, {"text": text()}).abs().max() == 0
     tokens = torch.randn(2, 8, 24)
-    condition = model.conditioning.prepare(model.time(t), text())
-    assert (model.blocks[0](tokens, condition, Layout((2, 2, 2))) == tokens).all()
+    context = model.conditioning.prepare(model.time(t).unsqueeze(1), {"text": text()})
+    assert (model.blocks[0](tokens, context, Layout((2, 2, 2))) == tokens).all()
 
 
 def test_any_size_that_divides_into_patches():
     model = awake(DiT(**SMALL))
     for size in ((1, 2, 2), (5, 4, 6), (3, 8, 2)):
-        assert model(torch.randn(1, 3, *size), torch.tensor([1.0]), text(1)).shape[2:] == size
+        output = model(torch.randn(1, 3, *size), torch.tensor([1.0]), {"text": text(1)})
+        assert output.shape[2:] == size
 
 
 @pytest.mark.parametrize(
@@ -219,12 +221,15 @@ def test_time_embedding_is_the_formula_of_ddpm():
         )
     )
     torch.testing.assert_close(embedding(torch.tensor([5.0])), waves)
+    times = torch.tensor([[5.0, 7.0, 900.0], [0.0, 5.0, 1.0]])
+    for row, embedded in zip(times, embedding(times), strict=True):
+        torch.testing.assert_close(embedded, embedding(row))
 
 
 def test_a_size_stands_for_width_depth_and_heads():
     def numbers(**settings):
         with torch.device("meta"):
-            model = DiT(in_channels=4, out_channels=4, text_dim=0, **settings)
+            model = DiT(in_channels=4, out_channels=4, **settings)
         return model.time.last.out_features, len(model.blocks), model.blocks[0].attention.num_heads
 
     assert numbers() == numbers(size="S") == (384, 12, 6)
@@ -234,7 +239,7 @@ def test_a_size_stands_for_width_depth_and_heads():
         ValueError,
         match="size B stands for width, depth and num_heads, but got width=None, depth=3",
     ):
-        DiT(in_channels=4, out_channels=4, text_dim=0, size="B", depth=3)
+        DiT(in_channels=4, out_channels=4, size="B", depth=3)
 
 
 @pytest.mark.parametrize("positions", names_of("positions"))
@@ -244,8 +249,8 @@ def test_bfloat16_by_autocast_and_by_weights(conditioning, positions):
     model = build((conditioning, "full", positions, "tubelet"), attention=attention)
     latents, t, prompt = torch.randn(2, 3, 2, 4, 4), torch.tensor([10.0, 900.0]), text()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        model(latents, t, prompt).float().square().mean().backward()
+        model(latents, t, {"text": prompt}).float().square().mean().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
-    prompt = TextFeatures(prompt.pooled.bfloat16(), prompt.tokens.bfloat16(), prompt.mask)
-    output = model.bfloat16()(latents.bfloat16(), t, prompt)
+    prompt = Signal(prompt.vector.bfloat16(), prompt.tokens.bfloat16(), prompt.mask)
+    output = model.bfloat16()(latents.bfloat16(), t, {"text": prompt})
     assert output.dtype == torch.bfloat16

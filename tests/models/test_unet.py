@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vidiff.conditioning import Condition
+from vidiff.conditioning import Context
 from vidiff.denoisers import UNet
 from vidiff.denoisers.unet_blocks import (
     Attention,
@@ -15,12 +15,12 @@ from vidiff.denoisers.unet_blocks import (
     unfold,
 )
 from vidiff.optimizers.muon_adamw import hidden_matrices
-from vidiff.types import TextFeatures
+from vidiff.types import Signal, SignalDims
 
 SMALL = {
     "in_channels": 3,
     "out_channels": 4,
-    "text_dim": 8,
+    "signals": {"text": SignalDims(vector=8, tokens=8)},
     "width": 8,
     "multipliers": [1, 2],
     "depth": 1,
@@ -30,7 +30,7 @@ SMALL = {
 
 def text(batch=2, length=5, real=5):
     mask = torch.arange(length).expand(batch, -1) < real
-    return TextFeatures(torch.randn(batch, 8), torch.randn(batch, length, 8), mask)
+    return {"text": Signal(torch.randn(batch, 8), torch.randn(batch, length, 8), mask)}
 
 
 def build(**settings):
@@ -65,28 +65,29 @@ def inputs(frames=3, height=4, width=8):
 def test_every_parameter_learns_and_both_kinds_of_text_are_heard(settings, frames):
     model = build(**settings)
     (latents, t), prompt = inputs(frames), text()
-    prompt.pooled.requires_grad_()
-    prompt.tokens.requires_grad_()
+    prompt["text"].vector.requires_grad_()
+    prompt["text"].tokens.requires_grad_()
     output = model(latents, t, prompt)
     assert output.shape == (2, 4, frames, 4, 8)
     output.square().mean().backward()
     assert not [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert prompt.pooled.grad.any()
-    assert (prompt.tokens.grad is not None) == (settings.get("attention_levels") != [])
+    assert prompt["text"].vector.grad.any()
+    assert (prompt["text"].tokens.grad is not None) == (settings.get("attention_levels") != [])
     assert not torch.allclose(output, model(latents, t.flip(0), prompt), atol=1e-4)
     model(latents, t)  # without text
 
 
 def test_a_model_without_text_has_no_parameter_that_is_never_used():
     """Or training it in several processes would wait for a gradient that never comes."""
-    model = build(text_dim=0)
+    model = build(signals={})
     model(*inputs()).square().mean().backward()
     assert not [n for n, p in model.named_parameters() if p.grad is None]
 
 
 def test_padding_of_prompts_does_not_matter():
     model, (latents, t), prompt = build(), inputs(), text(real=3)
-    short = TextFeatures(prompt.pooled, prompt.tokens[:, :3], prompt.mask[:, :3])
+    vector, tokens, mask = (getattr(prompt["text"], form) for form in ("vector", "tokens", "mask"))
+    short = {"text": Signal(vector, tokens[:, :3], mask[:, :3])}
     torch.testing.assert_close(
         model(latents, t, prompt), model(latents, t, short), atol=1e-5, rtol=1e-5
     )
@@ -95,8 +96,9 @@ def test_padding_of_prompts_does_not_matter():
 def test_each_clip_hears_its_own_prompt():
     """Rows of attention outnumber prompts, so these are repeated: in the right order."""
     model, (latents, t), prompt = build(), inputs(), text()
-    other = TextFeatures(prompt.pooled, prompt.tokens.clone(), prompt.mask)
-    other.tokens[1] += 1
+    tokens = prompt["text"].tokens.clone()
+    tokens[1] += 1
+    other = {"text": Signal(prompt["text"].vector, tokens, prompt["text"].mask)}
     before, after = model(latents, t, prompt), model(latents, t, other)
     torch.testing.assert_close(before[0], after[0])
     assert not torch.allclose(before[1], after[1], atol=1e-3)
@@ -183,14 +185,14 @@ def test_fold_puts_each_square_of_places_into_channels():
 def test_text_stands_beside_the_tokens_in_one_softmax():
     """Attention with text equals the formula over the keys of tokens and of real text."""
     torch.manual_seed(0)
-    layer = awake(Attention(8, num_heads=1, text_dim=4))
+    layer = awake(Attention(8, num_heads=1, token_dim=4))
     tokens, words = torch.randn(1, 3, 8), torch.randn(1, 2, 4)
-    condition = Condition(torch.zeros(1, 8), words, torch.tensor([[True, False]]))
+    context = Context(torch.zeros(1, 1, 8), words, torch.tensor([[True, False]]))
     q, k, v = layer.qkv(layer.norm(tokens))[0].chunk(3, dim=-1)
     text_k, text_v = layer.text(words[0, :1]).chunk(2, dim=-1)
     k, v = torch.cat([k, text_k]), torch.cat([v, text_v])
     expected = tokens[0] + layer.out((q @ k.T / 8**0.5).softmax(-1) @ v)
-    torch.testing.assert_close(layer(tokens, condition)[0], expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(layer(tokens, context)[0], expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -214,6 +216,10 @@ def test_sizes_that_do_not_fit_name_the_nearest(settings, size, message):
         ({"attention_levels": [2]}, r"attention_levels \[2\] must lie within 0 and 1"),
         ({"num_heads": 3}, "16 channels of level 1 do not divide into num_heads 3"),
         ({"num_heads": 16}, "num_heads 16 of even width"),
+        (
+            {"attention_levels": [], "signals": {"words": SignalDims(tokens=4)}},
+            "condition 'words' has tokens only, .* give attention_levels",
+        ),
     ],
 )
 def test_refuses_impossible_settings(settings, message):
@@ -225,6 +231,6 @@ def test_muon_takes_the_blocks_and_leaves_the_first_and_last_layers():
     model = build()
     hidden = {id(p) for p in hidden_matrices(model, exclude=("modulation",))}
     outside = {n for n, p in model.named_parameters() if p.ndim > 1 and id(p) not in hidden}
-    ends = {"first.weight", "last.weight", "text.weight", "time.first.weight", "time.last.weight"}
-    ends |= {"frames.weight"}
+    ends = {"first.weight", "last.weight", "time.first.weight", "time.last.weight"}
+    ends |= {"frames.weight", "vectors.text.weight"}
     assert outside - {n for n in outside if "modulation" in n} == ends

@@ -16,11 +16,11 @@ from lightning.pytorch import Callback
 from lightning.pytorch.strategies import ModelParallelStrategy
 
 from vidiff.autoencoders import CausalKL
+from vidiff.conditions import Words
 from vidiff.data import MovingShapes
 from vidiff.denoisers import DiT, compile_blocks
 from vidiff.discriminators import Patch3D
 from vidiff.patchifiers import Tubelet
-from vidiff.text import Words
 from vidiff.training import AutoencoderTask, DiffusionTask, diffusion
 from vidiff.training.callbacks import SaveCheckpoint
 from vidiff.training.data import VideoDataModule
@@ -47,8 +47,8 @@ class Note(Callback):
             line["discriminator"] = hashlib.sha256(
                 b"".join(v.numpy().tobytes() for v in task.adversary.state_dict().values())
             ).hexdigest()
-        if getattr(task, "text_encoder", None) is not None:
-            line["met"] = task.text_encoder.met.nonzero().flatten().tolist()
+        if "text" in getattr(task, "conditions", {}):
+            line["met"] = task.conditions["text"].met.nonzero().flatten().tolist()
         with self.file.open("a") as file:
             file.write(json.dumps(line) + "\n")
         if trainer.global_step == self.tell_after and trainer.global_rank == 1:
@@ -62,9 +62,9 @@ def make_task():
         denoiser=partial(
             DiT, width=32, depth=2, num_heads=2, patchifier=partial(Tubelet, patch_size=(1, 4, 4))
         ),
-        text_encoder=partial(Words, text_dim=16, depth=1, num_rows=64),
+        conditions={"text": partial(Words, text_dim=16, depth=1, num_rows=64)},
         warmup_steps=3,
-        caption_dropout=0.3,
+        condition_dropout=0.3,
     )
 
 

@@ -10,13 +10,13 @@ from test_data_module import Numbers
 from test_tasks import Each, autoencoder_task, trainer
 
 from vidiff.autoencoders import CausalKL, Identity
+from vidiff.conditions import Words
 from vidiff.data import LatentCache, MovingShapes, VideoFolder
 from vidiff.data.base import VideoDataset
 from vidiff.data.cache_files import read_index
 from vidiff.denoisers import DiT
 from vidiff.fingerprints import weights_hash
 from vidiff.patchifiers import Tubelet
-from vidiff.text import Words
 from vidiff.training import DiffusionTask
 from vidiff.training.callbacks import SampleVideos, Throughput
 from vidiff.training.data import VideoDataModule
@@ -36,9 +36,9 @@ class FrozenWords(Words):
 
     frozen = True
 
-    def forward(self, prompts):
+    def read(self, prompts):
         COUNTS["read"] += 1
-        return super().forward(prompts)
+        return super().read(prompts)
 
 
 class Counting(CausalKL):
@@ -47,17 +47,15 @@ class Counting(CausalKL):
         return super().encode(pixels)
 
 
-def make_task(text_encoder=FrozenWords, autoencoder=AUTOENCODER, **settings):
+def make_task(text=FrozenWords, autoencoder=AUTOENCODER, **settings):
+    words = text and partial(text, text_dim=8, depth=1, num_heads=2, num_rows=64)
     return DiffusionTask(
         autoencoder=autoencoder,
         denoiser=partial(
             DiT, width=16, depth=1, num_heads=2, patchifier=partial(Tubelet, patch_size=(1, 2, 2))
         ),
-        text_encoder=text_encoder
-        and partial(text_encoder, text_dim=8, depth=1, num_heads=2, num_rows=64),
+        **{"conditions": {"text": words} if words else {}, "condition_dropout": 0.4} | settings,
         warmup_steps=2,
-        caption_dropout=0.4,
-        **settings,
     )
 
 
@@ -95,7 +93,7 @@ def folder(tmp_path, make_video):
 
 
 @pytest.mark.parametrize(
-    ("source", "text_encoder"),
+    ("source", "text"),
     [
         ("shapes", FrozenWords),
         ("sizes", FrozenWords),
@@ -105,19 +103,19 @@ def folder(tmp_path, make_video):
     ],
 )
 def test_training_from_the_cache_has_the_losses_of_encoding_on_the_fly(
-    tmp_path, folder, source, text_encoder
+    tmp_path, folder, source, text
 ):
     dataset = {"shapes": SHAPES, "sizes": TWO_SIZES, "folder": folder}[source]
-    root = cache(tmp_path, dataset, make_task(text_encoder), num_epochs=4, batch_size=3)
+    root = cache(tmp_path, dataset, make_task(text), num_epochs=4, batch_size=3)
     cached = partial(LatentCache, root=str(root))
     COUNTS["encode"] = COUNTS["read"] = 0
-    task = make_task(text_encoder, partial(Counting, **AUTOENCODER.keywords))
+    task = make_task(text, partial(Counting, **AUTOENCODER.keywords))
     direct = run(tmp_path / "direct", dataset, task)
     assert COUNTS["encode"] > 5
     read = COUNTS["read"]
-    assert (read > 5) == (text_encoder is FrozenWords)
-    from_cache = run(tmp_path / "cached", cached, make_task(text_encoder))
-    assert COUNTS["read"] == read, "a frozen text encoder reads nothing in training from a cache"
+    assert (read > 5) == (text is FrozenWords)
+    from_cache = run(tmp_path / "cached", cached, make_task(text))
+    assert COUNTS["read"] == read, "a frozen condition reads nothing in training from a cache"
     assert len(direct[0]) == 5
     assert from_cache[0] == pytest.approx(direct[0], abs=1e-5)
     assert direct[1].keys() == from_cache[1].keys()
@@ -150,7 +148,8 @@ def test_half_precision_stores_rounded_latents_and_features(tmp_path, dtype, err
     half = LatentCache(split="val", root=str(cache(tmp_path / "b", SHAPES, dtype=dtype)))
     for index in range(3):
         one, two = whole[index], half[index]
-        for a, b in ((one.latents, two.latents), (one.text.tokens, two.text.tokens)):
+        features = (one.signals["text"].tokens, two.signals["text"].tokens)
+        for a, b in ((one.latents, two.latents), features):
             assert b.dtype == torch.float32
             assert not torch.equal(a, b)
             torch.testing.assert_close(b, a, rtol=error, atol=1e-6)
@@ -244,8 +243,8 @@ def test_another_cache_is_not_overwritten(tmp_path, folder):
         assert contents(root) == before
 
     refused("autoencoder", task=make_task(autoencoder=other))
-    refused("text encoder", task=make_task(Wider))
-    refused("text encoder", task=make_task(Words))
+    refused("condition 'text'", task=make_task(Wider))
+    refused("condition 'text'", task=make_task(Words))
     refused(r"the dataset's seed \(1 and 2\)", partial(folder, seed=2))
     refused(r"num_epochs of train \(1 and 3\)", num_epochs=3)
     refused("dtype", dtype="float16")
@@ -287,7 +286,7 @@ def test_training_refuses_the_latents_of_other_encoders(tmp_path):
         trainer(tmp_path / "a", limit_val_batches=1.0).validate(
             copy.deepcopy(other), data_of(cached)
         )
-    with pytest.raises(ValueError, match=r"another text encoder .* set model.text_encoder to"):
+    with pytest.raises(ValueError, match=r"another condition 'text' .* set model\.conditions\.text to"):
         trainer(tmp_path / "b").fit(make_task(Wider), data_of(cached))
     task = make_task(Words)  # learns its own words from the captions
     trainer(tmp_path / "c", max_steps=1).fit(task, data_of(cached))
@@ -412,7 +411,7 @@ def test_memory_holds_one_shard_and_files_each_caption_once(tmp_path):
     tensors = load_file(root / "train-000000.safetensors")
     captions = tensors["captions.ends"].numel() - 1
     assert captions <= 1 + 96 < 150
-    assert tensors["text.pooled"].shape == (captions, 8)
+    assert tensors["signals.text.vector"].shape == (captions, 8)
     assert tensors["latents.0"].shape == (150, 4, 2, 4, 4)
     assert len({path.stat().st_mode for path in root.iterdir()}) == 1, "all can be read by others"
     assert {p.name for p in root.iterdir()} == {

@@ -68,7 +68,7 @@ def test_load_autoencoder_task(autoencoder_checkpoint):  # noqa: F811
 
 
 def test_what_cannot_be_named_is_said_when_loading(tmp_path):
-    task = DiffusionTask(denoiser=lambda **given: make_task().make_denoiser(**given))
+    task = DiffusionTask(denoiser=lambda **given: make_task().factories.denoiser(**given))
     trainer(tmp_path, max_steps=1).fit(task, make_data())
     with pytest.raises(ValueError, match=r"built in Python with denoiser=<function"):
         vidiff.load(tmp_path / "checkpoints" / "last.ckpt")

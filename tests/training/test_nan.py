@@ -23,10 +23,10 @@ def spoiled_at(call, value=torch.nan):
 
     def denoise(x_t, t):
         calls.append(t)
-        sample = torch.zeros(SHAPE)
+        x0 = torch.zeros(SHAPE)
         if len(calls) == call:
-            sample[1, 0, 0, 0, 0] = value
-        return Denoised(sample, x_t / t.view(-1, 1, 1, 1, 1))
+            x0[1, 0, 0, 0, 0] = value
+        return Denoised(x0, x_t / t.view(-1, 1, 1, 1, 1))
 
     return denoise
 
@@ -77,7 +77,7 @@ def spoil(task, name):
     ("name", "first"),
     [
         ("ema.denoiser.blocks.1.mlp.0.bias", "estimate of clean latents at step 1 of 2"),
-        ("ema.text_encoder.start", "estimate of clean latents at step 1 of 2"),
+        ("ema.conditions.text.start", "estimate of clean latents at step 1 of 2"),
     ],
 )
 def test_weights_that_are_not_finite_are_named(name, first):

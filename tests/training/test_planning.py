@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from vidiff.autoencoders import CausalKL, Identity
 from vidiff.conditioning import CrossAttention, InContext
+from vidiff.conditions import Labels, Words
 from vidiff.denoisers import DiT
 from vidiff.optimizers import AdamW
 from vidiff.patchifiers import Tubelet
-from vidiff.text import Words
 from vidiff.training import AutoencoderTask, DiffusionTask
 from vidiff.training.fake_device import SMALL, fake_device, mixed_precision
 from vidiff.training.planning import AUTOCAST, CAPTION, WEIGHTS, plan, saved_bytes
@@ -27,9 +27,9 @@ def diffusion(**denoiser):
     denoiser = {"patchifier": partial(Tubelet, patch_size=(1, 2, 2))} | denoiser
     return DiffusionTask(
         denoiser=partial(DiT, width=64, depth=2, num_heads=2, **denoiser),
-        text_encoder=partial(Words, text_dim=32, depth=1, num_rows=512),
+        conditions={"text": partial(Words, text_dim=32, depth=1, num_rows=512)},
         autoencoder=autoencoder,
-        caption_dropout=0.0,
+        condition_dropout=0.0,
     )
 
 
@@ -86,7 +86,7 @@ def test_a_plan_equals_a_real_step_on_the_cpu(name, real):
     encoded = task.autoencoder.encode(batch.pixels)
     assert costs.latents == tuple(encoded.shape[1:])
     for part, planned in costs.parts.items():
-        parameters = list(getattr(task, part).parameters())
+        parameters = list(task.get_submodule(part).parameters())
         assert planned.trained == sum(p.numel() for p in parameters if p.requires_grad)
         assert planned.frozen == sum(p.numel() for p in parameters if not p.requires_grad)
     memory = costs.memory
@@ -117,14 +117,12 @@ def test_a_plan_knows_precisions(precision, real):
 def test_dit_xl_2_has_the_papers_operations_and_parameters():
     """Peebles & Xie 2023, table 4: 118.6 G multiply-adds and 675 M parameters for 256 x 256 images.
 
-    The text encoder stands for the table of classes, and computes no matrix product.
+    The condition is the table of classes, and computes no matrix product.
     """
-    from vidiff.text import Labels
-
     task = DiffusionTask(
         denoiser=partial(DiT, width=1152, depth=28, num_heads=16, patchifier=Tubelet),
         autoencoder=partial(Identity, latent_channels=4),
-        text_encoder=partial(Labels, text_dim=1152),
+        conditions={"label": partial(Labels, text_dim=1152)},
     )
     costs = plan(task, clip=(1, 32, 32), batch_size=1)
     assert costs.tokens_per_clip == 256
@@ -248,8 +246,8 @@ def test_what_cannot_be_planned_is_said():
             plan(make(), **settings)
 
     class Choosy(DiT):
-        def forward(self, latents, t, text=None):
-            return super().forward(latents if latents.sum() > 0 else -latents, t, text)
+        def forward(self, latents, t, signals):
+            return super().forward(latents if latents.sum() > 0 else -latents, t, signals)
 
     refuse("64-true", precision="64-true")
     refuse("num_devices must be at least 1, got 0", num_devices=0)

@@ -145,7 +145,7 @@ def test_the_table_counts_the_average_no_second_time() -> None:
     head, *parts, together = (line.split() for line in parts_table(task).splitlines())
     assert head == ["part", "class", "parameters", "trained"]
     assert [part[:2] for part in parts] == [
-        ["autoencoder", "Identity"], ["text_encoder", "Words"], ["denoiser", "DiT"],
+        ["autoencoder", "Identity"], ["conditions.text", "Words"], ["denoiser", "DiT"],
     ]  # fmt: skip
     assert parts[0][2:] == ["1", "k", "0"]
     count = sum(p.numel() for part in task.trained_parts().values() for p in part.parameters())

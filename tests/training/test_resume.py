@@ -141,7 +141,7 @@ def test_two_processes_stop_after_the_same_step_and_have_met_all_words(tmp_path)
     mine, other = (set(lines[last, rank]["met"]) for rank in (0, 1))
     assert mine - other
     assert other - mine
-    for name in ("text_encoder.met", "ema.text_encoder.met"):
+    for name in ("conditions.text.met", "ema.conditions.text.met"):
         assert set(saved["state_dict"][name].nonzero().flatten().tolist()) == mine | other
 
 

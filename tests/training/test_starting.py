@@ -7,9 +7,9 @@ import torch
 from run_tiny import make_data, make_task
 from test_tasks import trainer
 
+from vidiff.conditions import Words
 from vidiff.denoisers import DiT
 from vidiff.patchifiers import Tubelet
-from vidiff.text import Words
 from vidiff.training import DiffusionTask
 from vidiff.training.starting import Start, take_weights
 
@@ -43,7 +43,7 @@ def test_averaged_weights_of_all_trained_parts_are_taken(source, state):
         assert torch.equal(own[name], state[f"ema.{name}"]), name
         assert torch.equal(own[f"ema.{name}"], state[f"ema.{name}"]), name
     assert any(not torch.equal(state[n], state[f"ema.{n}"]) for n in names)
-    assert own["text_encoder.met"].any(), "words that were met stay met"
+    assert own["conditions.text.met"].any(), "words that were met stay met"
 
 
 def test_weights_without_an_average_are_taken_as_they_are(source, state, tmp_path):
@@ -72,7 +72,7 @@ def test_parts_and_patterns_choose(source, state):
     for name, value in own.items():
         expected = state[f"ema.{name}"] if name in found.taken else untouched[name]
         assert torch.equal(value, expected), name
-    assert "text_encoder.start" in found.left
+    assert "conditions.text.start" in found.left
     assert any(line.startswith("left in the checkpoint:") for line in found.lines())
 
 
@@ -82,7 +82,7 @@ def test_what_does_not_fit_or_is_not_there_stays_as_built_and_is_said(source):
         denoiser=partial(
             DiT, width=32, depth=3, num_heads=2, patchifier=partial(Tubelet, patch_size=(1, 8, 8))
         ),
-        text_encoder=partial(Words, text_dim=16, depth=1, num_rows=128),
+        conditions={"text": partial(Words, text_dim=16, depth=1, num_rows=128)},
         ema_decay=0.0,
     )
     before = {name: value.clone() for name, value in built(task).state_dict().items()}
@@ -107,7 +107,7 @@ def test_what_cannot_be_begun_from_is_refused(source, tmp_path):
         if value.is_floating_point():
             value[...] = torch.nan
     torch.save(saved, tmp_path / "nan.ckpt")
-    with pytest.raises(ValueError, match=r"(denoiser|text_encoder)\S* holds NaN"):
+    with pytest.raises(ValueError, match=r"(denoiser|conditions\.text)\S* holds NaN"):
         take_weights(task, Start(str(tmp_path / "nan.ckpt")))
     saved["state_dict"] = {"other.weight": torch.zeros(2)}
     torch.save(saved, tmp_path / "other.ckpt")

@@ -1,5 +1,6 @@
 import copy
 import math
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -8,9 +9,9 @@ from lightning.pytorch import Callback
 from run_tiny import make_data, make_task
 
 from vidiff.autoencoders import CausalKL, Trained
+from vidiff.conditions import Words
 from vidiff.denoisers import DiT, compile_blocks
 from vidiff.patchifiers import Tubelet
-from vidiff.text import Words
 from vidiff.training import AutoencoderTask, DiffusionTask
 from vidiff.training.base import trapezoid
 from vidiff.training.callbacks import SaveCheckpoint
@@ -55,7 +56,7 @@ def latent_task(checkpoint):
         denoiser=partial(
             DiT, width=32, depth=2, num_heads=2, patchifier=partial(Tubelet, patch_size=(1, 2, 2))
         ),
-        text_encoder=partial(Words, text_dim=16, depth=1, num_rows=64),
+        conditions={"text": partial(Words, text_dim=16, depth=1, num_rows=64)},
     )
 
 
@@ -99,8 +100,9 @@ def test_average_follows_its_definition(tmp_path):
     trainer(tmp_path, callbacks=[Each(follow)]).fit(task, make_data())
     for name, value in expected.items():
         torch.testing.assert_close(task.ema.get_parameter(name), value)
-    assert torch.equal(task.ema["text_encoder"].met, task.text_encoder.met)
-    assert task.text_encoder.met.any()
+    words = task.conditions["text"]
+    assert torch.equal(task.ema["conditions"]["text"].met, words.met)
+    assert words.met.any()
 
 
 def test_no_average_samples_with_the_weights_themselves(tmp_path):
@@ -131,22 +133,27 @@ def test_frozen_parts_stay_as_they_are(tmp_path, autoencoder_checkpoint):
     assert not any("autoencoder" in name for name in task.ema.state_dict())
 
 
-def test_frozen_text_encoder_is_not_trained(tmp_path):
+def test_a_frozen_condition_is_not_trained(tmp_path):
     class Still(Words):
         frozen = True
 
     task = make_task()
-    task.make_text_encoder = partial(Still, text_dim=16, depth=1, num_rows=64)
+    still = partial(Still, text_dim=16, depth=1, num_rows=64)
+    task.factories = replace(task.factories, conditions={"text": still})
     task.configure_model()
-    before = copy.deepcopy(task.text_encoder.state_dict())
+    before = copy.deepcopy(task.conditions["text"].state_dict())
     trainer(tmp_path).fit(task, make_data())
     assert set(task.ema) == {"denoiser"}
-    assert all(torch.equal(v, before[k]) for k, v in task.text_encoder.state_dict().items())
+    after = task.conditions["text"].state_dict()
+    assert all(torch.equal(value, before[name]) for name, value in after.items())
 
 
 @pytest.mark.parametrize(("dropout", "expected"), [(0.0, ["a", "b"]), (1.0, ["", ""])])
-def test_caption_dropout(dropout, expected):
-    assert DiffusionTask(caption_dropout=dropout).drop(["a", "b"]) == expected
+def test_captions_that_are_dropped_are_read_as_empty_ones(dropout, expected):
+    task = DiffusionTask(**make_task_arguments(), condition_dropout=dropout)
+    task.configure_model()
+    signals = task.model.signals({"caption": ["a", "b"]}, task.dropout.draw(2))
+    assert torch.equal(signals["text"].tokens, task.conditions["text"].read(expected).tokens)
 
 
 def test_learning_rate_is_a_trapezoid(tmp_path):
@@ -164,7 +171,7 @@ def test_learning_rate_is_a_trapezoid(tmp_path):
 
 def make_task_arguments():
     task = make_task()
-    return {"denoiser": task.make_denoiser, "text_encoder": task.make_text_encoder}
+    return {"denoiser": task.factories.denoiser, "conditions": task.factories.conditions}
 
 
 def test_decay_needs_an_end(tmp_path):
@@ -178,7 +185,7 @@ def test_decay_needs_an_end(tmp_path):
         ({"ema_decay": 1.0}, "ema_decay"),
         ({"decay_fraction": 1.5}, "decay_fraction"),
         ({"warmup_steps": -1}, "warmup_steps"),
-        ({"caption_dropout": 2.0}, "caption_dropout"),
+        ({"condition_dropout": 2.0}, "condition_dropout"),
     ],
 )
 def test_numbers_out_of_range_are_refused(settings, message):
@@ -291,8 +298,8 @@ def test_data_module_is_the_default_one():
     assert isinstance(make_data(), VideoDataModule)
 
 
-def test_a_model_without_text(tmp_path):
-    arguments = make_task_arguments() | {"text_encoder": None}
+def test_a_model_without_conditions(tmp_path):
+    arguments = make_task_arguments() | {"conditions": {}}
     task = DiffusionTask(**arguments)
     trainer(tmp_path, max_steps=2, limit_val_batches=1).fit(task, make_data())
     assert task.sample(["", ""], num_steps=2).shape == (2, 3, 3, 16, 16)

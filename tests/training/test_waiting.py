@@ -8,12 +8,12 @@ from lightning.pytorch import Callback
 from run_tiny import make_adversarial_task, make_data, make_task
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vidiff.text import Labels, Words
+from vidiff.autoencoders import Identity
+from vidiff.conditions import Frames, Labels, Words
+from vidiff.model import merged
 from vidiff.training.base import Task
-from vidiff.training.diffusion import with_empty
 from vidiff.training.fake_device import fake_device
 from vidiff.training.trainer import VidiffTrainer
-from vidiff.types import TextFeatures
 
 ON_CPU = ("vidiff/data/base.py", "vidiff/autoencoders/base.py")
 """Where clips are checked that have not reached a device."""
@@ -89,10 +89,23 @@ def test_prompts_reach_a_gpu_without_waiting():
     with fake_device("cuda") as device, Waits("cuda") as waits:
         words = Words(text_dim=16, depth=1, num_rows=64).to(device).train()
         labels = Labels(text_dim=16, num_classes=3, names=["a", "b", "c"]).to(device)
+        drop = torch.tensor([True, False])
         waits.count = 0
-        text = words(["a red square", "x"])
-        labels(["a", "c"])
-        empty = TextFeatures(text.pooled[:1], text.tokens[:1], text.mask[:1])
-        with_empty(text, empty, [True, False])
+        text = words({"caption": ["a red square", "x"]})
+        words({"caption": ["a red square", "x"]}, drop)
+        labels({"caption": ["a", "c"]})
+        merged({"text": text}, {"text": text.map(lambda x: x[:1])}, {"text": drop})
         assert text.tokens.device.type == "cuda"
+    assert waits.count == 0
+
+
+def test_given_frames_reach_a_gpu_without_waiting():
+    with fake_device("cuda") as device, Waits("cuda") as waits:
+        frames = Frames(autoencoder=Identity()).to(device).train()
+        latents = torch.zeros(2, 3, 4, 8, 8, device=device)
+        waits.count = 0
+        inputs = {"latents": latents, "latent_shape": (3, 4, 8, 8), "id": ["a", "b"]}
+        signal = frames(inputs, torch.tensor([True, False]))
+        assert signal.channels.device.type == "cuda"
+        signal.known.times(torch.zeros(2, device=device))
     assert waits.count == 0

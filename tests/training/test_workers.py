@@ -16,7 +16,7 @@ from test_data_module import Numbers, Recorder, fit, module, take
 
 from vidiff.training import workers
 from vidiff.training.workers import Workers, choose_workers
-from vidiff.types import LatentBatch, TextFeatures, VideoSample
+from vidiff.types import LatentBatch, Signal, VideoBatch, VideoSample
 
 
 def trainer_on(device: str, num_devices: int = 1, environment: Any = None) -> Any:
@@ -119,13 +119,18 @@ def test_everything_of_a_batch_that_goes_to_the_device_is_pinned(
     pinned: list[int] = []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda x: pinned.append(id(x)) or x)
 
-    def text() -> TextFeatures:
-        return TextFeatures(torch.zeros(1, 2), torch.zeros(1, 1, 2), torch.ones(1, 1).bool())
+    def signal() -> Signal:
+        real, channels = torch.ones(1, 1).bool(), torch.zeros(1, 1, 1, 1, 1)
+        return Signal(torch.zeros(1, 2), torch.zeros(1, 1, 2), real, channels)
 
-    batch = LatentBatch(torch.zeros(1, 1, 1, 1, 1), (1, 8, 8), [""], ["a"], text(), text())
+    signals, empty = {"text": signal()}, {"text": signal()}
+    batch = LatentBatch(torch.zeros(1, 1, 1, 1, 1), (1, 8, 8), [""], ["a"], signals, empty)
     batch.pin_memory()
-    assert batch.text is not None
-    assert batch.empty is not None
-    tensors = [batch.latents, *vars(batch.text).values(), *vars(batch.empty).values()]
+    tensors = [batch.latents, *signals["text"]._forms(), *empty["text"]._forms()]
     assert sorted(pinned) == sorted(map(id, tensors))
+    assert len(pinned) == 9
     LatentBatch(batch.latents, (1, 8, 8), [""], ["a"]).pin_memory()
+    pinned.clear()
+    pixels, label = torch.zeros(1, 3, 1, 8, 8), torch.zeros(1)
+    VideoBatch(pixels, [""], ["a"], {"label": label, "scene": ["x"]}).pin_memory()
+    assert sorted(pinned) == sorted([id(pixels), id(label)])

@@ -85,7 +85,15 @@ class Objective:
             noise: like the latents; drawn unless given.
             known: what is given: it is clean at the network's input, the time of frames that are
                 known everywhere is 0, and the error is averaged over the rest.
+
+        Raises:
+            ValueError: if something is known and the variance is learned.
         """
+        if known is not None and self.learn_variance:
+            raise ValueError(
+                "learn_variance bounds the likelihood of whole clips, and here parts of them are "
+                "known: leave learn_variance or the condition that gives frames out"
+            )
         if t is None:
             t = self.time_sampler.draw(latents, self.schedule)
         t = self.inside(t)

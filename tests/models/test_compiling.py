@@ -80,7 +80,7 @@ def test_a_block_with_a_time_of_its_own_for_each_frame_is_one_graph(names, backe
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
-    itertools.product(names_of("conditioning"), names_of("attention"), ("rope", "sincos")),
+    list(itertools.product(names_of("conditioning"), names_of("attention"), ("rope", "sincos"))),
     ids="-".join,
 )
 def test_every_pair_is_one_graph(names, backend):
@@ -89,8 +89,9 @@ def test_every_pair_is_one_graph(names, backend):
     check(names, backend)
 
 
-def test_blocks_of_one_shape_are_compiled_once(backend):
-    _, compiled = compiled_pair(("adaln_zero", "alternating", "rope"), backend, depth=6)
+@pytest.mark.parametrize("attention", ["alternating", "late"])
+def test_blocks_of_one_shape_are_compiled_once(attention, backend):
+    _, compiled = compiled_pair(("adaln_zero", attention, "rope"), backend, depth=6)
     step(compiled)
     assert backend.count == 2  # spatial and temporal
 

@@ -20,8 +20,12 @@ class Alternating(MultiHead):
 
     min_blocks: ClassVar[int] = 2
 
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.is_temporal = self.block % 2 == 1  # blocks that read their number compile one by one
+
     def mix(self, *args: Any) -> Tensor:
-        return (temporal if self.block % 2 else spatial)(*args)
+        return (temporal if self.is_temporal else spatial)(*args)
 
 
 def spatial(q: Tensor, k: Tensor, v: Tensor, layout: Layout, mask: Tensor | None) -> Tensor:

@@ -17,5 +17,9 @@ class Late(MultiHead):
 
     min_blocks: ClassVar[int] = 2
 
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.is_temporal = 2 * self.block >= self.num_blocks
+
     def mix(self, *args: Any) -> Tensor:
-        return (spatial if 2 * self.block < self.num_blocks else temporal)(*args)
+        return (temporal if self.is_temporal else spatial)(*args)

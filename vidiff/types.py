@@ -73,6 +73,13 @@ class Known:
     latents: Tensor
     mask: Tensor
 
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def __getitem__(self, rows: slice) -> Known:
+        """Of some of the clips."""
+        return Known(self.latents[rows], self.mask[rows])
+
     def frames(self) -> Tensor:
         """Which latent frames are known everywhere: (b, f), bool."""
         return self.mask.amin(dim=(1, 3, 4)) > 0
@@ -86,6 +93,18 @@ class Known:
     def put(self, x: Tensor) -> Tensor:
         """``x`` (b, c, f, h, w) with the known parts replaced."""
         return torch.where(self.mask.to(x.device) > 0, self.latents.to(x), x)
+
+
+def num_clips(inputs: Inputs) -> int:
+    """Number of clips that inputs are of.
+
+    Raises:
+        ValueError: if nothing is given of any clip.
+    """
+    for name, value in inputs.items():
+        if name != "latent_shape" and value is not None:
+            return len(value)
+    raise ValueError("the inputs are empty, so the number of clips is unknown: give captions")
 
 
 @dataclass
@@ -111,7 +130,7 @@ class Signal:
         known = self.known
         return Signal(
             *(None if x is None else function(x) for x in self._forms()),
-            known and Known(function(known.latents), function(known.mask)),
+            None if known is None else Known(function(known.latents), function(known.mask)),
         )
 
     def pin_memory(self) -> Signal:
@@ -136,7 +155,8 @@ class Signal:
         forms = [pick(a, b) for a, b in zip(ours._forms(), theirs._forms(), strict=True)]
         known = ours.known
         if known is not None:
-            mask = known.mask.masked_fill(where.to(known.mask.device).view(-1, 1, 1, 1, 1), 0)
+            lost = where.to(known.mask.device, non_blocking=True).view(-1, 1, 1, 1, 1)
+            mask = known.mask.masked_fill(lost, 0)
             known = Known(known.latents, mask)
         return Signal(*forms, known)
 
@@ -163,7 +183,11 @@ def stack_signals(signals: Sequence[Signal]) -> Signal:
         None if column[0] is None else torch.cat([x for x in column if x is not None])
         for column in zip(*rows, strict=True)
     ]
-    return Signal(*forms)
+    known = [s.known for s in signals if s.known is not None]
+    if not known:
+        return Signal(*forms)
+    latents, masks = torch.cat([k.latents for k in known]), torch.cat([k.mask for k in known])
+    return Signal(*forms, Known(latents, masks))
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Given frames: image to video, extension, joining, infill (as VDM, Ho et al. 2022; MAGVIT's tasks)."""
+"""Given frames: image to video, extension, joining, infill (VDM, Ho et al. 2022; MAGVIT)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from vidiff.autoencoders.base import Autoencoder
 from vidiff.conditions.base import Condition
 from vidiff.registry import register
-from vidiff.types import Inputs, Known, Signal, SignalDims
+from vidiff.types import Inputs, Known, Signal, SignalDims, num_clips
 
 STRATEGIES = ("first", "past", "future", "both_ends", "random")
 
@@ -74,10 +74,10 @@ class Frames(Condition):
 
     def empty(self, inputs: Inputs) -> Signal:
         c, f, h, w = inputs["latent_shape"]
-        held = inputs.get("latents")
-        b = len(inputs["caption"]) if held is None else len(held)
+        known, held = inputs.get("known"), inputs.get("latents")
+        held = held if known is None else known.latents
         device = None if held is None else held.device
-        return Signal(channels=torch.zeros(b, c + 1, f, h, w, device=device))
+        return Signal(channels=torch.zeros(num_clips(inputs), c + 1, f, h, w, device=device))
 
     def given(self, u: Tensor, num_frames: int) -> Tensor:
         """Which frames are given, (b, f), from uniform draws (b, 2 + f)."""

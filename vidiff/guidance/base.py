@@ -12,7 +12,7 @@ from torch import Tensor
 from vidiff.diffusion.predictions import Denoised
 from vidiff.model import Model
 from vidiff.registry import kind, nearest
-from vidiff.types import Inputs, Known, Signals
+from vidiff.types import Inputs, Known, Signals, num_clips
 
 
 class Steered:
@@ -91,12 +91,9 @@ class Steered:
                 )
 
     def _left_out(self) -> Signals:
-        captions = self.inputs.get("caption")
+        captions, drop = self.inputs.get("caption"), torch.ones(num_clips(self.inputs)).bool()
         if not self.negative or captions is None:
-            count = len(captions) if captions is not None else _batch_size(self.inputs)
-            drop = torch.ones(count, dtype=torch.bool)
             return self.model.signals(self.inputs, dict.fromkeys(self.names, drop))
-        drop = torch.ones(len(captions), dtype=torch.bool)
         others = {
             name: drop
             for name, condition in self.model.conditions.items()
@@ -130,7 +127,7 @@ class Guidance(ABC):
             raise ValueError(f"interval must be ordered and within [0, 1], got {list(interval)}")
         self.scale, self.interval, self.negative = scale, interval, negative
 
-    def check(self, steered: Steered) -> None:
+    def check(self, steered: Steered) -> None:  # noqa: B027 -- most have nothing to refuse
         """Refuse a model that it cannot guide; called once before a walk, fine by default.
 
         Raises:
@@ -181,7 +178,3 @@ def extrapolated(
         noise=mixed(conditional.noise, contrast.noise),
         variance=conditional.variance,
     )
-
-
-def _batch_size(inputs: Inputs) -> int:
-    return next(len(v) for k, v in inputs.items() if k != "latent_shape" and hasattr(v, "__len__"))

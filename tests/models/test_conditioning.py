@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vidiff.attention import Attention, Full, Serial, SplitHeads
+from vidiff.building import made
 from vidiff.conditioning import AdaLN, AdaLNSingle, AdaLNZero, Context, Joint
 from vidiff.conditioning.joint import JointBlock
 from vidiff.conditions import Labels
@@ -185,7 +186,7 @@ def test_adaln_single_is_the_block_of_pixart():
     copy_linear(ours.attend_context.out, second.to_out[0])
     copy_linear(ours.mlp[0], theirs.ff.net[0].proj)
     copy_linear(ours.mlp[2], theirs.ff.net[2])
-    ours.modulation_table.data = theirs.scale_shift_table.data
+    ours.modulation_table.weight.data = theirs.scale_shift_table.data
 
     x, time, prompt = torch.randn(2, 12, WIDTH), torch.randn(2, 1, WIDTH), text()
     context = made.prepare(time, prompt)
@@ -197,7 +198,7 @@ def test_adaln_single_is_the_block_of_pixart():
     )
     torch.testing.assert_close(ours(x, context, Layout(GRID)), expected, atol=1e-5, rtol=1e-5)
     norm = random(made.make_last_norm())
-    shift, scale = (norm.modulation_table + time).chunk(2, 1)
+    shift, scale = (norm.modulation_table() + time).chunk(2, 1)
     expected = nn.functional.layer_norm(x, (WIDTH,), eps=1e-6) * (1 + scale) + shift
     torch.testing.assert_close(norm(x, context), expected)
 
@@ -278,13 +279,13 @@ def test_joint_refuses_an_attention_with_two_mixes_or_a_forward_of_its_own():
         def forward(self, tokens, layout, mask=None):
             return super().forward(tokens, layout, mask).tanh()
 
-    made = Joint(width=WIDTH, num_heads=HEADS, signals=TEXT)
+    joint = Joint(width=WIDTH, num_heads=HEADS, signals=TEXT)
     for cls in (Serial, Gated):
-        layer: Attention = cls(width=WIDTH, num_heads=HEADS, block=0, num_blocks=2)
+        layer: Attention = made(cls, width=WIDTH, num_heads=HEADS, block=0, num_blocks=2)
         with pytest.raises(ValueError, match=f"{cls.__name__} attention: .* fit: .*full.*windowed"):
-            made.make_block(layer, mlp())
+            joint.make_block(layer, mlp())
     fits = SplitHeads(width=WIDTH, num_heads=HEADS, block=0, num_blocks=2)
-    assert isinstance(made.make_block(fits, mlp()), JointBlock)
+    assert isinstance(joint.make_block(fits, mlp()), JointBlock)
 
 
 def test_joint_without_text_is_adaln_zero():

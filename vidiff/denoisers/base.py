@@ -64,12 +64,13 @@ class Denoiser(nn.Module, ABC):
             return latents
         parts = [latents]
         for name, dims in self.signals.items():
+            if not dims.channels:
+                continue
             found = signals[name].channels if name in signals else None
-            if dims.channels and found is None:
+            if found is None:
                 b, _, *size = latents.shape
                 found = latents.new_zeros(b, dims.channels, *size)
-            if found is not None:
-                parts.append(found.to(latents))
+            parts.append(found.to(latents))
         return torch.cat(parts, dim=1)
 
     @contextmanager

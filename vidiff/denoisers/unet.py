@@ -56,8 +56,9 @@ class UNet(Denoiser):
             its last convolution alone.
 
     Raises:
-        ValueError: if a number is below 1, there is no level of an attention's number, or its
-            channels do not divide into heads of even width.
+        ValueError: if a number is below 1, there is no level of an attention's number, its channels
+            do not divide into heads of even width, or a condition has tokens only and no level has
+            attention.
     """
 
     def __init__(
@@ -102,7 +103,13 @@ class UNet(Denoiser):
         self.vectors = nn.ModuleDict(
             {name: nn.Linear(d.vector, signal) for name, d in dims if d.vector}
         )
-        widths = {name: d.tokens for name, d in dims if d.tokens}
+        widths = {name: d.tokens for name, d in dims if d.tokens} if attended else {}
+        for name, d in dims:
+            if d.forms == ("tokens",) and not attended:
+                raise ValueError(
+                    f"condition {name!r} has tokens only, which a unet without attention cannot "
+                    "use: give attention_levels, or a condition with a vector"
+                )
         # Attention layers map the tokens of one condition; those of several are made alike first.
         self.tokens = nn.ModuleDict(
             {

@@ -1,16 +1,24 @@
 """Time samplers against their distributions."""
 
 import math
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 
 from vidiff.diffusion.schedules import EDM, VP, LinearBeta, Rectified
-from vidiff.diffusion.time_samplers import LogitNormal, LogNormal, Uniform, shifted
+from vidiff.diffusion.time_samplers import LogitNormal, LogNormal, PerFrame, Uniform, shifted
 from vidiff.registry import get_component, list_components
 
 CPU, SCHEDULE = torch.device("cpu"), Rectified()
+
+
+def make(name, **settings):
+    if name == "per_frame":
+        return PerFrame(times=partial(Uniform, **settings))
+    return get_component("time_sampler", name).cls(**settings)
 
 
 @pytest.mark.parametrize("name", list_components("time_sampler"))
@@ -18,7 +26,7 @@ CPU, SCHEDULE = torch.device("cpu"), Rectified()
 @pytest.mark.parametrize("shift", [0.5, 1.0, 3.0])
 def test_draws_follow_the_shifted_quantile(name, stratified, shift):
     torch.manual_seed(0)
-    sampler = get_component("time_sampler", name).cls(shift=shift, stratified=stratified)
+    sampler = make(name, shift=shift, stratified=stratified)
     t = sampler(20_000, CPU, SCHEDULE)
     assert t.shape == (20_000,)
     assert 0 <= t.min() <= t.max() <= 1
@@ -74,6 +82,32 @@ def test_uniform_steps_are_those_of_ddpm():
     )
     ends = Uniform(num_steps=4).quantile(torch.tensor([0.0, 0.24, 0.26, 1.0]), schedule)
     assert ends.tolist() == [0.25, 0.25, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("stratified", [True, False])
+def test_times_of_frames_are_independent_and_each_has_the_distribution(stratified):
+    """Within a clip, across the batch, and of the place that stratified times have in order."""
+    torch.manual_seed(0)
+    sampler = PerFrame(times=partial(LogitNormal, mean=0.7, std=1.3, stratified=stratified))
+    t = sampler.draw(torch.zeros(2_000, 1, 4, 1, 1), SCHEDULE)
+    assert t.shape == (2_000, 4)
+    assert t.dtype == torch.float32
+    logit = torch.logit(t.double()).numpy()
+    for frame in logit.T:
+        assert stats.kstest((frame - 0.7) / 1.3, "norm").pvalue > 0.01
+    columns = np.column_stack([logit, np.arange(2_000)])
+    columns = np.column_stack([columns[1:], logit[:-1]])  # and of the clip before
+    correlation = np.corrcoef(columns, rowvar=False) - np.eye(columns.shape[1])
+    assert np.abs(correlation).max() < 0.09  # four standard deviations
+
+
+@pytest.mark.parametrize("name", sorted({*list_components("time_sampler")} - {"per_frame"}))
+def test_other_times_are_one_for_all_frames(name):
+    torch.manual_seed(0)
+    t = make(name).draw(torch.zeros(5, 1, 4, 1, 1), SCHEDULE)
+    torch.manual_seed(0)
+    assert torch.equal(t, make(name)(5, CPU, SCHEDULE))
+    assert t.shape == (5,)
 
 
 @pytest.mark.parametrize(

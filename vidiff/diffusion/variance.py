@@ -88,7 +88,7 @@ def variational_loss(
         variance: what the network says of its variance, -1 to 1, the same shape.
         x_t: noisy latents, the same shape.
         schedule: how they were noised; it has discrete steps.
-        t: time of x_t, (b,), at or between the discrete steps.
+        t: time of x_t, (b,) or (b, f), at or between the discrete steps.
     """
     step = 1 / schedule.num_steps
     t = t.double()  # betas are small differences of numbers near 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import ClassVar
 
 import pytest
 import torch
@@ -164,7 +165,7 @@ def test_refuses_settings_out_of_their_range(cls, settings):
 class Sum:
     """A model whose x0 is the sum of a number for each condition that is on."""
 
-    numbers = {"image": 1.0, "text": 10.0, "other": 100.0}
+    numbers: ClassVar = {"image": 1.0, "text": 10.0, "other": 100.0}
     names = tuple(numbers)
 
     def __call__(self, x_t, t, without=()):

@@ -78,6 +78,20 @@ def test_other_numbers_that_may_be_left_out_refuse_zero(tmp_path: Path) -> None:
             MovingShapes(split="train", **size)
 
 
+def constructor_parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """Its own, and those that it hands on to its base classes by ``**``."""
+    found: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            own = dict(inspect.signature(base).parameters)
+            hands_on = [key for key, p in own.items() if p.kind is p.VAR_KEYWORD]
+            found = {**own, **found}
+            if not hands_on:
+                break
+            found.pop(hands_on[0])
+    return found
+
+
 @pytest.mark.parametrize("kind", ["attention", "denoiser", "condition", "positions"])
 def test_no_component_divides_by_zero(kind: str) -> None:
     load_all()
@@ -85,7 +99,7 @@ def test_no_component_divides_by_zero(kind: str) -> None:
 
     for name in get_kind(kind).components:
         cls = get_component(kind, name).cls
-        parameters = inspect.signature(cls).parameters
+        parameters = constructor_parameters(cls)
         needed = {key: 4 for key, p in parameters.items() if p.default is p.empty}
         for option in {"num_heads", "width", "depth", "text_dim"} & {*parameters}:
             try:

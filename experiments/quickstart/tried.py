@@ -17,9 +17,10 @@ DENOISER = HERE.parent / "systems" / "mmdit.yaml"
 GROUPS = ("seen", "unseen")
 NUM_PROMPTS = 100
 
-RESIDUAL = "--model.autoencoder.block residual --trainer.max_steps 1300"
+RESIDUAL = "--model.autoencoder.block residual --model.autoencoder.depth 2 --trainer.max_steps 1300"
 AUTOENCODERS = {
-    "depthwise": "--model.autoencoder.block depthwise --trainer.max_steps 700",
+    "demo": "",
+    "depthwise": "--model.autoencoder.depth 2 --trainer.max_steps 700",
     "residual": RESIDUAL,
     "residual_600": RESIDUAL.replace("1300", "600"),
     "residual_900": RESIDUAL.replace("1300", "900"),
@@ -84,9 +85,11 @@ ROWS = {
     "depth_3": ("residual", steps(1000) + X0 + M08 + width(192, 6, 3)),
     "depth_3_flow": ("depthwise", steps(1000, 1) + M08 + width(192, 6, 3)),
     "width_128": ("residual", steps(1400) + X0 + M08 + W128),
-    "default_seed_1": ("depthwise", steps(1400, 1) + X0 + M08 + W128),
-    "default_seed_2": ("depthwise", steps(1400, 2) + X0 + M08 + W128),
-    "default_seed_3": ("depthwise", steps(1400, 3) + X0 + M08 + W128),
+    "demo": ("demo", steps(1400) + X0 + M08 + W128),
+    "demo_1200": ("demo", steps(1200) + X0 + M08 + W128),
+    "two_blocks_seed_1": ("depthwise", steps(1400, 1) + X0 + M08 + W128),
+    "two_blocks_seed_2": ("depthwise", steps(1400, 2) + X0 + M08 + W128),
+    "two_blocks_seed_3": ("depthwise", steps(1400, 3) + X0 + M08 + W128),
     "flow_seed_1": ("depthwise", steps(1400, 1) + M08 + W128),
     "flow_seed_2": ("depthwise", steps(1400, 2) + M08 + W128),
     "mean_12_seed_1": ("depthwise", steps(1400, 1) + X0 + M12 + W128),

@@ -45,14 +45,15 @@ def test_every_row_is_a_config(tried: ModuleType, parser: Any) -> None:
         assert model_of(parser, tried.DENOISER, options)["steps"] > 0, name
 
 
-def test_the_default_row_is_the_demo(tried: ModuleType, parser: Any) -> None:
-    """But for the seed, what README gives figures of is what is shipped."""
+def test_the_row_of_the_demo_is_the_demo(tried: ModuleType, parser: Any) -> None:
+    """What README gives figures of is what is shipped."""
     shipped = model_of(parser, QUICKSTART / "latent.yaml", "")
-    tried_as = model_of(parser, tried.DENOISER, tried.ROWS["default_seed_1"][1])
+    tried_as = model_of(parser, tried.DENOISER, tried.ROWS["demo"][1])
     assert {k: v for k, v in tried_as.items() if k != "autoencoder"} == {
         k: v for k, v in shipped.items() if k != "autoencoder"
     }
     autoencoder = QUICKSTART / "autoencoder.yaml"
-    assert model_of(parser, autoencoder, tried.AUTOENCODERS["depthwise"]) == model_of(
+    assert tried.ROWS["demo"][0] == "demo"
+    assert model_of(parser, autoencoder, tried.AUTOENCODERS["demo"]) == model_of(
         parser, autoencoder, ""
     )

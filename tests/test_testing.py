@@ -9,21 +9,26 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.attention import Full
+from vidiff.conditioning import AdaLN, Context
+from vidiff.conditions import Words
 from vidiff.data import MovingShapes
-from vidiff.diffusion.predictions import Flow
+from vidiff.denoisers import DiT
+from vidiff.diffusion.predictions import Denoised, Flow
 from vidiff.diffusion.schedules import Rectified
+from vidiff.guidance import ClassifierFree, Steered
 from vidiff.patchifiers import Tubelet
 from vidiff.positions import Layout
 from vidiff.registry import get_kind, register
 from vidiff.samplers import Euler
 from vidiff.testing import check_component
-from vidiff.types import VideoSample
+from vidiff.types import Signal, SignalDims, Signals, VideoSample
 
 
 @pytest.fixture(autouse=True)
 def _forget() -> Iterator[None]:
     yield
-    for kind in ("attention", "schedule", "prediction", "sampler", "dataset", "patchifier"):
+    kinds = ("attention", "schedule", "prediction", "sampler", "dataset", "patchifier")
+    for kind in (*kinds, "condition", "conditioning", "denoiser", "guidance"):
         get_kind(kind).components.pop("broken", None)
 
 
@@ -92,8 +97,8 @@ def test_a_target_that_is_not_what_is_read() -> None:
     class Broken(Flow):
         """Trains towards one thing and reads another."""
 
-        def target(self, sample: Tensor, noise: Tensor, schedule: Rectified, t: Tensor) -> Tensor:  # type: ignore[override]
-            return sample
+        def target(self, x0: Tensor, noise: Tensor, schedule: Rectified, t: Tensor) -> Tensor:  # type: ignore[override]
+            return x0
 
     broken("prediction", Broken, "a right answer gives other latents")
 
@@ -106,6 +111,69 @@ def test_a_sampler_that_misses() -> None:
             return super().step(denoised, latents, t, (t + t_next) / 2, schedule, noise)
 
     broken("sampler", Broken, "with a denoiser that knows the answer, it ends")
+
+
+def test_a_sampler_that_only_reaches_what_it_has_to_make_up_itself() -> None:
+    class Broken(Euler):
+        """Loses its way where something is known."""
+
+        def __call__(self, denoise, latents, schedule, noise, known=None):  # type: ignore[no-untyped-def]
+            found = super().__call__(denoise, latents, schedule, noise, known)
+            return found if known is None else known.put(0 * found)
+
+    broken("sampler", Broken, "what is not known ends")
+
+
+def test_a_condition_with_other_forms_than_it_says() -> None:
+    class Broken(Words):
+        """Promises channels."""
+
+        @property
+        def dims(self) -> SignalDims:  # type: ignore[override]
+            return SignalDims(vector=self.text_dim, tokens=self.text_dim, channels=3)
+
+    broken("condition", Broken, "dims has channels 3, and the signal has none")
+
+
+def test_a_condition_that_is_not_dropped() -> None:
+    class Broken(Words):
+        """Reads every caption, also those to be dropped."""
+
+        def forward(self, inputs, drop=None):  # type: ignore[no-untyped-def]
+            return self.signal({"caption": ["a word", *inputs["caption"][1:]]})
+
+    broken("condition", Broken, "a dropped clip is not unconditional")
+
+
+def test_a_conditioning_that_has_one_time_for_all_frames() -> None:
+    class Broken(AdaLN):
+        """Takes the mean of the frames' times."""
+
+        def prepare(self, time: Tensor, signals: Signals) -> Context:
+            return super().prepare(time, signals).for_frames()
+
+    broken("conditioning", Broken, "frames do not have times of their own")
+
+
+def test_a_denoiser_that_ignores_channels() -> None:
+    class Broken(DiT):
+        """Zeros in the place of the conditions' channels."""
+
+        def with_channels(self, latents: Tensor, signals: Signals) -> Tensor:
+            return super().with_channels(latents, {"text": Signal()})
+
+    broken("denoiser", Broken, "no gradient reaches|channels make no difference")
+
+
+def test_a_guidance_whose_ends_do_not_make_up_the_noisy_latents() -> None:
+    class Broken(ClassifierFree):
+        """Guides the clean latents only."""
+
+        def __call__(self, steered: Steered, x_t: Tensor, t: Tensor) -> Denoised:
+            guided = super().__call__(steered, x_t, t)
+            return Denoised(guided.x0, steered(x_t, t).noise, guided.variance)
+
+    broken("guidance", Broken, "x0 and noise do not make up x_t")
 
 
 def test_a_dataset_that_draws_anew_each_time() -> None:

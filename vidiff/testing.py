@@ -198,9 +198,7 @@ def _check_attention(make: Callable[..., Attention]) -> None:
         return outputs
 
     for block in range(2):
-        one = functools.partial(
-            made, make, width=WIDTH, num_heads=HEADS, block=block, num_blocks=2
-        )
+        one = functools.partial(made, make, width=WIDTH, num_heads=HEADS, block=block, num_blocks=2)
         _check_module(one, run)
         attention = one().eval()
         masked, told, moved = tokens.clone(), tokens.clone(), tokens.clone()
@@ -268,6 +266,8 @@ def _check_conditioning(make: Callable[..., Conditioning]) -> None:
         same = times[0].expand_as(times[1])
         one, each = ask(whole, times[0], {"text": text}), ask(whole, times[1], {"text": text})
         assert not torch.equal(one, each), "times of frames make no difference"
+        turned = ask(whole, times[1].flip(1), {"text": text})
+        assert not torch.allclose(each, turned, atol=1e-5), "frames do not have times of their own"
         if whole.conditioning.vector_maps:  # as tokens, the same times stand at several frames
             equal = ask(whole, same, {"text": text})
             assert torch.allclose(one, equal, atol=1e-4), "frames of one time are not as one time"
@@ -296,9 +296,7 @@ def _check_denoiser(make: Callable[..., Denoiser]) -> None:
     def run(denoiser: Denoiser) -> list[Tensor]:
         return [_finite(denoiser(latents, t, given), (2, 6, 4, 8, 8), "prediction")]
 
-    one = functools.partial(
-        made, make, in_channels=CHANNELS, out_channels=6, signals=signals
-    )
+    one = functools.partial(made, make, in_channels=CHANNELS, out_channels=6, signals=signals)
     _check_module(one, run)
     denoiser = one()
     _finite(denoiser(latents, t), (2, 6, 4, 8, 8), "prediction without conditions")
@@ -495,7 +493,9 @@ def _check_sampler(make: Callable[..., Sampler]) -> None:
         mask[:, :, 0] = 1
         known = Known(torch.randn_like(sample), mask)
 
-        def given(x_t: Tensor, t: Tensor, schedule: Schedule = schedule) -> Denoised:
+        def given(
+            x_t: Tensor, t: Tensor, known: Known = known, schedule: Schedule = schedule
+        ) -> Denoised:
             assert torch.equal(x_t[:, :, 0], known.latents[:, :, 0]), "known frames were touched"
             assert (t[:, 0] == 0).all(), "the time of known frames must be 0"
             return denoise(x_t, t[:, 1].contiguous(), schedule)
@@ -506,6 +506,8 @@ def _check_sampler(make: Callable[..., Sampler]) -> None:
         assert error < 0.02, (
             f"with a denoiser that knows the answer, it ends {error:.3f} beside it on {name}"
         )
+        missed = (kept - sample)[:, :, 1].abs().max()
+        assert missed < 0.02, f"what is not known ends {missed:.3f} beside the answer on {name}"
     assert walked, "it fits neither Rectified, nor LinearBeta, nor EDM"
 
 
@@ -690,7 +692,6 @@ def _text() -> Signal:
     vector = torch.randn(2, TEXT_DIM, generator=generator)
     mask = torch.tensor([[True, False, False], [True, True, True]])
     return Signal(vector, torch.randn(2, 3, TEXT_DIM, generator=generator), mask)
-
 
 
 def _refuses(call: Callable[[], object]) -> bool:

@@ -307,7 +307,7 @@ def test_autoguidance_says_what_is_wrong_with_the_checkpoint(weaker, tmp_path):
     make_small = partial(CausalKL, latent_channels=4, folds=[(1, 2, 2)], width=[8], depth=1)
     other = AutoencoderTask(autoencoder=make_small)
     other.configure_model()
-    with pytest.raises(ValueError, match=r"kl\.ckpt holds no model.*AutoencoderTask"):
+    with pytest.raises(ValueError, match=r"kl\.ckpt .*AutoencoderTask, which is no model"):
         sample(save(other, tmp_path / "kl.ckpt"))
     with pytest.raises(ValueError, match=r"have 3 channels, not 4$"):
         sample(weaker[1], autoencoder=make_small)

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from vidiff.building import made
 from vidiff.positions import Factorised, Learned, Rope, SinCos, coordinates, rotate
 
 CPU = torch.device("cpu")
@@ -28,7 +29,7 @@ def test_coordinates_follow_the_order_of_tokens():
 
 
 def test_sincos_is_the_formula_of_vaswani_on_each_axis():
-    table = SinCos(width=24, num_heads=1).table((2, 3, 4), CPU).view(2, 3, 4, 24)
+    table = SinCos(width=24).table((2, 3, 4), CPU).view(2, 3, 4, 24)
     place = (1, 2, 3)
     expected = []
     for value in place:
@@ -38,7 +39,7 @@ def test_sincos_is_the_formula_of_vaswani_on_each_axis():
 
 
 def test_sincos_shares_leave_an_axis_out_and_pad_the_rest():
-    table = SinCos(width=10, num_heads=1, shares=(0, 1, 1)).table((3, 2, 2), CPU).view(3, 2, 2, 10)
+    table = SinCos(width=10, shares=(0, 1, 1)).table((3, 2, 2), CPU).view(3, 2, 2, 10)
     assert (table[0] == table[2]).all()
     assert (table[..., 8:] == 0).all()
 
@@ -46,9 +47,9 @@ def test_sincos_shares_leave_an_axis_out_and_pad_the_rest():
 @pytest.mark.parametrize("cls", [SinCos, Rope])
 def test_shares_are_checked(cls):
     with pytest.raises(ValueError, match="shares"):
-        cls(width=12, num_heads=1, shares=(0, 0, 0))
+        made(cls, width=12, num_heads=1, shares=(0, 0, 0))
     with pytest.raises(ValueError, match="shares"):
-        cls(width=12, num_heads=1, shares=(1, -1, 1))
+        made(cls, width=12, num_heads=1, shares=(1, -1, 1))
 
 
 def test_rope_needs_heads_of_even_width():
@@ -87,7 +88,7 @@ def test_rope_turns_pairs_and_keeps_lengths():
 
 
 def test_sincos_can_be_the_table_of_dit():
-    table = SinCos(width=64, num_heads=4, shares=(0, 1, 1), order="fwh").table((1, 4, 4), CPU)
+    table = SinCos(width=64, shares=(0, 1, 1), order="fwh").table((1, 4, 4), CPU)
     expected = published("dit_tiny")["param.pos_embed"][0]
     torch.testing.assert_close(table, expected, atol=1e-6, rtol=0)
 
@@ -98,16 +99,16 @@ def test_sincos_gives_axes_channels_in_the_order_asked_for():
     for axis in range(3):
         alone = [float(axis == other) * shares[axis] for other in range(3)]
         channels = 8 * shares[axis]
-        one = SinCos(width=channels, num_heads=1, shares=tuple(alone)).table((2, 3, 4), CPU)
+        one = SinCos(width=channels, shares=tuple(alone)).table((2, 3, 4), CPU)
         parts["fhw"[axis]] = one
     for order in ("fhw", "whf", "hfw"):
-        table = SinCos(width=48, num_heads=1, shares=shares, order=order).table((2, 3, 4), CPU)
+        table = SinCos(width=48, shares=shares, order=order).table((2, 3, 4), CPU)
         torch.testing.assert_close(table, torch.cat([parts[axis] for axis in order], dim=-1))
 
 
 @pytest.mark.parametrize("model", ["latte_tiny_class", "latte_tiny_uncond"])
 def test_factorised_has_the_tables_of_latte(model):
-    positions, weights = Factorised(width=64, num_heads=4), published(model)
+    positions, weights = Factorised(width=64), published(model)
     space = positions.add(torch.zeros(1, 4 * 16, 64), (4, 4, 4)).view(4, 16, 64)
     for frame in space:
         torch.testing.assert_close(frame, weights["param.pos_embed"][0], atol=1e-6, rtol=0)
@@ -117,7 +118,7 @@ def test_factorised_has_the_tables_of_latte(model):
 
 @pytest.mark.parametrize("num_context", [0, 3])
 def test_factorised_adds_time_once_and_to_the_video_alone(num_context):
-    positions, grid = Factorised(width=16, num_heads=1, temporal_block=2), (3, 2, 2)
+    positions, grid = Factorised(width=16, temporal_block=2), (3, 2, 2)
     tokens = torch.zeros(2, num_context + 12, 16)
     for block in (0, 1, 3):
         assert positions.add_before_block(block, tokens, grid) is tokens
@@ -127,12 +128,12 @@ def test_factorised_adds_time_once_and_to_the_video_alone(num_context):
     expected = positions.temporal_table(3, CPU)[None, :, None].expand_as(frames)
     torch.testing.assert_close(frames, expected)
     with pytest.raises(ValueError, match="temporal_block must be 0 or more, got -1"):
-        Factorised(width=16, num_heads=1, temporal_block=-1)
+        Factorised(width=16, temporal_block=-1)
 
 
 def test_learned_positions_are_the_sum_of_a_row_of_each_table():
     torch.manual_seed(0)
-    positions = Learned(width=64, num_heads=1, max_grid=(5, 60, 70))
+    positions = Learned(width=64, max_grid=(5, 60, 70))
     tables = list(positions.tables)
     assert [float(t.detach().std()) for t in tables] == pytest.approx([0.02] * 3, rel=0.15)
     added = positions.add(torch.zeros(1, 24, 64), (2, 3, 4)).view(2, 3, 4, 64)
@@ -140,7 +141,7 @@ def test_learned_positions_are_the_sum_of_a_row_of_each_table():
 
 
 def test_learned_positions_stretch_where_asked_to():
-    positions = Learned(width=1, num_heads=1, max_grid=(3, 2, 2), interpolate=True)
+    positions = Learned(width=1, max_grid=(3, 2, 2), interpolate=True)
     nn.init.zeros_(positions.tables[1])
     nn.init.zeros_(positions.tables[2])
     positions.tables[0].data = torch.tensor([[0.0], [2.0], [6.0]])
@@ -151,11 +152,11 @@ def test_learned_positions_stretch_where_asked_to():
 
 
 def test_learned_positions_refuse_a_larger_grid():
-    positions = Learned(width=8, num_heads=1, max_grid=(2, 3, 4))
+    positions = Learned(width=8, max_grid=(2, 3, 4))
     with pytest.raises(ValueError, match=r"5 tokens along height are more than the 3 .* interpol"):
         positions.add(torch.zeros(1, 40, 8), (2, 5, 4))
     with pytest.raises(ValueError, match=r"max_grid must be at least 1 .* got \[2, 0, 4\]"):
-        Learned(width=8, num_heads=1, max_grid=(2, 0, 4))
+        Learned(width=8, max_grid=(2, 0, 4))
 
 
 # -- Rotary positions beyond what was trained on ------------------------------------------------
@@ -217,7 +218,7 @@ def test_extrapolation_needs_the_trained_grid():
 
 
 def test_factorised_refuses_a_model_that_would_not_know_frames_apart():
-    positions = Factorised(width=12, num_heads=2, temporal_block=2)
+    positions = Factorised(width=12, temporal_block=2)
     positions.check_depth(3)
     with pytest.raises(ValueError, match="temporal_block 2 is beyond the last of 2 blocks"):
         positions.check_depth(2)

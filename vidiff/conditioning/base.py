@@ -103,7 +103,7 @@ class Conditioning(nn.Module, ABC):
                         dim = getattr((signals or {})[name], route.form)
                         maps[to][name] = self._map(name, dim)
         self.vector_maps, self.token_maps = maps["vector"], maps["tokens"]
-        self.places = SinCos(width=width, num_heads=1, shares=(1.0, 0.0, 0.0))
+        self.places = SinCos(width=width, shares=(1.0, 0.0, 0.0))
 
     def prepare(self, time: Tensor, signals: Signals) -> Context:
         """Join time and conditions.

@@ -97,7 +97,7 @@ class UNet(Denoiser):
         self.fold, self.smallest = fold, fold * 2 ** levels[-1]
         signal = 4 * width
         self.time = TimeEmbedding(signal)
-        self.places = SinCos(width=2 * width, num_heads=1, shares=(1.0, 0.0, 0.0))
+        self.places = SinCos(width=2 * width, shares=(1.0, 0.0, 0.0))
         self.frames = nn.Linear(2 * width, signal)
         dims = self.signals.items()
         self.vectors = nn.ModuleDict(

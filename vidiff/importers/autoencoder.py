@@ -28,13 +28,11 @@ def with_autoencoder(imported: Imported, folder: str) -> Imported:
             f"and the model was trained on {channels}: give the autoencoder that it was trained "
             "with (--autoencoder)"
         )
-    weights = {f"autoencoder.{name}": value for name, value in autoencoder.state_dict().items()}
     frames, height, width = imported.clip_size
     ct, ch, cw = autoencoder.compression
     return replace(
         imported,
         arguments=imported.arguments
         | {"autoencoder": node("vidiff.autoencoders.Pretrained", folder=folder)},
-        weights=imported.weights | weights,
         clip_size=(1 + (frames - 1) * ct, height * ch, width * cw),
     )

@@ -113,7 +113,7 @@ class DiTImporter(Importer):
         """
         table = taken(left, "pos_embed")
         side = math.isqrt(table.shape[1])
-        positions = SinCos(width=width, num_heads=1, shares=(0.0, 1.0, 1.0), order="fwh")
+        positions = SinCos(width=width, shares=(0.0, 1.0, 1.0), order="fwh")
         check_table("pos_embed", table, positions.table((1, side, side), torch.device("cpu")))
         return 1, side, side
 

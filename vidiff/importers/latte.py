@@ -36,7 +36,7 @@ class LatteImporter(DiTImporter):
         _, side, _ = super().check_positions(left, width)
         table = taken(left, "temp_embed")
         grid = (table.shape[1], 1, 1)
-        positions = Factorised(width=width, num_heads=1)
+        positions = Factorised(width=width)
         zeros = torch.zeros(1, table.shape[1], width)
         check_table("temp_embed", table, positions.add_before_block(1, zeros, grid)[0])
         return table.shape[1], side, side

@@ -17,9 +17,6 @@ class Tubelet(Patchifier):
     The last map starts at zero, so that an untrained model predicts zero (DiT, Peebles & Xie 2023).
 
     Args:
-        in_channels: channels of the latents.
-        out_channels: channels to predict.
-        width: width of a token.
         patch_size: extent of a patch along frames, height and width.
 
     Raises:

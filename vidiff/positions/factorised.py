@@ -19,8 +19,6 @@ class Factorised(Positions):
     DiT's table: half of the width for a token's place along the width, half along the height.
 
     Args:
-        width: width of a token.
-        num_heads: not used.
         temporal_block: number of the block, from 0 on, that is the first to know frames apart;
             must be below the depth. 1 for ``alternating`` attention, half of the
             depth for ``late``, 0 for layouts that mix frames from the start.
@@ -31,15 +29,13 @@ class Factorised(Positions):
     """
 
     def __init__(
-        self, *, width: int, num_heads: int, temporal_block: int = 1, max_period: float = 10_000.0
+        self, *, width: int, temporal_block: int = 1, max_period: float = 10_000.0
     ) -> None:
         super().__init__()
         if temporal_block < 0:
             raise ValueError(f"temporal_block must be 0 or more, got {temporal_block}")
         self.width, self.temporal_block, self.max_period = width, temporal_block, max_period
-        self.space = SinCos(
-            width=width, num_heads=num_heads, shares=(0, 1, 1), max_period=max_period, order="fwh"
-        )
+        self.space = SinCos(width=width, shares=(0, 1, 1), max_period=max_period, order="fwh")
 
     def check_depth(self, num_blocks: int) -> None:
         if self.temporal_block >= num_blocks:

@@ -15,8 +15,6 @@ class Learned(Positions):
     """The sum of three vectors, for a token's place along frames, height and width, added once.
 
     Args:
-        width: width of a token.
-        num_heads: not used.
         max_grid: rows of the tables of frames, height and width.
         interpolate: stretch the tables linearly along axes with more tokens than rows.
 
@@ -29,7 +27,6 @@ class Learned(Positions):
         self,
         *,
         width: int,
-        num_heads: int,
         max_grid: tuple[int, int, int] = (16, 32, 32),
         interpolate: bool = False,
     ) -> None:

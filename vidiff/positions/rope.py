@@ -26,8 +26,6 @@ class Rope(Positions):
     Peng et al. 2024, definition 1).
 
     Args:
-        width: width of a token.
-        num_heads: heads that share the width.
         shares: relative shares of frames, height and width; a zero leaves an axis out.
         max_period: base of the geometric row of wavelengths.
         trained_grid: tokens along frames, height and width that the model was trained with.

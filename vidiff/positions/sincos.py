@@ -21,8 +21,6 @@ class SinCos(Positions):
     Xie 2023) has ``shares`` of 0, 1, 1 in the order ``fwh``.
 
     Args:
-        width: width of a token.
-        num_heads: not used.
         shares: relative shares of frames, height and width; a zero leaves an axis out.
         max_period: base of the geometric row of wavelengths.
         order: which axis gets the first channels, which the next, and which the last.
@@ -35,7 +33,6 @@ class SinCos(Positions):
         self,
         *,
         width: int,
-        num_heads: int,
         shares: tuple[float, float, float] = (1.0, 1.0, 1.0),
         max_period: float = 10_000.0,
         order: Literal["fhw", "fwh", "hfw", "hwf", "wfh", "whf"] = "fhw",

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from vidiff.attention import Alternating, Full, Late, Serial, SplitHeads, Windowed, attend
+from vidiff.building import made
 from vidiff.positions import Layout, Rope, coordinates
 
 GRID = (2, 3, 2)
@@ -120,7 +121,8 @@ class Two:
 
 def make(cls, block=0, num_blocks=2, **settings):
     torch.manual_seed(0)
-    return cls(width=24, num_heads=2, block=block, num_blocks=num_blocks, qk_norm=True, **settings)
+    given = {"width": 24, "num_heads": 2, "block": block, "num_blocks": num_blocks}
+    return made(cls, **given, qk_norm=True, **settings)
 
 
 WINDOWS = [(1, 2, 2), (2, 2, 3), (3, 5, 4), (8, 8, 8), (2, 5, 1)]
@@ -221,9 +223,9 @@ def test_groups_compile_into_one_graph(cls, settings):
         (
             Alternating,
             {"num_blocks": 1},
-            "alternating .* num_blocks=1: set depth to at least 2",
+            "Alternating .* num_blocks=1: set depth to at least 2",
         ),
-        (Late, {"num_blocks": 1}, "late .* num_blocks=1: set depth to at least 2"),
+        (Late, {"num_blocks": 1}, "Late .* num_blocks=1: set depth to at least 2"),
         (SplitHeads, {"num_heads": 3}, "split_heads .* got num_heads=3: set num_heads to an even"),
         (Windowed, {"window": (2, 0, 2)}, r"window must be at least 1 .* got \[2, 0, 2\]"),
         (Serial, {"num_heads": 5}, "width 24 does not divide among num_heads 5"),
@@ -232,4 +234,4 @@ def test_groups_compile_into_one_graph(cls, settings):
 def test_layouts_refuse_what_they_cannot_be(cls, settings, message):
     given = {"width": 24, "num_heads": 2, "block": 0, "num_blocks": 2} | settings
     with pytest.raises(ValueError, match=message):
-        cls(**given)
+        made(cls, **given)

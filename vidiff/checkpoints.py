@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vidiff.building import Node
+from vidiff.external import with_folders
 from vidiff.weight_files import why_unreadable
 
 Checkpoint = dict[str, Any]
@@ -45,12 +46,13 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 def task_node(checkpoint: Checkpoint) -> Node:
     """The config node of the task that wrote a checkpoint.
 
-    A diffusion task's frozen autoencoder is named by how it was first built, not by the file that
-    it came from, since the checkpoint holds its weights.
+    A diffusion task's trained autoencoder is named by how it was first built, not by the file that
+    it came from, since the checkpoint holds its weights. Parts that come from a folder are read
+    from it again.
 
     Raises:
-        ValueError: if an argument was a Python object that no config can name, or an earlier
-            vidiff wrote it.
+        ValueError: if an argument was a Python object that no config can name, a folder is not
+            there any more, or an earlier vidiff wrote it.
     """
     arguments = dict(checkpoint["hyper_parameters"])
     class_path = arguments.pop("_class_path", None)
@@ -70,6 +72,7 @@ def task_node(checkpoint: Checkpoint) -> Node:
         raise ValueError("the checkpoint does not say which class of task it holds")
     if "autoencoder" in checkpoint:
         arguments["autoencoder"] = checkpoint["autoencoder"]
+    arguments = with_folders(arguments, checkpoint.get("named", {}))
     return {"class_path": class_path, "init_args": arguments}
 
 

@@ -21,6 +21,7 @@ from vidiff.diffusion.loss_weights import Constant, MakeLossWeight
 from vidiff.diffusion.predictions import Flow, MakePrediction
 from vidiff.diffusion.schedules import MakeSchedule, Rectified
 from vidiff.diffusion.time_samplers import LogitNormal, MakeTimeSampler
+from vidiff.external import check_named, leave_out, named
 from vidiff.types import Grid, Inputs, Known, Signal, Signals
 
 Drop = Mapping[str, Tensor]
@@ -59,6 +60,7 @@ class Factories:
         """
         autoencoder = self.autoencoder()
         autoencoder = getattr(autoencoder, "inner", autoencoder).requires_grad_(False)
+        leave_out(autoencoder, self.autoencoder)
         conditions = nn.ModuleDict()
         for name, factory in self.conditions.items():
             if not name.isidentifier() or hasattr(conditions, name) or name == "all":
@@ -69,6 +71,7 @@ class Factories:
             conditions[name] = made(factory, autoencoder=autoencoder)
             if conditions[name].frozen:
                 conditions[name].requires_grad_(False)
+                leave_out(conditions[name], factory)
         return autoencoder, conditions
 
     def make_denoiser(self, autoencoder: Autoencoder, conditions: nn.ModuleDict) -> Denoiser:
@@ -259,7 +262,8 @@ def load_model(path: str | Path, plugins: Sequence[str] = ()) -> Model:
         plugins: files or modules that hold classes which the model needs.
 
     Raises:
-        ValueError: if it cannot be read or rebuilt, or the weights do not fit.
+        ValueError: if it cannot be read or rebuilt, a folder that it names is missing or has other
+            weights, or its own do not fit.
     """
     from vidiff.plugins import load_all
 
@@ -268,8 +272,10 @@ def load_model(path: str | Path, plugins: Sequence[str] = ()) -> Model:
     try:
         model = Model.build(factories_of(checkpoint))
         model.load_state_dict(model_weights(checkpoint, model))
+        nodes = task_node(checkpoint)["init_args"]
+        check_named(checkpoint.get("named", {}), named(model.autoencoder, model.conditions, nodes))
     except (ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} holds no model of vidiff: {error}") from error
+        raise ValueError(f"{path} cannot be loaded as a model: {error}") from error
     return model.eval().requires_grad_(False)
 
 

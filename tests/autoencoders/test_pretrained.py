@@ -17,13 +17,14 @@ from torch import Tensor
 
 import vidiff
 from vidiff.autoencoders import Pretrained, in_chunks
+from vidiff.checkpoints import read_checkpoint
+from vidiff.costs.plan import plan
 from vidiff.data import MovingShapes
 from vidiff.denoisers import DiT
 from vidiff.patchifiers import Tubelet
 from vidiff.testing import check_component
 from vidiff.training import AutoencoderTask, DiffusionTask
 from vidiff.training.data import VideoDataModule
-from vidiff.training.planning import plan
 from vidiff.training.trainer import VidiffTrainer
 
 diffusers = pytest.importorskip("diffusers")
@@ -275,7 +276,7 @@ SMALL = partial(
 
 
 @pytest.mark.parametrize("name", ["sd", "ltx"])
-def test_a_checkpoint_stands_alone(name: str, tmp_path: Path) -> None:
+def test_a_checkpoint_names_its_folder_and_holds_none_of_it(name: str, tmp_path: Path) -> None:
     make(name).save_pretrained(tmp_path / "vae")
     task = DiffusionTask(
         denoiser=TINY,
@@ -288,13 +289,20 @@ def test_a_checkpoint_stands_alone(name: str, tmp_path: Path) -> None:
     )  # fmt: skip
     trainer.fit(task, VideoDataModule(dataset=SMALL, batch_size=2))
     checkpoint = tmp_path / "checkpoints" / "last.ckpt"
-    shutil.rmtree(tmp_path / "vae")
+    assert not [k for k in read_checkpoint(checkpoint)["state_dict"] if "autoencoder" in k]
     loaded = vidiff.load(checkpoint)
     assert isinstance(loaded, DiffusionTask)
     pixels = loaded.sample([""], num_steps=2)
     assert pixels.shape == (1, 3, 9, 16, 16)
     assert torch.equal(pixels, task.eval().sample([""], num_steps=2))
-    assert loaded.autoencoder_node == task.autoencoder_node, "it can be saved and loaded again"
+    assert loaded.encoders_held() == task.encoders_held(), "it can be saved and loaded again"
+    config = tmp_path / "vae" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"scaling_factor": 0.5}))
+    with pytest.raises(ValueError, match=r"autoencoder: .*vae has other weights or settings than"):
+        vidiff.load(checkpoint)
+    shutil.rmtree(tmp_path / "vae")
+    with pytest.raises(ValueError, match=r"read from .*/vae, and that is not there any more"):
+        vidiff.load(checkpoint)
 
 
 # -- Files ----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from vidiff.building import Node
 from vidiff.registry import kind
 from vidiff.types import Grid
 
@@ -77,9 +78,11 @@ class Autoencoder(nn.Module, ABC):
         compression: pixels per latent along frames, height and width.
         pixel_channels: channels of what it decodes; other than 3 only where there are no pixels.
         frozen: nothing of it is ever trained, so that it can be measured without a checkpoint.
+        node: how to build one that was read from a file, without that file.
     """
 
     frozen: ClassVar[bool] = False
+    node: Node | None = None
     latent_channels: int
     pixel_channels: int = 3
     compression: Grid = (1, 1, 1)

@@ -18,8 +18,7 @@ class Trained(Autoencoder):
         checkpoint: path of the checkpoint; its averaged weights are taken where it has any.
 
     Attributes:
-        inner: the autoencoder itself.
-        node: how ``inner`` was built, for a checkpoint that must stand alone.
+        inner: the autoencoder itself, which a checkpoint holds: it stands alone.
 
     Raises:
         ValueError: if the checkpoint does not exist or holds no autoencoder.
@@ -34,8 +33,9 @@ class Trained(Autoencoder):
         weights = part_weights(saved, "autoencoder")
         if "autoencoder" not in arguments or not weights:
             raise ValueError(f"{checkpoint} holds no autoencoder: it is not an AutoencoderTask's")
-        self.node: Node = arguments["autoencoder"]
-        self.inner = build(self.node, Autoencoder)  # type: ignore[type-abstract]
+        node: Node = arguments["autoencoder"]
+        self.inner = build(node, Autoencoder)  # type: ignore[type-abstract]
+        self.inner.node = node
         self.inner.load_state_dict(weights)
         self.latent_channels = self.inner.latent_channels
         self.compression = self.inner.compression

@@ -53,6 +53,8 @@ def read_precision(ckpt_path: str) -> str | None:
 def differences(asked: Mapping[str, Any], held: Mapping[str, Any]) -> list[str]:
     """``key: asked here, held there`` for each dotted key that differs.
 
+    A ``folder`` may be elsewhere now: what is in it is compared by hash, see ``vidiff.external``.
+
     Args:
         asked: the node of ``model`` in the config.
         held: that of the checkpoint.
@@ -61,7 +63,9 @@ def differences(asked: Mapping[str, Any], held: Mapping[str, Any]) -> list[str]:
     keys = [
         key
         for key in sorted({*ours, *theirs})
-        if ours.get(key, "nothing") != theirs.get(key, "nothing") and key.split(".")[0] not in FREE
+        if ours.get(key, "nothing") != theirs.get(key, "nothing")
+        and key.split(".")[0] not in FREE
+        and not key.endswith(".folder")
     ]
     return [
         f"model.{key}: {ours.get(key, 'nothing')!r} in the config, "

@@ -33,8 +33,8 @@ class ImportWeights(Command):
         )  # fmt: skip
         parser.add_argument(
             "--autoencoder", metavar="FOLDER",
-            help="the autoencoder that it was trained with, as diffusers saves it: it becomes part "
-            "of the checkpoint, so that `vidiff sample` gives pixels (default: latents only)",
+            help="the autoencoder that it was trained with, as diffusers saves it: the checkpoint "
+            "names it, so that `vidiff sample` gives pixels (default: latents only)",
         )  # fmt: skip
 
     def run(self, args: Namespace) -> int:

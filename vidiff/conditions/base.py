@@ -27,8 +27,9 @@ class Condition(nn.Module, ABC):
             those in ``optional``.
         optional: names of the inputs without which it is unconditional.
         dims: widths of its forms, known once it is built.
-        frozen: whether it stays as it is: training leaves its parameters alone, and ``vidiff encode``
-            keeps its signals.
+        frozen: whether it stays as it is: training leaves its parameters alone, and ``vidiff
+            encode`` keeps its signals. If its constructor has an argument ``folder``, checkpoints
+            name that and a hash of the weights, and do not hold them.
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
@@ -90,7 +91,11 @@ class TextCondition(Condition):
 
 
 class MakeCondition(Protocol):
-    """A condition with everything set but what the model decides."""
+    """A condition with everything set but what the model decides.
+
+    Args:
+        autoencoder: the model's, for conditions that encode pixels.
+    """
 
     def __call__(self, *, autoencoder: Autoencoder) -> Condition: ...
 

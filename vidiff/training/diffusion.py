@@ -15,15 +15,16 @@ from vidiff.autoencoders import Autoencoder, Identity, MakeAutoencoder
 from vidiff.building import Node
 from vidiff.checkpoints import Checkpoint
 from vidiff.checks import at_least
-from vidiff.conditions import Condition, Labels, MakeCondition, Words
+from vidiff.conditions import Labels, MakeCondition, Words
 from vidiff.denoisers import Denoiser, DiT, MakeDenoiser, compile_blocks
 from vidiff.diffusion import Objective
 from vidiff.diffusion.loss_weights import Constant, MakeLossWeight
 from vidiff.diffusion.predictions import Flow, MakePrediction
 from vidiff.diffusion.schedules import MakeSchedule, Rectified
 from vidiff.diffusion.time_samplers import LogitNormal, MakeTimeSampler
+from vidiff.external import Named, check_named, named
 from vidiff.fingerprints import weights_hash
-from vidiff.generation import Sampling, generate
+from vidiff.generation import Sampling, check_lengths, generate
 from vidiff.guidance import ClassifierFree, Guidance, MakeGuidance
 from vidiff.model import Drop, Factories, Model, autoencoder_from, known_of, merged
 from vidiff.optimizers import MakeOptimizer, MuonAdamW
@@ -136,17 +137,16 @@ class DiffusionTask(CacheCheck, Task):
         self.regulariser = regulariser() if regulariser else None
         self.compile_denoiser = compile_denoiser
         self.clip_size: Grid | None = None
+        self.named_encoders: Named | None = None
         self.autoencoder_node: Node = self.hparams["autoencoder"]
 
     # -- Parts ------------------------------------------------------------------------------------
 
     def build_encoders(self) -> None:
         """Build what stands before the denoiser: all that encoding a dataset needs."""
-        autoencoder = self.factories.autoencoder()
-        if node := getattr(autoencoder, "node", None):  # its weights become this task's own
+        self.autoencoder, self.conditions = self.factories.make_encoders()
+        if node := self.autoencoder.node:
             self.autoencoder_node = node
-        factories = replace(self.factories, autoencoder=lambda: autoencoder)
-        self.autoencoder, self.conditions = factories.make_encoders()
 
     def build_parts(self) -> None:
         self.build_encoders()
@@ -164,12 +164,10 @@ class DiffusionTask(CacheCheck, Task):
     def averaged(self) -> Iterator[Model]:
         """The model with averaged weights if there are any, in evaluation mode."""
         with super().averaged() as parts:
-            trained = parts.get("conditions", {})
-            conditions = nn.ModuleDict(
-                {name: trained[name] if name in trained else part for name, part in
-                 self.conditions.items()}
-            )  # fmt: skip
-            yield Model(self.autoencoder, conditions, parts["denoiser"], self.objective)
+            conditions = dict(self.conditions.items())
+            conditions.update(parts.get("conditions", {}).items())
+            modules = nn.ModuleDict(conditions)
+            yield Model(self.autoencoder, modules, parts["denoiser"], self.objective)
 
     def trained_parts(self) -> dict[str, nn.Module]:
         parts: dict[str, nn.Module] = {"denoiser": self.denoiser}
@@ -179,6 +177,8 @@ class DiffusionTask(CacheCheck, Task):
     def configure_model(self) -> None:
         fresh = not self.parts_built
         super().configure_model()
+        if fresh and self._trainer is not None:
+            self.name_encoders()  # now, before the trainer's precision changes weights
         if fresh and self.compile_denoiser:
             compile_blocks(self.denoiser)
             if self.ema is not None:  # it validates and samples
@@ -330,6 +330,7 @@ class DiffusionTask(CacheCheck, Task):
         seeds = [clip_seed(seed, index) for index in indices]
         step = len(prompts) if batch_size is None else batch_size
         known = {"caption": list(prompts), **(inputs or {})}
+        check_lengths(known, len(prompts))
         with self.averaged() as model:
             videos = [
                 generate(
@@ -402,7 +403,7 @@ class DiffusionTask(CacheCheck, Task):
         """
         if self.parts_built:
             raise ValueError("adopt a checkpoint before configure_model() builds the parts")
-        if node := checkpoint.get("autoencoder"):
+        if node := checkpoint.get("autoencoder"):  # one in a folder is read by its own node
             self.autoencoder_node = node
             self.factories = replace(self.factories, autoencoder=autoencoder_from(node))
 
@@ -415,11 +416,34 @@ class DiffusionTask(CacheCheck, Task):
             {name: weights_hash(part, nodes[name]) for name, part in frozen.items()},
         )
 
+    def name_encoders(self) -> Named:
+        """The encoders that checkpoints name instead of holding them; their hashes, once."""
+        if self.named_encoders is None:
+            self.named_encoders = named(self.autoencoder, self.conditions, self.hparams)
+        return self.named_encoders
+
+    def encoders_held(self) -> dict[str, Any]:
+        """What a checkpoint says of the encoders besides their weights."""
+        encoders = self.name_encoders()
+        in_folder = "autoencoder" in encoders
+        return {"named": encoders} | ({} if in_folder else {"autoencoder": self.autoencoder_node})
+
+    def check_encoders(self, checkpoint: Checkpoint) -> None:
+        """Once parts are built: refuse other encoders than the checkpoint names.
+
+        Raises:
+            ValueError: if one was not built from a folder, or has other weights.
+        """
+        if held := checkpoint.get("named"):
+            check_named(held, self.name_encoders())
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        checkpoint["autoencoder"] = self.autoencoder_node
+        checkpoint |= self.encoders_held()
         checkpoint["clip_size"] = list(self.clip_size) if self.clip_size else None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         size = checkpoint.get("clip_size")
         self.clip_size = (size[0], size[1], size[2]) if size else None
+        if self.parts_built:
+            self.check_encoders(checkpoint)

@@ -104,6 +104,8 @@ class Encoding(LightningModule):
         for name, part in parts.items():
             if checkpoint is not None and (weights := part_weights(checkpoint, name)):
                 part.load_state_dict(weights)
+        if checkpoint is not None:
+            task.check_encoders(checkpoint)
         if bad := bad_weight(parts.items()):
             raise FloatingPointError(
                 f"encoding stops: the weight {bad} holds NaN or infinity; take a checkpoint from "

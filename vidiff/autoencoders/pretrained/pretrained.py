@@ -20,20 +20,21 @@ class Pretrained(Autoencoder):
 
     The folder's ``config.json`` says which: ``AutoencoderKL`` (of Stable Diffusion and others,
     frame by frame) or that of CogVideoX, Wan, LTX-Video or HunyuanVideo. Latents are the likeliest
-    ones, normalised as the model's own pipeline does it.
+    ones, normalised as the model's own pipeline does it. A checkpoint names the folder and a hash
+    of what is in it, and does not hold the weights.
 
     Args:
         folder: holds ``config.json`` and the weights; or is a whole pipeline's, with such a folder
             named ``vae``.
-        config: in place of a folder, what its ``config.json`` says; the weights are then NaN until
-            a checkpoint fills them in, which is how a checkpoint stands alone.
+        config: in place of a folder, what its ``config.json`` says; the weights are then NaN, which
+            is enough for ``vidiff plan``.
         decode_timestep: for LTX-Video's decoders that take the last step of diffusion themselves,
             the time that they are told, in [0, 1]; published examples say 0.05.
         decode_noise_scale: share of noise that is mixed into the latents before that step, in
             [0, 1]; ``decode_timestep``, if it is None. The noise is the same each time.
 
     Attributes:
-        node: how to build it without the folder, for a checkpoint that must stand alone.
+        node: how to build it without the folder: what hashes name it by.
 
     Raises:
         ValueError: if there is not one of folder and config, a file is missing or does not fit, or

@@ -18,6 +18,7 @@ from vidiff.denoisers import DiT
 from vidiff.perceptual import LPIPS
 from vidiff.plugins import load_all
 from vidiff.registry import list_components, list_kinds
+from vidiff.samplers.spacing import SiT
 from vidiff.testing import check_component
 from vidiff.training import AutoencoderTask, DiffusionTask
 from vidiff.training.data import VideoDataModule
@@ -31,7 +32,7 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("denoiser", "unet"): {"width": 16, "multipliers": [1, 2], "depth": 1, "fold": 2},
     ("attention", "windowed"): {"window": (1, 2, 2)},
     ("guidance", "several"): {"scales": {"text": 3.0, "frames": 2.0}},
-    ("sampler", "euler_maruyama"): {"num_steps": 1000, "last_step": 0.001},
+    ("sampler", "euler_maruyama"): {"num_steps": 1000, "spacing": partial(SiT, 0.001)},
     ("condition", "labels"): {"num_classes": 1, "names": ["a red square moves left"]},
     ("autoencoder", "causal_kl"): {"width": [16], "depth": 1, "latent_channels": 4},
     ("discriminator", "patch_3d"): {"width": 8},

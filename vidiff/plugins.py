@@ -59,6 +59,7 @@ BUILTIN = (
     "reconstruction",
     "regularisers",
     "samplers",
+    "samplers.spacing",
 )
 """The packages of vidiff that register components; each imports all of its own."""
 
@@ -113,7 +114,7 @@ def load_installed() -> None:
             with all_or_nothing():
                 entry.load()
         except (Exception, SystemExit) as error:
-            failure = FailedPlugin(entry.name, _package(entry), _one_line(error))
+            failure = FailedPlugin(entry.name, _package(entry), _one_line(error, entry.module))
             _failed[entry.name] = failure
             if os.environ.get("LOCAL_RANK", "0") == "0":
                 _log.warning("vidiff: warning: plugin left out: %s", failure)
@@ -230,7 +231,8 @@ def _load(name: str) -> ModuleType:
     except PluginError:
         raise
     except (Exception, SystemExit) as error:
-        raise PluginError(f"plugin {name!r} failed to load: {_one_line(error)}") from error
+        module = Path(name.removesuffix("/__init__.py")).stem if _is_path(name) else name
+        raise PluginError(f"plugin {name!r} failed to load: {_one_line(error, module)}") from error
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -269,15 +271,15 @@ def _package(entry: EntryPoint) -> str:
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
 
 
-def _one_line(error: BaseException) -> str:
+def _one_line(error: BaseException, module: str) -> str:
     """What went wrong and, where it is known, in which line of the plugin."""
-    where = ""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
     if isinstance(error, SyntaxError):
-        where = f" ({error.filename}, line {error.lineno})"
-        return f"SyntaxError: {error.msg}{where}"
-    if trace is not None and "importlib" not in trace.tb_frame.f_code.co_filename:
-        where = f" ({trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno})"
+        return f"SyntaxError: {error.msg} ({error.filename}, line {error.lineno})"
+    package = module.partition(".")[0]
+    where, trace = "", error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] == package:
+            where = f" ({code.co_filename}, line {trace.tb_lineno})"
+        trace = trace.tb_next
     return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"

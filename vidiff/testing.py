@@ -18,6 +18,7 @@ import argparse
 import copy
 import functools
 import inspect
+import itertools
 import json
 import pickle
 import sys
@@ -36,7 +37,7 @@ from vidiff.ablation.launchers import Handle, Job, Launcher
 from vidiff.attention import Attention, Full
 from vidiff.autoencoders import Autoencoder, Gaussian, Identity
 from vidiff.building import describe, made
-from vidiff.commands import Command
+from vidiff.commands.base import Command, LightCommand
 from vidiff.conditioning import Conditioning
 from vidiff.conditions import Condition
 from vidiff.data import VideoDataset, collate
@@ -47,6 +48,7 @@ from vidiff.diffusion.schedules import EDM, LinearBeta, Rectified, Schedule
 from vidiff.diffusion.time_samplers import TimeSampler
 from vidiff.discriminators import Discriminator
 from vidiff.doctor import Check
+from vidiff.faults import place_of
 from vidiff.guidance import Guidance, Steered
 from vidiff.model import Model
 from vidiff.optimizers import OptimizerRecipe
@@ -58,9 +60,10 @@ from vidiff.reconstruction import Reconstruction, ReconstructionMetric, Sums
 from vidiff.registry import Component, get_component, get_kind
 from vidiff.regularisers import Regulariser
 from vidiff.samplers import Sampler
+from vidiff.samplers.spacing import Spacing
 from vidiff.types import Known, Sample, Signal, SignalDims, Signals, VideoSample
 
-__all__ = ["check_component"]
+__all__ = ["check_component", "is_checked"]
 
 WIDTH, HEADS, TEXT_DIM, CHANNELS = 24, 4, 16, 4
 GRID = (2, 3, 4)
@@ -82,21 +85,29 @@ def check_component(kind: str, name: str, **settings: Any) -> None:
     """
     load_builtin()
     component = get_component(kind, name)
-    _check_documented(component)
-    _check_described(component, settings)
-    check = _CHECKS.get(kind)
-    if check is not None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            check(functools.partial(component.cls, **settings))
+    try:
+        _check_documented(component)
+        _check_described(component, settings)
+        check = _CHECKS.get(kind)
+        if check is not None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                check(functools.partial(component.cls, **settings))
+    except AssertionError as broken:
+        raise AssertionError(f"{kind} {name!r} ({place_of(component.cls)}): {broken}") from broken
+
+
+def is_checked(kind: str) -> bool:
+    """Whether there are checks of a kind's own promises, besides those of every component."""
+    return kind in _CHECKS
 
 
 # -- What every component promises --------------------------------------------------------------
 
 
 def _check_documented(component: Component) -> None:
-    """A line for lists, and a line for each argument that a config can set."""
-    assert component.summary, f"{component.class_path} needs a docstring"
+    """A line for lists; a type and a line for each argument that a config can set."""
+    assert component.summary, "the class needs a docstring"
     documented: set[str] = set()
     for base in component.cls.__mro__:
         parsed = docstring_parser.parse(base.__dict__.get("__doc__") or "")
@@ -104,9 +115,19 @@ def _check_documented(component: Component) -> None:
     given = get_kind(component.kind).given
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     parameters = inspect.signature(component.cls).parameters.values()
-    arguments = {p.name for p in parameters if p.kind not in variadic}
-    missing = sorted(arguments - documented - set(given))
-    assert not missing, f"{component.class_path} has no line under Args: for {', '.join(missing)}"
+    arguments = {p.name: p for p in parameters if p.kind not in variadic and p.name not in given}
+    missing = ", ".join(sorted(arguments.keys() - documented))
+    assert not missing, f"the class's docstring has no line under Args: for {missing}"
+    untyped = ", ".join(name for name, p in arguments.items() if p.annotation is p.empty)
+    assert not untyped, f"no type for {untyped}, by which a config could be checked"
+    for name, parameter in arguments.items():
+        try:
+            describe(None if parameter.default is parameter.empty else parameter.default)
+        except TypeError:
+            raise AssertionError(
+                f"the default of {name}, {parameter.default!r}, is no plain value, so no config can "
+                "hold it: take a number, a text, a list of such, a component's class or None"
+            ) from None
 
 
 def _check_described(component: Component, settings: dict[str, Any]) -> None:
@@ -547,6 +568,17 @@ def _check_guidance(make: Callable[..., Guidance]) -> None:
     _finite(guidance(_Answers(x0, x0), x_t, known).x0, tuple(x_t.shape), "clean latents")
 
 
+def _check_spacing(make: Callable[..., Spacing]) -> None:
+    spacing = make()
+    for schedule, start in itertools.product((Rectified(), LinearBeta()), (1.0, 0.9)):
+        for num_steps in (1, 2, 7):
+            times = _finite(spacing(num_steps, schedule, start), (num_steps + 1,), "times")
+            assert times.dtype == torch.float64, "times must be float64"
+            assert times[-1] == 0, "the last time must be 0"
+            assert times[0] <= start, f"no time may be later than start, {start}"
+            assert (times.diff() <= 0).all(), "times must fall"
+
+
 def _check_regulariser(make: Callable[..., Regulariser]) -> None:
     regulariser = make()
     assert regulariser.blocks, "it must look at a block"
@@ -678,7 +710,13 @@ def _check_reconstruction_metric(make: Callable[..., ReconstructionMetric]) -> N
 
 
 def _check_command(make: Callable[..., Command]) -> None:
-    make().add_arguments(argparse.ArgumentParser())
+    command = make()
+    if isinstance(command, LightCommand):
+        command.add_arguments(argparse.ArgumentParser())
+    elif work := getattr(command, "work", None):
+        options = inspect.signature(work).parameters.keys() - {"trainer", "model", "datamodule"}
+        documented = {p.arg_name for p in docstring_parser.parse(work.__doc__ or "").params}
+        assert options <= documented, f"no line under Args: of work for {options - documented}"
 
 
 def _check_check(make: Callable[..., Check]) -> None:
@@ -762,6 +800,7 @@ _CHECKS: dict[str, Callable[..., None]] = {
     "reconstruction_metric": _check_reconstruction_metric,
     "regulariser": _check_regulariser,
     "sampler": _check_sampler,
+    "spacing": _check_spacing,
     "schedule": _check_schedule,
     "time_sampler": _check_time_sampler,
 }

@@ -48,18 +48,18 @@ from lightning.pytorch import Callback  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from vidiff.checkpoints import read_checkpoint  # noqa: E402
+from vidiff.conditions import Words  # noqa: E402
+from vidiff.costs.plan import plan  # noqa: E402
 from vidiff.data import MovingShapes  # noqa: E402
 from vidiff.denoisers import Denoiser, DiT, compile_blocks  # noqa: E402
 from vidiff.denoisers.base import listed  # noqa: E402
 from vidiff.optimizers import AdamW, MuonAdamW  # noqa: E402
 from vidiff.patchifiers import Tubelet  # noqa: E402
 from vidiff.precision import choose, compute_dtype  # noqa: E402
-from vidiff.conditions import Words  # noqa: E402
 from vidiff.training import DiffusionTask  # noqa: E402
 from vidiff.training.base import counting  # noqa: E402
 from vidiff.training.callbacks import SaveCheckpoint  # noqa: E402
 from vidiff.training.data import VideoDataModule  # noqa: E402
-from vidiff.training.planning import plan  # noqa: E402
 from vidiff.training.trainer import VidiffTrainer  # noqa: E402
 
 TOTAL_SECONDS = 480.0

@@ -35,7 +35,8 @@ def times(mean: float, shift: float) -> str:
     """The mean of the logit-normal times, and the sampler's shift that goes with it."""
     return (
         f"--model.time_sampler logit_normal --model.time_sampler.mean {mean} "
-        f"--model.sampler euler --model.sampler.num_steps 20 --model.sampler.shift {shift} "
+        f"--model.sampler euler --model.sampler.num_steps 20 "
+        f"--model.sampler.spacing even --model.sampler.spacing.shift {shift} "
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from vidiff.diffusion import Objective
 from vidiff.diffusion.predictions import Denoised, Epsilon, Flow
 from vidiff.diffusion.schedules import EDM, Cosine, LinearBeta, Rectified
 from vidiff.samplers import DDIM, DDPM, DPMSolverPP2M, Euler, EulerMaruyama, Heun, UniPC
+from vidiff.samplers.spacing import Even, Karras, SiT
 
 SHAPE = (2, 4, 3, 4, 4)
 
@@ -118,10 +120,10 @@ def test_euler(shift):
     diffusers = pytest.importorskip("diffusers")
     scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=shift)
     scheduler.set_timesteps(sigmas=np.linspace(1, 1 / 20, 20))
-    times = Euler(20, shift=shift).times(Rectified())
+    times = Euler(20, partial(Even, shift)).times(Rectified())
     torch.testing.assert_close(scheduler.sigmas.double(), times, atol=1e-6, rtol=0)
     theirs = steps(scheduler, times[:-1])
-    assert_same_steps(walk(Euler(20, shift=shift), Rectified(), Flow()), theirs)
+    assert_same_steps(walk(Euler(20, partial(Even, shift)), Rectified(), Flow()), theirs)
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 3, 10, 20])
@@ -175,7 +177,7 @@ def test_unipc_from_pure_noise_is_the_limit_of_starting_ever_closer(monkeypatch)
 
 def test_heun():
     diffusers = pytest.importorskip("diffusers")
-    sampler = Heun(12, rho=7.0)
+    sampler = Heun(12, Karras)
     levels = EDM().sigma(sampler.times(EDM()))
     edm = diffusers.EDMEulerScheduler(sigma_min=0.002, sigma_max=80.0, rho=7.0)
     edm.set_timesteps(12)
@@ -213,7 +215,9 @@ def test_heun_with_churn():
         if t_next != 0:
             x = x_hat + (t_next - t_hat) * (d + slope(x, t_next)) / 2
     assert 5 < churned < n
-    sampler = Heun(n, s_churn=s_churn, s_tmin=s_tmin, s_tmax=s_tmax, s_noise=s_noise, rho=7.0)
+    sampler = Heun(
+        n, s_churn=s_churn, s_tmin=s_tmin, s_tmax=s_tmax, s_noise=s_noise, spacing=Karras
+    )
     assert_same_steps(walk(sampler, EDM(), Epsilon()), [*visited, x])
 
 
@@ -250,7 +254,7 @@ def test_euler_maruyama(diffusion):
         moved = x + drift(x, s) * ds
         x = moved + math.sqrt(2 * coefficient(s) * ds) * noise().double()
     visited.append(x + drift(x, grid[-1]) * last)
-    sampler = EulerMaruyama(n, diffusion=diffusion, scale=scale, last_step=last)
+    sampler = EulerMaruyama(n, diffusion=diffusion, scale=scale, spacing=partial(SiT, last))
     assert_same_steps(walk(sampler, Rectified(), Flow()), visited)
 
 

@@ -1,4 +1,4 @@
-"""Errors that a user can mend, said in one line."""
+"""What jsonargparse refuses, said in one line."""
 
 from __future__ import annotations
 
@@ -8,32 +8,16 @@ from dataclasses import dataclass
 
 from vidiff.registry import nearest
 
-
 MOVED = {
     "text_encoder": "conditions.text, as in conditions: {text: words}",
     "caption_dropout": "condition_dropout, a number, or one by the condition's name",
     "project_text": "project",
+    "sampler.shift": "sampler.spacing, as in {class_path: even, init_args: {shift: 3.0}}",
+    "sampler.rho": "sampler.spacing, as in {class_path: karras, init_args: {rho: 7.0}}",
+    "sampler.sigma_range": "sampler.spacing, of the class karras",
+    "sampler.last_step": "sampler.spacing, of the class sit",
 }
 """Keys of earlier configs, and where what they said stands now."""
-
-
-class UsageError(Exception):
-    """What was asked is not possible; the message is one line and names the next step.
-
-    No ``ValueError``, because jsonargparse catches those to try the next reading of a value.
-    """
-
-
-class Errors(ValueError):
-    """Everything that is wrong, a line each.
-
-    Args:
-        lines: one for each mistake.
-    """
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = list(lines)
 
 
 @dataclass(frozen=True)
@@ -83,7 +67,7 @@ def unknown(key: str, option: str, options: Sequence[str] | None) -> str:
         options: dotted options of the parser that refused it; None if it is not known.
     """
     for name, place in MOVED.items():
-        if name in key.split("."):
+        if f".{name}." in f".{key}.":
             return f"option {key!r}: {name} moved to {place}"
     if options is None:
         return f"unknown option {key!r}"

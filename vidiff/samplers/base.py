@@ -10,11 +10,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from vidiff.checks import at_least
 from vidiff.diffusion.predictions import Denoised
 from vidiff.diffusion.schedules import Schedule
-from vidiff.diffusion.time_samplers import shifted
 from vidiff.finite import FiniteNotes
 from vidiff.registry import get_kind, kind
+from vidiff.samplers.spacing import Even, MakeSpacing
 from vidiff.types import Known
 
 Denoise = Callable[[Tensor, Tensor], Denoised]
@@ -32,51 +33,19 @@ class Sampler(ABC):
 
     Args:
         num_steps: number of steps; each asks the network once, unless the class says otherwise.
-        shift: moves the steps' times towards noise (above 1) or clean video (below 1).
-        rho: None spaces times evenly; a number spaces noise levels as EDM does (Karras et al.
-            2022, eq. 5), the closer to clean video the higher it is. The schedule ``edm``, whose
-            even times leave the last level far from 0, needs one: 7 in the paper.
-        sigma_range: with ``rho``, the last noise level before 0 and the first, as far as the
-            schedule's margins reach; noise levels are ``sigma / alpha``.
+        spacing: where they stand in time.
 
     Raises:
-        ValueError: if there is no step, ``shift`` or ``rho`` is not positive, or the noise levels
-            are not 0 < last < first.
+        ValueError: if there is no step.
     """
 
-    def __init__(
-        self,
-        num_steps: int = 50,
-        shift: float = 1.0,
-        rho: float | None = None,
-        sigma_range: tuple[float, float] = (0.002, 80.0),
-    ) -> None:
-        if num_steps < 1:
-            raise ValueError(f"num_steps must be at least 1, got {num_steps}")
-        if shift <= 0:
-            raise ValueError(f"shift must be positive, got {shift}")
-        if rho is not None and rho <= 0:
-            raise ValueError(f"rho must be positive, got {rho}")
-        if not 0 < sigma_range[0] < sigma_range[1]:
-            raise ValueError(f"sigma_range must be 0 < last < first, got {list(sigma_range)}")
-        self.num_steps, self.shift = num_steps, shift
-        self.rho, self.sigma_range = rho, sigma_range
+    def __init__(self, num_steps: int = 50, spacing: MakeSpacing = Even) -> None:
+        at_least(1, num_steps=num_steps)
+        self.num_steps, self.spacing = num_steps, spacing()
 
     def times(self, schedule: Schedule) -> Tensor:
-        """Falling, the last one 0: (num_steps + 1,), in float64 and on the CPU.
-
-        So are the coefficients of each step, which are numbers, few, and differences of near
-        equals; the latents keep their precision and device.
-        """
-        if self.rho is None:
-            times = torch.linspace(1, 0, self.num_steps + 1, dtype=torch.float64)
-        else:
-            # Eq. 5, from the first noise level to the last, then clean.
-            ends = schedule.noise_ratio(torch.tensor(schedule.margins, dtype=torch.float64))
-            low, high = torch.tensor(self.sigma_range).double().clamp(*ends) ** (1 / self.rho)
-            ramp = torch.linspace(float(high), float(low), self.num_steps, dtype=torch.float64)
-            times = torch.cat([schedule.time_at(ramp**self.rho), ramp.new_zeros(1)])
-        return shifted(times, self.shift)
+        """Falling, the last one 0: (num_steps + 1,), see ``Spacing``."""
+        return self.spacing(self.num_steps, schedule)
 
     def misfit(self, schedule: Schedule) -> str | None:
         """Why it cannot walk along a schedule, or None if it can; it can, by default."""

@@ -8,6 +8,7 @@ from vidiff.diffusion.predictions import Denoised
 from vidiff.diffusion.schedules import Schedule
 from vidiff.registry import register
 from vidiff.samplers.base import Noise, OneStepSampler
+from vidiff.samplers.spacing import Even, MakeSpacing
 
 
 @register("ddim")
@@ -16,11 +17,9 @@ class DDIM(OneStepSampler):
 
     Args:
         num_steps: number of steps, each one call of the network.
-        shift: above 1 moves the steps' times towards noise, below 1 towards clean video.
+        spacing: where they stand in time.
         eta: share of fresh noise: 0 draws none, so that few steps are enough and the first noise
             decides the video; 1 is DDPM's ancestral sampling, which needs more steps.
-        rho: a number spaces noise levels as EDM does; None spaces times evenly.
-        sigma_range: with ``rho``, the last noise level before 0 and the first.
 
     Raises:
         ValueError: if ``eta`` is outside [0, 1].
@@ -29,12 +28,10 @@ class DDIM(OneStepSampler):
     def __init__(
         self,
         num_steps: int = 50,
-        shift: float = 1.0,
+        spacing: MakeSpacing = Even,
         eta: float = 0.0,
-        rho: float | None = None,
-        sigma_range: tuple[float, float] = (0.002, 80.0),
     ) -> None:
-        super().__init__(num_steps, shift, rho, sigma_range)
+        super().__init__(num_steps, spacing)
         if not 0 <= eta <= 1:
             raise ValueError(f"eta must be within [0, 1], got {eta}")
         self.eta = eta

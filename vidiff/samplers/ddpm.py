@@ -11,6 +11,7 @@ from vidiff.diffusion.schedules import Schedule
 from vidiff.diffusion.variance import log_variance, posterior
 from vidiff.registry import register
 from vidiff.samplers.base import Noise, OneStepSampler
+from vidiff.samplers.spacing import Even, MakeSpacing
 
 
 @register("ddpm")
@@ -23,14 +24,12 @@ class DDPM(OneStepSampler):
     Args:
         num_steps: number of steps, each one call of the network; as many as the schedule has
             (1000) in the paper, 250 in DiT.
-        shift: above 1 moves the steps' times towards noise, below 1 towards clean video.
+        spacing: where they stand in time.
         variance: of the noise that is drawn: that of the posterior (``small``, the paper's beta
             tilde) or that of the step (``large``, its beta). A network that learned its variance
             decides itself.
         clip: keeps the estimated clean latents within -clip and clip; 1 for a model of pixels, as
             in the paper; None leaves them as they are.
-        rho: a number spaces noise levels as EDM does; None spaces times evenly.
-        sigma_range: with ``rho``, the last noise level before 0 and the first.
 
     Raises:
         ValueError: if ``variance`` is unknown or ``clip`` is not positive.
@@ -39,13 +38,11 @@ class DDPM(OneStepSampler):
     def __init__(
         self,
         num_steps: int = 250,
-        shift: float = 1.0,
+        spacing: MakeSpacing = Even,
         variance: Literal["small", "large"] = "small",
         clip: float | None = None,
-        rho: float | None = None,
-        sigma_range: tuple[float, float] = (0.002, 80.0),
     ) -> None:
-        super().__init__(num_steps, shift, rho, sigma_range)
+        super().__init__(num_steps, spacing)
         if variance not in ("small", "large"):
             raise ValueError(f"variance must be small or large, got {variance!r}")
         if clip is not None and clip <= 0:

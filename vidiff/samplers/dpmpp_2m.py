@@ -19,7 +19,7 @@ class DPMSolverPP2M(Sampler):
 
     Args:
         num_steps: number of steps, each one call of the network; 10 to 20 are often enough.
-        shift: above 1 moves the steps' times towards noise, below 1 towards clean video.
+        spacing: where they stand in time.
     """
 
     def walk(

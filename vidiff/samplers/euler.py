@@ -18,7 +18,7 @@ class Euler(OneStepSampler):
 
     Args:
         num_steps: number of steps, each one call of the network.
-        shift: above 1 moves the steps' times towards noise, below 1 towards clean video.
+        spacing: where they stand in time.
     """
 
     def step(

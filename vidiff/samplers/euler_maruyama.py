@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from vidiff.diffusion.schedules import Schedule
-from vidiff.diffusion.time_samplers import shifted
 from vidiff.registry import register
 from vidiff.samplers.base import Denoise, Noise, Sampler, velocity
+from vidiff.samplers.spacing import MakeSpacing, SiT
 
 Diffusion = Literal["sbdm", "sigma", "linear", "constant", "decreasing", "increasing_decreasing"]
 
@@ -27,49 +27,37 @@ class EulerMaruyama(Sampler):
 
     Args:
         num_steps: number of steps, each one call of the network; 250 in the paper.
-        shift: above 1 moves the steps' times towards noise, below 1 towards clean video.
+        spacing: where they stand in time.
         diffusion: half of w(t), as SiT's code names it: ``sbdm`` is that of the diffusion process
             with this schedule, ``sigma`` the schedule's sigma, ``linear`` t, ``constant`` 1,
             ``decreasing`` ``(1 - scale cos(pi t))^2 / 4``, ``increasing_decreasing``
             ``sin(pi t)^2``.
         scale: what it is multiplied by; 0 draws no noise and is Euler's method, except with
             ``decreasing``.
-        last_step: time at which the last step starts; with ``rho``, ``sigma_range`` says it.
-        rho: a number spaces noise levels as EDM does; None spaces times evenly.
-        sigma_range: with ``rho``, the last noise level before 0 and the first.
 
     Raises:
-        ValueError: if ``diffusion`` is unknown, ``scale`` is negative or ``last_step`` is not
-            between 0 and 1.
+        ValueError: if ``diffusion`` is unknown or ``scale`` is negative.
     """
 
     def __init__(
         self,
         num_steps: int = 250,
-        shift: float = 1.0,
+        spacing: MakeSpacing = SiT,
         diffusion: Diffusion = "sigma",
         scale: float = 1.0,
-        last_step: float = 0.04,
-        rho: float | None = None,
-        sigma_range: tuple[float, float] = (0.002, 80.0),
     ) -> None:
-        super().__init__(num_steps, shift, rho, sigma_range)
+        super().__init__(num_steps, spacing)
         if diffusion not in get_args(Diffusion):
             known = ", ".join(get_args(Diffusion))
             raise ValueError(f"diffusion must be one of {known}, got {diffusion!r}")
         if scale < 0:
             raise ValueError(f"scale must not be negative, got {scale}")
-        if not 0 < last_step < 1:
-            raise ValueError(f"last_step must be between 0 and 1, got {last_step}")
-        self.diffusion, self.scale, self.last_step = diffusion, scale, last_step
+        self.diffusion, self.scale = diffusion, scale
 
     def times(self, schedule: Schedule) -> Tensor:
-        """The last step's own length; and from where ``sbdm`` is finite, as SiT does."""
+        """From where ``sbdm`` is finite, as SiT does."""
         start = schedule.margins[1] if self.diffusion == "sbdm" else 1.0
-        if self.rho is not None:
-            return super().times(schedule).clamp(max=start)
-        times = torch.linspace(start, self.last_step, self.num_steps, dtype=torch.float64)
-        return shifted(torch.cat([times, times.new_zeros(1)]), self.shift).clamp(max=start)
+        return self.spacing(self.num_steps, schedule, start)
 
     def walk(
         self, denoise: Denoise, latents: Tensor, times: Tensor, schedule: Schedule, noise: Noise

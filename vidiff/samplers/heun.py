@@ -11,6 +11,7 @@ from torch import Tensor
 from vidiff.diffusion.schedules import Schedule
 from vidiff.registry import register
 from vidiff.samplers.base import Denoise, Noise, Sampler, velocity
+from vidiff.samplers.spacing import Even, MakeSpacing
 
 
 @register("heun")
@@ -19,19 +20,17 @@ class Heun(Sampler):
 
     With churn, each step starts by adding noise, which forgets errors of the steps before; noise
     levels are ``sigma / alpha``, and none is raised above that of t = 1. On the schedule ``edm``
-    with ``rho: 7`` this is the paper's sampler. The last step, of first order as there, goes all
-    the way to the estimated clean latents.
+    with the spacing ``karras`` this is the paper's sampler. The last step, of first order as there,
+    goes all the way to the estimated clean latents.
 
     Args:
         num_steps: number of steps, each two calls of the network, but for the last, which is one.
-        shift: above 1 moves the steps' times towards noise, below 1 towards clean video.
+        spacing: where they stand in time.
         s_churn: how much noise is added over all steps; 0 adds none.
         s_tmin: noise level below which none is added.
         s_tmax: noise level above which none is added.
         s_noise: standard deviation of the noise that is added; a little above 1 makes up for
             detail that the network takes away.
-        rho: a number spaces noise levels as EDM does; None spaces times evenly.
-        sigma_range: with ``rho``, the last noise level before 0 and the first.
 
     Raises:
         ValueError: if one of the four is negative.
@@ -40,15 +39,13 @@ class Heun(Sampler):
     def __init__(
         self,
         num_steps: int = 50,
-        shift: float = 1.0,
+        spacing: MakeSpacing = Even,
         s_churn: float = 0.0,
         s_tmin: float = 0.0,
         s_tmax: float = math.inf,
         s_noise: float = 1.0,
-        rho: float | None = None,
-        sigma_range: tuple[float, float] = (0.002, 80.0),
     ) -> None:
-        super().__init__(num_steps, shift, rho, sigma_range)
+        super().__init__(num_steps, spacing)
         if min(s_churn, s_tmin, s_tmax, s_noise) < 0:
             raise ValueError(
                 "s_churn, s_tmin, s_tmax and s_noise must not be negative, got "

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from vidiff.cli.errors import UsageError
+from vidiff.errors import UsageError
 from vidiff.plugins import load_all
 
 ROOT = Path(__file__).parents[1]

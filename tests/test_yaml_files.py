@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from vidiff.ablation.file import read_ablation
-from vidiff.cli.errors import UsageError
+from vidiff.errors import UsageError
 from vidiff.yaml_files import DuplicateKeyError, YamlError, lines_of, load_yaml, read_yaml
 
 ROOT = Path(__file__).parents[1]

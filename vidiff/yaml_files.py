@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vidiff import files
-from vidiff.cli.errors import UsageError
+from vidiff.errors import UsageError
 
 Key = tuple[str, ...]
 """The keys and list indices from the top of a file to one of its values."""

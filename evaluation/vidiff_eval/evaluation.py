@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from vidiff.checks import at_least
-from vidiff.cli.errors import Errors
+from vidiff.errors import Errors
 from vidiff_eval.cautions import cautions
 from vidiff_eval.clips import ClipSet, describe_set
 from vidiff_eval.degradation import curves

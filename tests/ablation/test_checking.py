@@ -102,8 +102,8 @@ def some_fast(cases: Mapping[str, Any]) -> list[Any]:
 
 def refused_by_fit(checker: Checker, config: Config) -> str | None:
     """What ``vidiff fit`` says of a config before it builds anything."""
-    from vidiff.cli.errors import UsageError
     from vidiff.cli.model import VidiffCLI
+    from vidiff.errors import UsageError
 
     words = ["fit", "-c", yaml.safe_dump(config)]
     try:

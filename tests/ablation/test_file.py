@@ -11,7 +11,7 @@ import yaml
 
 from vidiff.ablation.file import Ablation, Match, name_of, read_ablation
 from vidiff.ablation.launchers import Local
-from vidiff.cli.errors import UsageError
+from vidiff.errors import UsageError
 
 FILE: dict[str, Any] = {
     "question": "Which block?",

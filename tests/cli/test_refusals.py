@@ -151,7 +151,7 @@ def test_a_value_that_no_part_can_be_built_with_is_one_line(tmp_path: Path, caps
 
 def test_the_traceback_is_shown_if_asked_for(monkeypatch: Any) -> None:
     from vidiff.__main__ import main
-    from vidiff.cli.errors import UsageError
+    from vidiff.errors import UsageError
 
     monkeypatch.setenv("VIDIFF_DEBUG", "1")
     with pytest.raises(UsageError):

@@ -11,8 +11,8 @@ import torch
 from tiny import write_config
 
 from vidiff.__main__ import main
-from vidiff.cli.errors import UsageError
 from vidiff.cli.run_folder import find_best, find_checkpoint, whole_checkpoints
+from vidiff.errors import UsageError
 
 
 def fit(config: Path, *words: object) -> int:

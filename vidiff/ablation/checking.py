@@ -16,7 +16,7 @@ import yaml
 from vidiff.ablation.counting import Clips, Counts, Models
 from vidiff.ablation.nodes import Config
 from vidiff.ablation.parsing import Once, Parser
-from vidiff.cli.errors import UsageError
+from vidiff.errors import UsageError
 from vidiff.registry import nearest
 
 if TYPE_CHECKING:

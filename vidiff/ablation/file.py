@@ -25,7 +25,8 @@ from typing import Any, Literal
 from vidiff.ablation.launchers.base import Launcher
 from vidiff.ablation.launchers.local import Local
 from vidiff.captions import looks_like_file
-from vidiff.cli.errors import UsageError, explain
+from vidiff.cli.errors import explain
+from vidiff.errors import UsageError
 from vidiff.registry import nearest
 from vidiff.yaml_files import read_yaml
 

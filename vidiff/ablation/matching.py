@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vidiff.ablation import nodes
 from vidiff.ablation.file import Match
 from vidiff.ablation.nodes import Config
-from vidiff.cli.errors import UsageError
+from vidiff.errors import UsageError
 from vidiff.units import large
 
 if TYPE_CHECKING:

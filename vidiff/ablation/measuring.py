@@ -11,7 +11,8 @@ from typing import Any
 from vidiff.ablation import nodes
 from vidiff.ablation.folders import options
 from vidiff.ablation.nodes import Config
-from vidiff.cli.errors import Errors, UsageError, explain, unknown
+from vidiff.cli.errors import explain, unknown
+from vidiff.errors import Errors, UsageError
 from vidiff.registry import get_component, list_components, nearest
 from vidiff.yaml_files import read_yaml
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from vidiff.ablation.nodes import Config
-from vidiff.cli.errors import UsageError
+from vidiff.errors import UsageError
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace

@@ -31,7 +31,7 @@ from vidiff.ablation.folders import RunFolder, make_folder
 from vidiff.ablation.found import COSTS
 from vidiff.ablation.nodes import Config
 from vidiff.ablation.precision import OnePrecision
-from vidiff.cli.errors import UsageError
+from vidiff.errors import UsageError
 from vidiff.files import read_json, write_json
 from vidiff.plugins import plugins_of
 from vidiff.yaml_files import read_yaml

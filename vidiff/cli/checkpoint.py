@@ -10,7 +10,7 @@ import torch
 from jsonargparse._util import get_import_path, import_object
 
 from vidiff.checkpoints import trained_in
-from vidiff.cli.errors import UsageError
+from vidiff.errors import UsageError
 from vidiff.weight_files import why_unreadable
 
 FREE = ("sampler", "guidance", "metrics")

@@ -9,10 +9,11 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import NoReturn
 
-from vidiff import __version__
-from vidiff.cli.errors import Errors, UsageError, unknown
+from vidiff.cli.errors import unknown
+from vidiff.errors import Errors, UsageError
 from vidiff.plugins import PluginError, left_out, load_all, requested_plugins, without_plugins
 from vidiff.registry import get_component, get_kind, list_components, nearest
+from vidiff.version import __version__
 
 MODEL_COMMANDS = {
     "fit": "Train a model as a config says, or go on from a checkpoint.",

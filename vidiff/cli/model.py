@@ -26,7 +26,7 @@ from vidiff.cli import names
 from vidiff.cli.allocator import keep_buffers
 from vidiff.cli.checkpoint import differences, read_head, read_hyperparameters, read_precision
 from vidiff.cli.endings import saying_how_it_ended
-from vidiff.cli.errors import Refusal, UsageError, explain
+from vidiff.cli.errors import Refusal, explain
 from vidiff.cli.help import HelpFormatter, short_page
 from vidiff.cli.main import MODEL_COMMANDS
 from vidiff.cli.places import with_place
@@ -39,6 +39,7 @@ from vidiff.cli.run_folder import (
     with_loggers_in,
 )
 from vidiff.data.cache_files import INDEX, read_index
+from vidiff.errors import UsageError
 from vidiff.plugins import config_files, load_all
 from vidiff.precision import AUTO, choose, device_of
 from vidiff.training import AutoencoderTask, Task

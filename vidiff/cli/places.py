@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from os.path import isfile
 from pathlib import Path
 
-from vidiff.cli.errors import UsageError
+from vidiff.errors import UsageError
 from vidiff.yaml_files import lines_of, read_text
 
 

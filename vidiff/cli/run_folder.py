@@ -17,7 +17,7 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from vidiff.cli.checkpoint import read_head
-from vidiff.cli.errors import UsageError
+from vidiff.errors import UsageError
 from vidiff.files import write_text
 from vidiff.precision import AUTO
 from vidiff.training.loggers import log_config

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidiff.cli.errors import Errors, UsageError
 from vidiff.commands.base import Command
+from vidiff.errors import Errors, UsageError
 from vidiff.registry import nearest, register
 
 if TYPE_CHECKING:

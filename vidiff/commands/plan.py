@@ -13,8 +13,9 @@ from os.path import exists
 from typing import TYPE_CHECKING, Any
 
 from vidiff.checks import positive
-from vidiff.cli.errors import UsageError, unknown
+from vidiff.cli.errors import unknown
 from vidiff.commands.base import Command
+from vidiff.errors import UsageError
 from vidiff.registry import nearest, register
 from vidiff.units import large
 

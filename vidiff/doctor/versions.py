@@ -9,11 +9,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
 
-import vidiff
 from vidiff.doctor.base import Check, Finding
 from vidiff.registry import register
+from vidiff.version import __version__
 
-TESTED = Path(vidiff.__file__).parent / "constraints.txt"
+PACKAGE = Path(__file__).parents[1]
+TESTED = PACKAGE / "constraints.txt"
 """The tested set, in the form that ``pip install --constraint`` takes."""
 
 MALWARE = {"lightning": ("2.6.2", "2.6.3")}
@@ -31,9 +32,8 @@ class Versions(Check):
         installed = {name: found for name in names if (found := installed_version(name))}
         ours = Finding(
             "vidiff",
-            f"{vidiff.__version__} in {Path(vidiff.__file__).parent}, "
-            f"Python {platform.python_version()}",
-            facts={"vidiff": vidiff.__version__, "python": platform.python_version()},
+            f"{__version__} in {PACKAGE}, Python {platform.python_version()}",
+            facts={"vidiff": __version__, "python": platform.python_version()},
         )
         return [ours, *judge(required(), tested, installed)]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidiff.checks import at_least
-from vidiff.cli.errors import Errors, UsageError
 from vidiff.commands.base import Command
+from vidiff.errors import Errors, UsageError
 from vidiff.files import refuse_overwrite, write_json, write_text
 from vidiff.registry import get_component, list_components, nearest, register
 from vidiff_eval.commands.options import (

@@ -9,7 +9,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from vidiff.cli.errors import UsageError, explain
+from vidiff.cli.errors import explain
+from vidiff.errors import UsageError
 from vidiff.registry import get_component, list_components, nearest
 from vidiff.yaml_files import read_yaml
 from vidiff_eval.metrics.base import VideoMetric

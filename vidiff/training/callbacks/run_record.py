@@ -19,7 +19,6 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-import vidiff
 from vidiff.files import read_json, write_text
 from vidiff.training.callbacks.precision import KeepPrecision
 from vidiff.training.data import VideoDataModule
@@ -194,7 +193,7 @@ def hardware() -> dict[str, Any]:
 
 def source_state() -> dict[str, Any]:
     """The commit of vidiff's source, where it is a git checkout, and whether it was changed."""
-    folder = Path(vidiff.__file__).parent
+    folder = Path(__file__).parents[2]
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]

@@ -1,0 +1,3 @@
+"""The version of vidiff."""
+
+__version__ = "0.1.0"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import random
-from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -408,15 +407,14 @@ PLANNED: dict[str, Config] = {
 
 @pytest.mark.parametrize("name", some_fast(PLANNED))
 def test_costs_are_what_a_plan_says(checker: Checker, name: str) -> None:
-    from vidiff.commands.plan import read_settings
-    from vidiff.training.planning import plan
+    from vidiff.costs.configs import plan_settings
+    from vidiff.costs.plan import plan
 
     config = PLANNED[name]
     costs = checker.costs(config, memory=name == "accumulate")
     # As the command does it, from fit's own parse.
     parsed = checker.parser.parse_args(["fit", "-c", yaml.safe_dump(config)]).fit
-    asked = Namespace(device=None, devices=None, strategy=None)
-    settings = read_settings(parsed.trainer, asked)
+    settings = plan_settings(parsed.trainer)
     clip = (4, 16, 32) if name == "sizes" else (2, 16, 16)
     task = checker._parser.instantiate("model", parsed.model)
     planned = plan(task, clip=clip, batch_size=2, **settings)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,11 @@ import pytest
 from tiny import write_config
 
 from vidiff.__main__ import main
-from vidiff.commands import Plan
-from vidiff.commands.plan import _fits, _room, measured_peak, read_peak
+from vidiff.costs.machines import known_peak, measured_peak, memory_room
+from vidiff.costs.page import fits
 
 SPEED = 2e11
 """Of matrix products in these tests, in operations a second."""
-
-
-def options(*words: str) -> Namespace:
-    parser = ArgumentParser()
-    Plan().add_arguments(parser)
-    return parser.parse_args(words)
 
 
 @pytest.fixture
@@ -61,27 +54,27 @@ def test_products_are_measured_in_the_precision_of_training(
     assert measured_peak("bf16-mixed") == measured_peak("16-mixed") == SPEED / 1e12
     assert measured_peak("32-true") == SPEED / 1e12
     assert measured == [("cpu", "bfloat16"), ("cpu", "float16"), ("cpu", "float32")]
-    assert read_peak(options("--device=cpu", "--peak-tflops=0.5"), "32-true") == 0.5
+    assert known_peak("cpu", 0.5, "32-true") == 0.5
     with pytest.raises(ValueError, match="peak_tflops must be positive, got 0"):
-        read_peak(options("--device=cpu", "--peak-tflops=0"), "32-true")
+        known_peak("cpu", 0, "32-true")
     assert len(measured) == 3
 
 
 def test_memory_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _room("h100") == 80 * 2**30
-    assert _room(None) is None
+    assert memory_room("h100") == 80 * 2**30
+    assert memory_room(None) is None
     memory = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 3}
     monkeypatch.setattr(os, "sysconf_names", memory)
     monkeypatch.setattr(os, "sysconf", memory.__getitem__)
-    assert _room("cpu") == 3 * 4096
+    assert memory_room("cpu") == 3 * 4096
     monkeypatch.setattr(os, "sysconf_names", {})
-    assert _room("cpu") is None
-    assert _fits(81 * 2**30, _room("h100")) == (
+    assert memory_room("cpu") is None
+    assert fits(81 * 2**30, memory_room("h100")) == (
         "more than the 80.00 GiB there are: lower data.batch_size, and raise "
         "trainer.accumulate_grad_batches"
     )
-    assert "more than" not in _fits(79 * 2**30, _room("h100"))
-    assert "more than" not in _fits(2**50, None)
+    assert "more than" not in fits(79 * 2**30, memory_room("h100"))
+    assert "more than" not in fits(2**50, None)
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,12 @@ from torch.utils.flop_counter import FlopCounterMode
 import vidiff
 from vidiff.autoencoders import Gaussian
 from vidiff.checkpoints import read_checkpoint
+from vidiff.costs.plan import plan
 from vidiff.discriminators import Discriminator, Patch3D
 from vidiff.optimizers import AdamW
 from vidiff.perceptual import Perceptual
 from vidiff.training.adversary import Adversary, adaptive_weight, gradient_penalty, hinge
 from vidiff.training.callbacks import SaveCheckpoint
-from vidiff.training.planning import plan
 
 
 class Linear(Discriminator):

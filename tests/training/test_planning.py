@@ -10,12 +10,14 @@ from torch.nn import functional as F
 from vidiff.autoencoders import CausalKL, Identity
 from vidiff.conditioning import CrossAttention, InContext
 from vidiff.conditions import Labels, Words
+from vidiff.costs.count import CAPTION
+from vidiff.costs.fake_device import SMALL, fake_device, mixed_precision
+from vidiff.costs.memory import saved_bytes
+from vidiff.costs.plan import AUTOCAST, WEIGHTS, plan
 from vidiff.denoisers import DiT
 from vidiff.optimizers import AdamW
 from vidiff.patchifiers import Tubelet
 from vidiff.training import AutoencoderTask, DiffusionTask
-from vidiff.training.fake_device import SMALL, fake_device, mixed_precision
-from vidiff.training.planning import AUTOCAST, CAPTION, WEIGHTS, plan, saved_bytes
 from vidiff.types import VideoBatch
 
 CLIP, BATCH = (5, 16, 16), 3

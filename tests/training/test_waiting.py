@@ -10,9 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vidiff.autoencoders import Identity
 from vidiff.conditions import Frames, Labels, Words
+from vidiff.costs.fake_device import fake_device
 from vidiff.model import merged
 from vidiff.training.base import Task
-from vidiff.training.fake_device import fake_device
 from vidiff.training.trainer import VidiffTrainer
 
 ON_CPU = ("vidiff/data/base.py", "vidiff/autoencoders/base.py")

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from vidiff.ablation.counting import Clips, Counts, Models
+from vidiff.ablation.models import Models
 from vidiff.ablation.nodes import Config
 from vidiff.ablation.parsing import Once, Parser
+from vidiff.costs.configs import clip_sizes, num_devices, plan_settings
 from vidiff.errors import UsageError
 from vidiff.registry import nearest
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from vidiff.ablation.measuring import Measured
     from vidiff.ablation.naming import Names
+    from vidiff.costs.count import Clips, Counts
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,6 @@ class Checker:
         Raises:
             UsageError, ValueError: as ``check``.
         """
-        from vidiff.commands.plan import num_devices
-
         checked = self.check(config)
         trainer, counts = checked.config.trainer, checked.counts
         num_batches = trainer.accumulate_grad_batches
@@ -223,7 +223,7 @@ class Checker:
 
     def _clips(self, data: Namespace) -> Clips:
         """As the dataset's arguments say; where they do not, as its first clips are."""
-        from vidiff.commands.plan import clip_sizes
+        from vidiff.costs.count import Clips
         from vidiff.types import LatentSample
 
         module = self._parser.instantiate("data", data)
@@ -237,14 +237,9 @@ class Checker:
         return Clips(tuple(sizes), is_encoded, module.batch_size)
 
     def _memory(self, checked: Checked) -> int:
-        from argparse import Namespace as Options
+        from vidiff.costs.plan import plan
 
-        from vidiff.commands.plan import read_settings
-        from vidiff.training.planning import plan
-
-        settings = read_settings(
-            checked.config.trainer, Options(device=None, devices=None, strategy=None)
-        )
+        settings = plan_settings(checked.config.trainer)
         task, clips = self._models.make(checked.config.model), checked.clips
         return plan(task, clip=clips.largest, batch_size=clips.batch_size, **settings).memory.total
 

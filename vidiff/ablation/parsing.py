@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from vidiff.ablation.nodes import Config
+from vidiff.costs.configs import arguments
 from vidiff.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,8 +100,6 @@ class Parser:
             UsageError: if the config cannot be parsed.
             ValueError: if there is no part at this key.
         """
-        from vidiff.commands.plan import arguments
-
         node: Any = self.parse(config)
         for name in key.split("."):
             inside = node.get("init_args") if "class_path" in node else node

@@ -1,0 +1,1 @@
+"""What training takes: parameters, floating-point operations, memory, time."""

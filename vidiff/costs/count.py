@@ -1,0 +1,179 @@
+"""Tokens and floating-point operations of a training step, and the batch that stands for data."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from vidiff.autoencoders import Identity
+from vidiff.costs.optimizer import Keep, optimizer_products
+from vidiff.training.base import Task
+from vidiff.types import Batch, Grid, LatentBatch, VideoBatch
+
+CAPTION = "a red square moves left over a dark background while the camera stays still"
+"""What is read in the place of the dataset's captions."""
+
+
+@dataclass(frozen=True)
+class Clips:
+    """What a model gets.
+
+    Attributes:
+        sizes: frames, height and width of clips, all that there are.
+        encoded: whether they are latents already.
+        batch_size: how many come at once.
+    """
+
+    sizes: tuple[Grid, ...]
+    encoded: bool
+    batch_size: int
+
+    @property
+    def largest(self) -> Grid:
+        """The size of most pixels."""
+        return max(self.sizes, key=math.prod)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a model takes, as ``vidiff plan`` counts it.
+
+    Attributes:
+        parameters: those that are trained, of all parts.
+        tokens_per_clip: of the largest clips; 0 where there are none.
+        flops: floating-point operations of a batch of these, a multiply-add counted as two.
+        optimizer_flops: those of the optimizer's matrix products.
+    """
+
+    parameters: int
+    tokens_per_clip: int
+    flops: int
+    optimizer_flops: int
+
+
+def count(task: Task, clips: Clips, keep: Keep) -> Counts:
+    """Let a batch of each size through a task, and the optimizer step.
+
+    Meta tensors do not pretend to be on a device: they are several times as fast as fake ones, but
+    do not show what is kept for the backward pass.
+
+    Args:
+        task: built on the meta device.
+        clips: what it gets.
+        keep: memoises counts. One serves all tasks of the same structure: those that differ only
+            in learning rates or predictions.
+
+    Raises:
+        ValueError: if a size does not fit the model.
+        RuntimeError: if a part needs more of a tensor than its shape; ``plan`` may still do.
+    """
+    structure, optimizer = _structure(task), _without_rates(task.hparams.get("optimizer"))
+    conditions = _content(getattr(task, "conditions", None))
+    caption = keep(("caption", conditions), partial(readable, task))
+
+    def count_batch(size: Grid) -> tuple[int, int]:
+        task.train()
+        batch = stand_in(task, size, clips.batch_size, caption, "meta", clips.encoded)
+        return task.tokens_per_clip(batch), task.count_flops(batch)
+
+    def keep_products(key: Any, call: Callable[[], int]) -> int:
+        return keep(("parameter", optimizer, key), call)
+
+    of_size = {
+        size: keep(
+            ("batch", structure, size, clips.batch_size, clips.encoded), partial(count_batch, size)
+        )
+        for size in clips.sizes
+    }
+    step = partial(optimizer_products, task, keep_products)
+    products = keep(("step", structure, optimizer), step)
+    return Counts(num_trained(task), *of_size[clips.largest], products)
+
+
+def stand_in(
+    task: Task,
+    clip: Grid,
+    batch_size: int,
+    caption: str,
+    device: torch.device | str,
+    encoded: bool = False,
+) -> Batch:
+    """A batch of equal clips, of zeros: small tensors of a fake CPU have values.
+
+    Args:
+        task: for which it is.
+        clip: frames, height and width of the pixels.
+        batch_size: number of clips.
+        caption: of every clip.
+        device: of the tensors.
+        encoded: whether it holds latents where the task has any, so that no autoencoder runs.
+    """
+    captions, ids = [caption] * batch_size, [str(k) for k in range(batch_size)]
+    if encoded and (shape := latents_of(task, clip)):
+        return LatentBatch(torch.zeros(batch_size, *shape, device=device), clip, captions, ids)
+    autoencoder = getattr(task, "autoencoder", None)  # without one that counts, clips are latents
+    channels = autoencoder.latent_channels if isinstance(autoencoder, Identity) else 3
+    return VideoBatch(torch.zeros(batch_size, channels, *clip, device=device), captions, ids)
+
+
+def latents_of(task: Task, clip: Grid) -> tuple[int, int, int, int] | None:
+    """Channels, frames, height and width of a clip's latents; None without an autoencoder."""
+    autoencoder = getattr(task, "autoencoder", None)
+    if autoencoder is None:
+        return None
+    return (autoencoder.latent_channels, *autoencoder.latent_size(*clip))
+
+
+def readable(task: Task) -> str:
+    """``CAPTION`` if the task's conditions can read it, else an empty one."""
+    conditions = getattr(task, "conditions", None)
+    readers = [part for part in (conditions or {}).values() if part.reads == ("caption",)]
+    if not readers:
+        return ""
+    try:
+        with torch.no_grad():
+            for reader in readers:
+                reader({"caption": [CAPTION]})
+    except ValueError:  # names of classes, say
+        return ""
+    return CAPTION
+
+
+def num_trained(task: Task) -> int:
+    """Trained parameters of all parts."""
+    return sum(p.numel() for p in task.parameters() if p.requires_grad)
+
+
+def _structure(task: Task) -> object:
+    """Equal for tasks whose batches take the same.
+
+    They have the same parts, down to all settings and the shapes of all weights, and themselves the
+    same plain settings.
+    """
+    plain = {k: v for k, v in vars(task).items() if isinstance(v, bool | int | float | str)}
+    return _content((type(task), plain, dict(task.named_children())))
+
+
+def _content(value: object) -> object:
+    """A content hash; unique for values that cannot be pickled."""
+    try:
+        return hashlib.sha256(pickle.dumps(value)).hexdigest()
+    except (AttributeError, TypeError, pickle.PicklingError):
+        return object()
+
+
+def _without_rates(optimizer: Any) -> str:
+    """An optimizer's node without its learning rates, on which no count depends."""
+    if not isinstance(optimizer, Mapping):
+        return repr(optimizer)
+    settings = optimizer.get("init_args") or {}
+    return repr(
+        (optimizer["class_path"], {k: v for k, v in settings.items() if "lr" not in k.split("_")})
+    )

@@ -1,0 +1,60 @@
+"""Speed and memory of the devices that ``vidiff plan`` knows by name."""
+
+from __future__ import annotations
+
+import math
+import os
+
+from vidiff.checks import positive
+
+DEVICES = ("a100", "h100", "h200", "cpu")
+"""The last is this machine."""
+
+TFLOPS = {"a100": (312.0, 156.0, 19.5), "h100": (989.0, 495.0, 67.0), "h200": (989.0, 495.0, 67.0)}
+"""Peak of dense matrix products in bf16 or fp16, in TF32, and in fp32 without it.
+
+From NVIDIA's data sheets of A100 80GB (2021), H100 SXM (2023), H200 SXM (2024); where these count
+sparse matrices, half of it.
+"""
+
+MEMORY = {"a100": 80, "h100": 80, "h200": 141}
+"""GiB of each."""
+
+
+def known_peak(
+    device: str | None, asked: float | None, precision: str, matmul: str = "highest"
+) -> float | None:
+    """Operations a second that a device could do, over 10^12; None where it is not known.
+
+    Args:
+        device: its name.
+        asked: is taken instead, if given.
+        precision: the trainer's.
+        matmul: the trainer's ``matmul_precision``; TF32 unless it is ``highest``.
+
+    Raises:
+        ValueError: if it is not positive.
+    """
+    positive(peak_tflops=asked)
+    if asked is not None or device not in TFLOPS:
+        return asked
+    half, tf32, single = TFLOPS[device]
+    if precision != "32-true":
+        return half
+    return single if matmul == "highest" else tf32
+
+
+def measured_peak(precision: str) -> float:
+    """What this machine's CPU reaches in matrix products, over 10^12 operations a second."""
+    from vidiff.doctor.device import speed_of
+
+    dtypes = {"bf16": "bfloat16", "16": "float16"}
+    return speed_of("cpu", dtypes.get(precision.partition("-")[0], "float32")) / 1e12
+
+
+def memory_room(device: str | None) -> int | None:
+    """Bytes of a named device, or of this machine; None where it is not known."""
+    if device == "cpu":
+        names = ("SC_PAGE_SIZE", "SC_PHYS_PAGES")
+        return math.prod(map(os.sysconf, names)) if {*names} <= {*os.sysconf_names} else None
+    return None if device is None else MEMORY[device] * 2**30

@@ -1,0 +1,206 @@
+"""The costs of a training step, before anything is trained.
+
+The task is built on a fake device, where a model of any size takes no memory, and runs one step up
+to its loss there. The time is an estimate; what a GPU's kernels keep is what torch knows of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+
+from vidiff.costs.count import latents_of, readable, stand_in
+from vidiff.costs.fake_device import SMALL, fake_device, mixed_precision
+from vidiff.costs.memory import Memory, memory_of, parameters, saved_bytes
+from vidiff.costs.optimizer import optimizer_costs
+from vidiff.training.base import Task, each_part
+from vidiff.types import Grid
+
+WEIGHTS = {
+    "32-true": torch.float32, "bf16-mixed": torch.float32, "16-mixed": torch.float32,
+    "bf16-true": torch.bfloat16, "16-true": torch.float16,
+}  # fmt: skip
+"""Type of the weights under each of the trainer's precisions."""
+
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+"""Type that matrices are multiplied in, where it is another one."""
+
+MOST_CLIPS = 2**17
+"""Of a batch that is planned: captions are read one by one."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Parameters of one part of a task.
+
+    Attributes:
+        trained: those that need a gradient.
+        frozen: the others.
+    """
+
+    trained: int
+    frozen: int
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What one optimizer step takes.
+
+    Attributes:
+        clip: frames, height and width of a clip.
+        latents: channels, frames, height and width of its latents; None without an autoencoder.
+        clips_per_step: clips on all devices together.
+        tokens_per_clip: tokens of one clip; 0 where there are none.
+        parts: parameters by part, without the moving average.
+        average: parameters of the moving average.
+        flops: floating-point operations of a step on one device, a multiply-add counted as two:
+            the forward pass of what is frozen, and three times that of what is trained.
+        optimizer_flops: those of the optimizer's matrix products, which Muon has, on one device.
+        memory: bytes on one device.
+    """
+
+    clip: Grid
+    latents: tuple[int, int, int, int] | None
+    clips_per_step: int
+    tokens_per_clip: int
+    parts: dict[str, Part]
+    average: int
+    flops: int
+    optimizer_flops: int
+    memory: Memory
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens on all devices together."""
+        return self.tokens_per_clip * self.clips_per_step
+
+    def seconds_per_step(self, tflops: float, utilisation: float) -> float:
+        """Time of a step where devices reach this share of ``tflops`` x 10^12 operations a second.
+
+        Raises:
+            ValueError: if either number is out of its range.
+        """
+        if tflops <= 0:
+            raise ValueError(f"the peak must be positive, got {tflops} TFLOP/s")
+        if not 0 < utilisation <= 1:
+            raise ValueError(f"utilisation is a share in (0, 1], got {utilisation}")
+        return (self.flops + self.optimizer_flops) / (tflops * 1e12 * utilisation)
+
+
+def plan(
+    task: Task,
+    *,
+    clip: Grid,
+    batch_size: int,
+    device: str = "cuda",
+    precision: str = "32-true",
+    num_devices: int = 1,
+    sharded: bool = False,
+    accumulate: int = 1,
+    caption: str | None = None,
+) -> Costs:
+    """Build a task on a fake device, and find out what a step takes.
+
+    Args:
+        task: a task whose parts are not built yet; it is of no use afterwards.
+        clip: frames, height and width of a clip.
+        batch_size: clips in a batch of one device.
+        device: ``cpu`` or ``cuda``.
+        precision: as the trainer calls it.
+        num_devices: devices that train together.
+        sharded: whether they share what belongs to the trained weights among them (FSDP), instead
+            of having all of it each.
+        accumulate: batches of a device before the optimizer steps.
+        caption: what every clip's caption is; ``CAPTION`` by default, or an empty one where the
+            text encoder takes no words.
+
+    Raises:
+        ValueError: if the precision is not known, a count is below 1, the size does not fit the
+            model, or a part looks at values of tensors to decide what to compute.
+    """
+    for name, count in {
+        "num_frames": clip[0], "height": clip[1], "width": clip[2],
+        "batch_size": batch_size, "num_devices": num_devices, "accumulate": accumulate,
+    }.items():  # fmt: skip
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}")
+    if batch_size > MOST_CLIPS:
+        raise ValueError(
+            f"batch_size {batch_size:,} is more than a device could hold: plan {MOST_CLIPS:,} "
+            "clips or fewer; time and memory grow with them in proportion"
+        )
+    if precision not in WEIGHTS:
+        raise ValueError(f"no plan for the precision {precision!r}; known: {', '.join(WEIGHTS)}")
+    dtype = WEIGHTS[precision]
+    small = max(SMALL, batch_size)  # a task may draw a number for each clip
+    with fake_device(device, small) as place, _default_type(dtype), _explained():
+        with place:  # as Lightning does for a strategy that shards nothing
+            task.configure_model()
+        task.train()
+        said = readable(task) if caption is None else caption
+        batch = stand_in(task, clip, batch_size, said, place)
+        latents = latents_of(task, clip)
+        tokens = task.tokens_per_clip(batch)
+        flops = task.count_flops(batch)
+        held = [*task.parameters(), *task.buffers()]
+        with mixed_precision(place, AUTOCAST.get(precision)), _unlogged(task):
+            activations = saved_bytes(lambda: task.training_step(batch, 0), beside=held)
+        optimizer, optimizer_flops = optimizer_costs(task)
+        return Costs(
+            clip=clip,
+            latents=latents,
+            clips_per_step=batch_size * accumulate * num_devices,
+            tokens_per_clip=tokens,
+            parts=_parts(task),
+            average=sum(p.numel() for p in parameters([task.ema])),
+            flops=flops * accumulate,
+            optimizer_flops=optimizer_flops,
+            memory=memory_of(task, num_devices if sharded else 1, optimizer, activations),
+        )
+
+
+def _parts(task: Task) -> dict[str, Part]:
+    """What is trained first; parts without parameters are left out."""
+    children = {name: part for name, part in task.named_children() if name != "ema"}
+    parts = {}
+    for name, part in each_part(task.trained_parts() | children).items():
+        trained = sum(p.numel() for p in part.parameters() if p.requires_grad)
+        frozen = sum(p.numel() for p in part.parameters() if not p.requires_grad)
+        if trained + frozen:
+            parts[name] = Part(trained, frozen)
+    return parts
+
+
+@contextmanager
+def _default_type(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextmanager
+def _unlogged(task: Task) -> Iterator[None]:
+    """A step without a trainer to log to."""
+    task.finish_step = lambda terms, batch_size: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del task.finish_step
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except (DataDependentOutputException, DynamicOutputShapeException) as error:
+        raise ValueError(
+            f"a plan has shapes but no values, and a part of this model decides by values what to "
+            f"compute ({error.func}): it cannot be planned"
+        ) from error

@@ -10,19 +10,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from vidiff.cli.errors import unknown
+from vidiff.commands.base import LightCommand
 from vidiff.errors import Errors, UsageError
 from vidiff.plugins import PluginError, left_out, load_all, requested_plugins, without_plugins
-from vidiff.registry import get_component, get_kind, list_components, nearest
+from vidiff.registry import Component, get_kind, nearest
 from vidiff.version import __version__
-
-MODEL_COMMANDS = {
-    "fit": "Train a model as a config says, or go on from a checkpoint.",
-    "validate": "Measure a checkpoint on the validation split.",
-    "test": "Measure a checkpoint on the test split.",
-    "sample": "Make videos from prompts with a checkpoint.",
-    "encode": "Run the frozen encoders over a dataset once, to train from its latents.",
-}
-"""Commands that a model and a trainer take part in: methods of the trainer."""
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -68,27 +60,37 @@ def _dispatch(words: list[str]) -> int:
     if words[:1] == ["--version"]:
         print(f"vidiff {__version__}")
         return 0
-    if words and words[0] in MODEL_COMMANDS:
-        from vidiff.cli.model import run
-
-        return run(words, plugins)
     load_all(plugins)
     if not words or words[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
-    return _run_light(words[0], words[1:], plugins)
-
-
-def _run_light(name: str, words: Sequence[str], plugins: Sequence[str]) -> int:
-    commands = list_components("command")
+    name, commands = words[0], get_kind("command").components
     if name not in commands:
-        known = [*MODEL_COMMANDS, *commands]
+        known = [c.name for group in _commands() for c in group]
         hint = "; the command comes first, as in `vidiff fit -c …`" if name.startswith("-") else ""
         raise UsageError(
             f"unknown command {name!r}{nearest(name, known)}; known: {', '.join(known)}{hint}"
             f"{left_out()}"
         )
-    command = get_component("command", name).cls()
+    command = commands[name].cls()
+    if isinstance(command, LightCommand):
+        return _run_light(command, name, words[1:], plugins)
+    from vidiff.cli.model import run
+
+    return run(words, plugins)
+
+
+def _commands() -> tuple[list[Component], list[Component]]:
+    """Those of models, in the order of their registration, and light ones, by name."""
+    groups: tuple[list[Component], list[Component]] = [], []
+    for component in get_kind("command").components.values():
+        groups[issubclass(component.cls, LightCommand)].append(component)
+    return groups[0], sorted(groups[1], key=lambda component: component.name)
+
+
+def _run_light(
+    command: LightCommand, name: str, words: Sequence[str], plugins: Sequence[str]
+) -> int:
     parser = _LightParser(prog=f"vidiff {name}", description=command.__doc__, allow_abbrev=False)
     parser.add_argument("--plugins", metavar="FILE_OR_MODULE", help="load these first")
     command.add_arguments(parser)
@@ -110,17 +112,18 @@ class _LightParser(ArgumentParser):
 
 
 def _help() -> str:
-    light = {c.name: c.summary for c in get_kind("command").components.values()}
-    width = max(map(len, [*MODEL_COMMANDS, *light]))
-    rows = [f"  {name:<{width}}  {line}" for name, line in MODEL_COMMANDS.items()]
-    rows += [""] + [f"  {name:<{width}}  {line}" for name, line in sorted(light.items())]
+    of_models, light = _commands()
+    width = max(len(c.name) for c in (*of_models, *light))
+    lines = [[f"  {c.name:<{width}}  {c.summary}" for c in group] for group in (of_models, light)]
     return "\n".join(
         [
             "vidiff: change one line of YAML, and learn whether it helped.",
             "",
             "usage: vidiff COMMAND [-c CONFIG] [--KEY VALUE …]",
             "",
-            *rows,
+            *lines[0],
+            "",
+            *lines[1],
             "",
             "  --version         print the version",
             "  --plugins X       load a file or module that registers components of its own",

@@ -28,7 +28,6 @@ from vidiff.cli.checkpoint import differences, read_head, read_hyperparameters, 
 from vidiff.cli.endings import saying_how_it_ended
 from vidiff.cli.errors import Refusal, explain
 from vidiff.cli.help import HelpFormatter, short_page
-from vidiff.cli.main import MODEL_COMMANDS
 from vidiff.cli.places import with_place
 from vidiff.cli.run_folder import (
     CONFIG,
@@ -38,10 +37,12 @@ from vidiff.cli.run_folder import (
     whole_checkpoints,
     with_loggers_in,
 )
+from vidiff.commands.base import ModelCommand
 from vidiff.data.cache_files import INDEX, read_index
 from vidiff.errors import UsageError
-from vidiff.plugins import config_files, load_all
+from vidiff.plugins import config_files, load_builtin
 from vidiff.precision import AUTO, choose, device_of
+from vidiff.registry import Component, get_component, get_kind
 from vidiff.training import AutoencoderTask, Task
 from vidiff.training.data import VideoDataModule
 from vidiff.training.trainer import VidiffTrainer
@@ -50,19 +51,22 @@ from vidiff.yaml_files import load_yaml, read_yaml
 OF_FIT = ("init_from", "init_include", "init_exclude")
 """Keys of a run's config that other commands have no use for."""
 
+NO_OPTIONS = {"trainer", "model", "datamodule"} | {
+    "dataloaders", "train_dataloaders", "val_dataloaders"
+}  # fmt: skip
+"""Arguments of methods that are given, or not used."""
+
 
 def run(words: Sequence[str], plugins: Sequence[str] = ()) -> int:
     """Parse, check, build and run a model command.
 
     Args:
         words: the command and its options, without ``--plugins``.
-        plugins: files and modules to load first.
+        plugins: files and modules that were loaded.
 
     Raises:
         UsageError: if anything that was asked is not possible.
-        PluginError: if a plugin fails.
     """
-    load_all(plugins)
     names.install()
     logging.getLogger(rank_zero.__name__).addFilter(lambda r: "Tip: " not in r.getMessage())
     if given := [w for w in words[1:] if w.startswith("--init_") and words[0] != "fit"]:
@@ -76,6 +80,7 @@ def run(words: Sequence[str], plugins: Sequence[str] = ()) -> int:
 
 def make_parser() -> LightningArgumentParser:
     """The parser of all model commands, for tests and tools; it parses and builds nothing."""
+    load_builtin()
     names.install()
     try:
         _ParserAlone([])
@@ -129,7 +134,7 @@ class VidiffParser(LightningArgumentParser):
         command = getattr(self, "subcommand", None)
         if command is None or self.full_help:
             return super().format_help(*args, **kwargs)
-        return short_page(self, command, MODEL_COMMANDS[command])
+        return short_page(self, command, get_component("command", command).summary)
 
     def command_asked(self) -> str | None:
         """The command that is being parsed, if this is the parser of all of them."""
@@ -169,15 +174,21 @@ class VidiffCLI(LightningCLI):
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
         """The model commands, and the arguments of their methods that are no options."""
-        skip = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
-        return {name: skip & _arguments(name) for name in MODEL_COMMANDS}
+        return {name: NO_OPTIONS & _arguments(name) for name in model_commands()}
 
-    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> Any:
-        """Let other commands read the config of a run, and pass over what only ``fit`` does."""
-        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
-        for name in OF_FIT if subcommand != "fit" else ():
-            parser.add_argument(f"--{name}", type=Any, default=None, help=SUPPRESS)
-        return parser
+    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
+        """The registered ones: unlike the original, not only methods of the trainer."""
+        self._subcommand_parsers, added = {}, parser.add_subcommands()
+        for name, skip in self.subcommands().items():
+            summary = get_component("command", name).summary
+            command = self._subcommand_parsers[name] = self.init_parser(description=summary)
+            self._add_arguments(command)
+            options = command.add_method_arguments(*_method(name), skip=set(skip))
+            self._subcommand_method_arguments[name] = options
+            # Other commands read the config of a run, and pass over what only ``fit`` does.
+            for option in set(OF_FIT) - set(options):
+                command.add_argument(f"--{option}", type=Any, default=None, help=SUPPRESS)
+            added.add_subcommand(name, command, help=summary)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add ``plugins``, so that a saved config loads them again."""
@@ -201,6 +212,8 @@ class VidiffCLI(LightningCLI):
         """Find the checkpoint that is asked for, and compare it with the config."""
         command = self.config.subcommand
         config = self.config[command]
+        if "ckpt_path" not in config:  # a plugin's command
+            return
         folder = Path(config.trainer.default_root_dir or ".")
         go_on = command == "fit" and str(config.ckpt_path) == "auto"
         if config.ckpt_path:
@@ -209,7 +222,7 @@ class VidiffCLI(LightningCLI):
             self._compare(command, config.ckpt_path)
             if command == "fit" and config.trainer.precision == AUTO:
                 config.trainer.precision = _precision_of(config.ckpt_path, config.trainer)
-        elif command not in ("fit", "encode") and not (
+        elif get_component("command", command).cls.needs_checkpoint and not (  # type: ignore[attr-defined]
             command in ("validate", "test") and self._is_whole()
         ):
             raise UsageError(
@@ -305,10 +318,12 @@ class VidiffCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it, and say where it wrote and what to type next."""
         with saying_how_it_ended(subcommand, self.config[subcommand], self.trainer, self.model):
-            super()._run_subcommand(subcommand)
+            cls, method = _method(subcommand)
+            worker = self.trainer if cls is VidiffTrainer else cls()
+            getattr(worker, method)(**self._prepare_subcommand_kwargs(subcommand))
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        given = super()._prepare_subcommand_kwargs(subcommand)
+        given = super()._prepare_subcommand_kwargs(subcommand) | {"trainer": self.trainer}
         return {name: value for name, value in given.items() if name in _arguments(subcommand)}
 
 
@@ -323,8 +338,20 @@ class _ParserIsMade(Exception):
     """Carries the parser out of the constructor."""
 
 
+def model_commands() -> dict[str, Component]:
+    """The registered ``ModelCommand`` classes by name."""
+    commands = get_kind("command").components
+    return {name: c for name, c in commands.items() if issubclass(c.cls, ModelCommand)}
+
+
+def _method(command: str) -> tuple[type, str]:
+    """The class and the name of the method that does a command's work."""
+    cls = get_component("command", command).cls
+    return (cls, "work") if hasattr(cls, "work") else (VidiffTrainer, command)
+
+
 def _arguments(command: str) -> set[str]:
-    return set(inspect.signature(getattr(VidiffTrainer, command)).parameters)
+    return set(inspect.signature(getattr(*_method(command))).parameters)
 
 
 def _dumped(parser: LightningArgumentParser, config: Namespace) -> dict[str, Any]:

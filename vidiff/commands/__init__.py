@@ -1,10 +1,12 @@
-"""Commands of the ``vidiff`` program that train nothing (kind ``command``)."""
+"""Commands of the ``vidiff`` program (kind ``command``)."""
 
 from vidiff.commands.ablate import Ablate
-from vidiff.commands.base import Command
+from vidiff.commands.base import Command, LightCommand, ModelCommand
 from vidiff.commands.components import Components
 from vidiff.commands.doctor import Doctor
 from vidiff.commands.import_weights import ImportWeights
+from vidiff.commands.model_commands import Encode, Fit, Sample, Test, Validate
 from vidiff.commands.plan import Plan
 
-__all__ = ["Ablate", "Command", "Components", "Doctor", "ImportWeights", "Plan"]
+__all__ = ["Ablate", "Command", "Components", "Doctor", "Encode", "Fit", "ImportWeights"]
+__all__ += ["LightCommand", "ModelCommand", "Plan", "Sample", "Test", "Validate"]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidiff.commands.base import Command
+from vidiff.commands.base import LightCommand
 from vidiff.errors import Errors, UsageError
 from vidiff.registry import nearest, register
 
@@ -24,7 +24,7 @@ RESULTS, PAGE, TABLE, CSV = "results.json", "report.html", "report.md", "results
 
 
 @register("ablate")
-class Ablate(Command):
+class Ablate(LightCommand):
     """Run an ablation file: which part helps, by how much, and how sure.
 
     All cells are checked and built on the meta device before any is trained. Then what is missing

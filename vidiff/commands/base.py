@@ -1,4 +1,4 @@
-"""What a command promises."""
+"""Command interface."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from vidiff.registry import kind
 
 
 @kind("command")
-class Command(ABC):
-    """A command of the ``vidiff`` program that trains nothing.
+class Command:
+    """A command of the ``vidiff`` program: a ``LightCommand`` or a ``ModelCommand``.
 
-    It is started without Lightning, so its module must not import Lightning, torchmetrics or timm
-    at its head. The first line of a command's docstring is its line in ``vidiff --help``.
+    The first line of its docstring is its line in ``vidiff --help``, which imports all of them: no
+    command's module may import Lightning, torchmetrics or timm at its head.
+    """
+
+
+class LightCommand(Command, ABC):
+    """A command that trains nothing, and is started without Lightning.
 
     Attributes:
         passes_on: whether options that it does not declare are left in ``args.rest``, a list of
@@ -37,3 +42,24 @@ class Command(ABC):
         Raises:
             ValueError: for what the user can mend; the program shows it in one line.
         """
+
+
+class ModelCommand(Command):
+    """A command in which the trainer, the model and the data of a config take part.
+
+    It takes every option that a config can hold, and those of its method ``work``, which does the
+    work: its arguments ``trainer``, ``model`` and ``datamodule`` are given, if it names them; all
+    others are options, of the types that it annotates and with the lines that stand under its
+    ``Args:``. Without such a method it is the trainer's method of the command's name::
+
+        @register("latents-mean")
+        class LatentsMean(ModelCommand):
+            \"\"\"Print the mean of the training latents.\"\"\"
+
+            def work(self, model: Task, datamodule: VideoDataModule, num_batches: int = 8) -> None:
+
+    Attributes:
+        needs_checkpoint: whether ``--ckpt_path`` has to be given.
+    """
+
+    needs_checkpoint: ClassVar[bool] = False

@@ -9,7 +9,7 @@ import textwrap
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from vidiff.commands.base import Command
+from vidiff.commands.base import LightCommand
 from vidiff.plugins import failed_plugins, left_out
 from vidiff.registry import (
     Component,
@@ -23,7 +23,7 @@ from vidiff.registry import (
 
 
 @register("components")
-class Components(Command):
+class Components(LightCommand):
     """List the registered components, or show one: its arguments, types, defaults and docs."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:

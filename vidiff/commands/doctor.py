@@ -10,7 +10,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
 from typing import Any
 
-from vidiff.commands.base import Command
+from vidiff.commands.base import LightCommand
 from vidiff.doctor.base import Check, Finding
 from vidiff.registry import get_kind, register
 
@@ -22,7 +22,7 @@ WIDTH = 100
 
 
 @register("doctor")
-class Doctor(Command):
+class Doctor(LightCommand):
     """Check this machine and installation: what is fast, what is missing, and what to do.
 
     Lines begin with ``!`` where something is wrong, with ``-`` where something could be added. The

@@ -6,12 +6,12 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-from vidiff.commands.base import Command
+from vidiff.commands.base import LightCommand
 from vidiff.registry import nearest, register
 
 
 @register("import-weights")
-class ImportWeights(Command):
+class ImportWeights(LightCommand):
     """Turn published weights (DiT, SiT, Latte) into a checkpoint with its config.
 
     For example: vidiff import-weights --from dit DiT-XL-2-256x256.pt --output dit_xl_2.ckpt

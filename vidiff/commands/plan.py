@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vidiff.cli.errors import unknown
-from vidiff.commands.base import Command
+from vidiff.commands.base import LightCommand
 from vidiff.costs.configs import SIZE, plan_settings, planned_clip, refuse_missing
 from vidiff.costs.machines import DEVICES, known_peak, measured_peak, memory_room
 from vidiff.costs.page import page, report, time_of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @register("plan")
-class Plan(Command):
+class Plan(LightCommand):
     """Say what an experiment will cost before it is run: parameters, compute, memory, time.
 
     It takes every option of `vidiff fit`, and opens no data. For example:

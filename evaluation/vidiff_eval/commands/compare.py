@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vidiff.commands.base import Command
+from vidiff.commands.base import LightCommand
 from vidiff.files import read_json, refuse_overwrite, write_json
 from vidiff.registry import register
 from vidiff_eval.comparison import Incomparable, choose_groups, compare
 
 
 @register("compare")
-class Compare(Command):
+class Compare(LightCommand):
     """Compare two reports of `vidiff evaluate`; refuse if they were not measured in one way.
 
     For example: vidiff compare base/report.json mine/report.json. Two groups of one report:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidiff.checks import at_least
-from vidiff.commands.base import Command
+from vidiff.commands.base import LightCommand
 from vidiff.errors import Errors, UsageError
 from vidiff.files import refuse_overwrite, write_json, write_text
 from vidiff.registry import get_component, list_components, nearest, register
@@ -30,7 +30,7 @@ REPORT, PAGE = "report.json", "report.html"
 
 
 @register("evaluate")
-class Evaluate(Command):
+class Evaluate(LightCommand):
     """Measure folders of videos with any metrics, and write a report with intervals.
 
     The videos may come from any model: a folder of files is enough. For example, with real videos

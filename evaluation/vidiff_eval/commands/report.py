@@ -5,13 +5,13 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from vidiff.commands.base import Command
+from vidiff.commands.base import LightCommand
 from vidiff.files import refuse_overwrite, write_json, write_text
 from vidiff.registry import register
 
 
 @register("report")
-class Report(Command):
+class Report(LightCommand):
     """Write a page of videos, figures and loss curves (index.html), and its figures (report.json).
 
     Any part may be left out. For example: vidiff report --run runs/my --samples new=out/samples

@@ -1,0 +1,139 @@
+"""Imports go one way: down a table of modules, and never in a circle."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+ROWS = (
+    "registry faults errors version checks seeds cores units finite layers types",
+    "files weight_files yaml_files plugins building background fingerprints external precision",
+    "folders captions checkpoints",
+    "video pages data",
+    "positions attention patchifiers autoencoders conditions conditioning denoisers",
+    "diffusion samplers model guidance generation",
+    "perceptual discriminators reconstruction regularisers optimizers doctor",
+    "training costs importers",
+    "commands.base cli ablation testing commands",  # ablations parse as the program does
+    "__main__ __init__",
+)
+ORDER = [name for row in ROWS for name in row.split()]
+"""Modules and packages of vidiff, each of which imports only from those before it and itself."""
+
+PARSED = "an option that names a dataset is parsed, and refused, as a model command does it"
+
+EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("vidiff_eval.commands.options", "vidiff.cli.names"): PARSED,
+    ("vidiff_eval.commands.options", "vidiff.cli.errors"): PARSED,
+}
+"""Imports that are allowed all the same, with the reason."""
+
+
+def read(package: Path) -> dict[str, Path]:
+    """The files of a package by the names of their modules."""
+    files = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package.parent).with_suffix("").parts
+        files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return files
+
+
+def imported(path: Path, modules: dict[str, Path]) -> Iterator[str]:
+    """Modules that a file imports, also inside of functions; not for the checker of types alone."""
+    skipped: set[ast.AST] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            skipped |= {inner for statement in node.body for inner in ast.walk(statement)}
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module, f"{path}: relative imports are not followed"
+            whole = {f"{node.module}.{alias.name}": alias.name for alias in node.names}
+            yield from (name for name in whole if name in modules)
+            if any(name not in modules for name in whole):
+                yield node.module
+
+
+def graph() -> dict[str, set[str]]:
+    """By module of vidiff: those of vidiff that it imports."""
+    modules = read(ROOT / "vidiff")
+    return {
+        name: {found for found in imported(path, modules) if found in modules} - {name}
+        for name, path in modules.items()
+    }
+
+
+def circles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """Sets of modules that all reach one another (Tarjan 1972), each sorted."""
+    order: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(name: str) -> None:
+        order[name] = lowest[name] = len(order)
+        stack.append(name)
+        for other in sorted(edges[name]):
+            if other not in order:
+                visit(other)
+            if other in stack:
+                lowest[name] = min(lowest[name], lowest[other])
+        if lowest[name] == order[name]:
+            start = stack.index(name)
+            if len(stack) - start > 1:
+                found.append(sorted(stack[start:]))
+            del stack[start:]
+
+    for name in edges:
+        if name not in order:
+            visit(name)
+    return found
+
+
+def place(module: str) -> int:
+    """Where a module stands in ``ORDER``: by the longest entry that it is, or is in."""
+    inner = module.removeprefix("vidiff").removeprefix(".") or "__init__"
+    entries = [entry for entry in ORDER if f"{inner}.".startswith(f"{entry}.")]
+    assert entries, f"{module} has no place in ORDER"
+    return ORDER.index(max(entries, key=len))
+
+
+def test_circles_are_found() -> None:
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a", "e"}, "e": set()}
+    assert circles(edges) == [["b", "c"]]
+    assert circles({"a": {"b"}, "b": {"a", "c"}, "c": {"a"}}) == [["a", "b", "c"]]
+
+
+def test_files_import_each_other_in_no_circle() -> None:
+    edges = graph()
+    assert "vidiff.training.base" in edges["vidiff.training.diffusion"]
+    assert "vidiff.cli.model" in edges["vidiff.cli.main"], "inside of a function"
+    assert not circles(edges)
+
+
+def test_modules_import_only_from_what_stands_before_them() -> None:
+    up = {(a, b) for a, imports in graph().items() for b in imports if place(b) > place(a)}
+    assert up <= set(EXCEPTIONS)
+
+
+def test_vidiff_never_imports_the_evaluation_package() -> None:
+    evaluation = read(ROOT / "evaluation" / "vidiff_eval")
+    for path in read(ROOT / "vidiff").values():
+        names = {name.partition(".")[0] for name in imported(path, evaluation)}
+        assert "vidiff_eval" not in names, path
+
+
+def test_the_evaluation_package_imports_neither_training_nor_the_program() -> None:
+    modules = read(ROOT / "vidiff")
+    found = {
+        (name, module)
+        for name, path in read(ROOT / "evaluation" / "vidiff_eval").items()
+        for module in imported(path, modules)
+        if module.startswith(("vidiff.training", "vidiff.cli"))
+    }
+    assert found <= set(EXCEPTIONS)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from vidiff.building import made
+from vidiff.attention import Full
+from vidiff.building import describe, made
+from vidiff.denoisers import DiT
 
 
 class Narrow:
@@ -35,3 +37,12 @@ def test_a_class_that_hands_on_what_it_does_not_name_is_given_what_its_bases_nam
 def test_a_function_may_stand_in_the_place_of_a_class() -> None:
     assert made(lambda *, width: width, width=3, depth=2) == 3
     assert made(lambda **given: given, width=3, depth=2) == {"width": 3, "depth": 2}
+
+
+def test_what_neighbouring_parts_decide_is_no_part_of_a_node() -> None:
+    """Though it has a default, as ``block`` and ``signals`` do: no config accepts it."""
+    node = describe(partial(DiT, width=32))["init_args"]
+    assert node["width"] == 32
+    assert not {"in_channels", "out_channels", "signals"} & {*node}
+    assert node["attention"]["init_args"] == {"qk_norm": False}
+    assert describe(Full) == node["attention"]

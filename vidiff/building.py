@@ -10,12 +10,16 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from vidiff.registry import list_kinds
+
 Node = dict[str, Any]
 T = TypeVar("T")
 
 
 def describe(value: Any) -> Any:
     """Turn a factory into the node that rebuilds it, with all defaults written out.
+
+    Arguments that neighbouring parts decide (``Kind.given``) are no part of it.
 
     Classes, ``functools.partial`` of them, and lists and dicts of such are described; plain values
     stay as they are.
@@ -111,10 +115,11 @@ def _class_of(factory: Any) -> type | None:
 
 
 def _node(cls: type, given: Mapping[str, Any]) -> Node:
+    decided = {name for k in list_kinds() if issubclass(cls, k.base) for name in k.given}
     defaults = {
         name: parameter.default
         for name, parameter in inspect.signature(cls).parameters.items()
-        if parameter.default is not parameter.empty
+        if parameter.default is not parameter.empty and name not in decided
     }
     return {
         "class_path": f"{cls.__module__}.{cls.__qualname__}",

@@ -86,13 +86,17 @@ def component_names(action: Action) -> list[str]:
     """The registered names that an option takes: of a kind's base class, its factory, or either."""
     if not isinstance(action, _typehints.ActionTypeHint):
         return []
-    classes = _typehints.get_subclass_types(action._typehint, callable_return=True) or ()
-    kinds = [kind for cls in classes if (kind := kind_of(cls)) is not None]
+    classes = _typehints.get_subclass_types(
+        action._typehint, also_containers=True, callable_return=True
+    )
+    kinds = [kind for cls in classes or () if (kind := kind_of(cls)) is not None]
     return [name for kind in kinds for name in list_components(kind.name)]
 
 
 def component_name(default: Any) -> str:
     """A default as a config would say it."""
+    if isinstance(default, Mapping) and "class_path" not in default:
+        return ", ".join(f"{name}: {component_name(part)}" for name, part in default.items())
     path = default.get("class_path") if isinstance(default, Mapping) else default
     if not isinstance(path, str):
         return "null" if path is None else str(path)

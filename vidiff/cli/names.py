@@ -1,23 +1,28 @@
 """Registered names wherever jsonargparse asks for a class.
 
 jsonargparse resolves the bare name of a class by one private function; ``install`` puts a wrapper
-around it that looks a name up in the kind that the type hint asks for. ``tests/cli/test_names.py``
-guards it, and pyproject.toml pins the major version.
+around it that looks a name up in the kind that the type hint asks for. Components by names of the
+user's own (``dict[str, MakeCondition]``) are read as options of these names. ``tests/cli/
+test_names.py`` guards it, and pyproject.toml pins the major version.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from jsonargparse import Namespace, _typehints
-from jsonargparse._util import get_import_path, import_object
+from jsonargparse._util import NestedArg, get_import_path, import_object, indent_text
 
 from vidiff.plugins import left_out
 from vidiff.registry import Kind, list_components, list_kinds, nearest
 from vidiff.yaml_files import teach_jsonargparse
 
 _resolve_class = _typehints.resolve_class_path_by_name
+_adapt = _typehints.adapt_typehints
+_check_type = _typehints.ActionTypeHint._check_type
+_normalize_default = _typehints.ActionTypeHint.normalize_default
 
 
 def install() -> None:
@@ -25,6 +30,9 @@ def install() -> None:
     teach_jsonargparse()
     _typehints.resolve_class_path_by_name = resolve
     _typehints.discard_init_args_on_class_path_change = forget_init_args
+    _typehints.adapt_typehints = adapt
+    _typehints.ActionTypeHint._check_type = check_type
+    _typehints.ActionTypeHint.normalize_default = normalize_default
 
 
 def resolve(cls: type | tuple[type, ...], name: str) -> str:
@@ -62,6 +70,76 @@ def forget_init_args(parser: Any, previous: Any, value: Any) -> None:
         return
     if not _same_class(previous["class_path"], value["class_path"]):
         previous["init_args"] = Namespace()
+
+
+# -- Components by name ---------------------------------------------------------------------------
+
+
+def factory_of_each(typehint: Any) -> Any:
+    """``MakeCondition`` of ``dict[str, MakeCondition]``; None for other types."""
+    if get_origin(typehint) is not dict:
+        return None
+    factory = get_args(typehint)[1]
+    return factory if kind_of(_typehints.get_callable_return_type(factory)) else None
+
+
+def adapt(val: Any, typehint: Any, **settings: Any) -> Any:
+    """Parse components by name each as an option of its name; anything else as jsonargparse does.
+
+    jsonargparse takes ``--conditions.text.text_dim 64`` for a component ``text.text_dim`` where
+    ``text`` is a default, and leaves the name out of its errors.
+    """
+    factory = factory_of_each(typehint)
+    if settings.get("instantiate_classes"):
+        return _instantiated(val, typehint, settings)
+    if factory is None or settings.get("serialize"):
+        return _adapt(val, typehint, **settings)
+    held = settings.get("prev_val")
+    held = held if isinstance(held, dict) else {}
+    if isinstance(val, NestedArg):
+        name, _, inner = val.key.partition(".")
+        inner = inner.removeprefix("init_args.")
+        val = {**held, name: NestedArg(inner, val.val) if inner else val.val}
+    elif not isinstance(val, dict):
+        raise ValueError(f"Expected a dict of components by name. Got value: {val}")
+    found = {}
+    for name, part in val.items():
+        try:
+            found[name] = _adapt(part, factory, **settings | {"prev_val": held.get(name)})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f'Parser key "{name}":\n{indent_text(str(error))}') from error
+    return found
+
+
+def _instantiated(val: Any, typehint: Any, settings: dict[str, Any]) -> Any:
+    """What is built; an error is the constructor's own, without what null would have been."""
+    try:
+        return _adapt(val, typehint, **settings)
+    except ValueError as error:
+        cause = error.__cause__
+        if isinstance(cause, ValueError) and str(error).startswith("Does not validate against any"):
+            raise cause from None
+        raise
+
+
+def check_type(
+    action: Any, value: Any, append: bool = False, cfg: Any = None, mode: Any = None
+) -> Any:
+    """Let an option change one of the default components by name, and keep the others."""
+    one_of_them = isinstance(value, NestedArg) and factory_of_each(action._typehint)
+    if one_of_them and not (cfg and isinstance(cfg.get(action.dest), dict)):
+        cfg = Namespace(**{action.dest: copy.deepcopy(action.default)})
+    return _check_type(action, value, append=append, cfg=cfg, mode=mode)
+
+
+def normalize_default(action: Any, default: Any) -> Any:
+    """Write default components by name as a config would."""
+    if factory_of_each(action._typehint) and isinstance(default, dict):
+        return {
+            name: {"class_path": get_import_path(part)} if inspect.isclass(part) else part
+            for name, part in default.items()
+        }
+    return _normalize_default(action, default)
 
 
 def _same_class(one: str, other: str) -> bool:

@@ -56,7 +56,7 @@ class Frames(Condition):
                 "first, past, future, both_ends and random are probabilities that add up to at "
                 f"most 1, got {', '.join(map(str, shares))}"
             )
-        self.ends = torch.tensor(shares, dtype=torch.float64).cumsum(0)
+        self.ends = torch.tensor(shares, dtype=torch.float64, device="cpu").cumsum(0)
         self.dims = SignalDims(channels=autoencoder.latent_channels + 1)
 
     def signal(self, inputs: Inputs) -> Signal:

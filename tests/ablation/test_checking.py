@@ -163,6 +163,9 @@ BROKEN: dict[str, Config] = {
     "option of a callback": changed(trainer__callbacks=[part("ModelCheckpoint", dirpat="x")]),
     "callback": changed(trainer__callbacks=["ModelCheckpiont"]),
     "logger": changed(trainer__logger=part("CSVLogger", save_dirr="x")),
+    "name of a condition": changed(model__conditions__text="wrods"),
+    "option of a condition": changed(model__conditions={"label": part("labels", num=3)}),
+    "key that moved": changed(model__text_encoder="words"),
 }
 
 FINE: dict[str, Config] = {
@@ -180,6 +183,10 @@ FINE: dict[str, Config] = {
     "own class": changed(model__denoiser__attention="vidiff.attention.Full"),
     "callbacks": changed(trainer__callbacks=[part("SaveCheckpoint", every_n_steps=2)]),
     "weights_only": BASE | {"weights_only": True},
+    "other conditions": changed(
+        model__conditions={"label": part("labels", num_classes=3), "frames": "frames"},
+        model__condition_dropout={"label": 0.2, "all": 0.1},
+    ),
 }
 
 

@@ -131,7 +131,7 @@ def test_help_of_a_class_names_the_components_of_each_option(capsys: Any) -> Non
     for kind, default in {"denoiser": "dit", "sampler": "euler"}.items():
         assert f"(one of: {', '.join(list_components(kind))}; default: {default})" in page
     names = ", ".join(list_components("condition"))
-    assert f"by names of your own, each one of: {names}; default: text: words)" in page
+    assert f"(one of: {names}; default: text: words)" in page
     main(["fit", "--help-all"])
     assert "--trainer.profiler" in capsys.readouterr().out
 

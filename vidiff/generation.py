@@ -143,6 +143,7 @@ def generate(
     """
     if "caption" in inputs and len(inputs["caption"]) != len(seeds):
         raise ValueError(f"{len(inputs['caption'])} prompts need as many seeds, got {len(seeds)}")
+    check_lengths(inputs, len(seeds))
     if decode and model.autoencoder.pixel_channels != 3:
         raise ValueError(
             f"this model makes latents of {model.autoencoder.latent_channels} channels and has no "
@@ -158,11 +159,13 @@ def generate(
 
     inputs = {**inputs, "latent_shape": shape}
     if inputs.get("image") is not None and "known" not in inputs:
-        if not any("known" in part.reads for part in model.conditions.values()):
+        readers = {name for part in model.conditions.values() for name in part.reads}
+        if not readers & {"known", "image"}:
             raise ValueError(
                 "this model cannot begin with an image: train it with a condition 'frames'"
             )
-        inputs["known"] = known_start(model, inputs["image"], size)
+        if "known" in readers:
+            inputs["known"] = known_start(model, inputs["image"], size)
     steered = Steered(model, inputs, guidance.negative)
     guidance.check(steered)
     try:
@@ -181,6 +184,20 @@ def generate(
     except FloatingPointError as error:
         raise FloatingPointError(f"sampling stops: {error}; {_advice(model)}") from None
     return pixels.float().clamp(-1, 1)
+
+
+def check_lengths(inputs: Inputs, num_videos: int) -> None:
+    """Refuse inputs that are not one for each video.
+
+    Raises:
+        ValueError: with the first of them.
+    """
+    for name, value in inputs.items():
+        if value is not None and len(value) != num_videos:
+            raise ValueError(
+                f"input {name!r} has {len(value)} entries for {num_videos} videos: give one for "
+                "each"
+            )
 
 
 def _advice(model: Model) -> str:

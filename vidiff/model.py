@@ -1,4 +1,4 @@
-"""A trained model: autoencoder, conditions, denoiser and objective, without a training framework."""
+"""A trained model: autoencoder, conditions, denoiser, objective; without a training framework."""
 
 from __future__ import annotations
 
@@ -149,11 +149,16 @@ class Model(nn.Module):
         Raises:
             ValueError: if a condition reads an input that is not there.
         """
-        device = self.weight.device
+        device, dtype = self.weight.device, self.weight.dtype
         inputs = {
             k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v
             for k, v in inputs.items()
         }
+
+        def placed(x: Tensor) -> Tensor:
+            lower = x.dtype == torch.float32 != dtype  # what is bf16 throughout takes no float32
+            return x.to(device=device, dtype=dtype if lower else None, non_blocking=True)
+
         found: Signals = {}
         for name, condition in self.conditions.items():
             assert isinstance(condition, Condition)
@@ -165,7 +170,7 @@ class Model(nn.Module):
             check_inputs(name, condition, inputs)
             grad = torch.is_grad_enabled() and not condition.frozen
             with torch.set_grad_enabled(grad):
-                found[name] = condition(inputs, (drop or {}).get(name))
+                found[name] = condition(inputs, (drop or {}).get(name)).map(placed)
         return found
 
     def network(self, signals: Signals) -> Network:
@@ -228,9 +233,7 @@ def check_inputs(name: str, condition: Condition, inputs: Inputs) -> None:
         ValueError: with those that are missing, and those that there are.
     """
     missing = [
-        key
-        for key in condition.reads
-        if key not in condition.optional and inputs.get(key) is None
+        key for key in condition.reads if key not in condition.optional and inputs.get(key) is None
     ]
     if missing:
         given = ", ".join(sorted(key for key in inputs if key != "latent_shape")) or "none"

@@ -23,6 +23,9 @@ from vidiff.types import (
 
 Split = Literal["train", "val", "test"]
 
+OWN = ("caption", "id", "video", "latents", "latent_shape")
+"""Inputs of every clip, whose names a dataset cannot give to others."""
+
 
 @kind("dataset", given=("split",))
 class VideoDataset(Dataset[Sample], ABC):
@@ -90,7 +93,11 @@ class VideoDataset(Dataset[Sample], ABC):
 
 
 class MakeDataset(Protocol):
-    """A dataset with everything set but the split."""
+    """A dataset with everything set but the split.
+
+    Args:
+        split: ``train``, ``val`` or ``test``.
+    """
 
     def __call__(self, *, split: Split) -> VideoDataset: ...
 
@@ -135,10 +142,20 @@ def _collate_inputs(samples: Sequence[VideoSample]) -> dict[str, Any]:
             f"clip {odd[0].id!r} has inputs {sorted(odd[0].inputs)}, and {samples[0].id!r} has "
             f"{sorted(names)}: all clips of a dataset must have the same"
         )
+    if taken := names & {*OWN}:
+        raise ValueError(
+            f"clip {samples[0].id!r} has an input {min(taken)!r}, which every clip has: give it "
+            "another name"
+        )
     found: dict[str, Any] = {}
     for name in samples[0].inputs:
         values = [sample.inputs[name] for sample in samples]
         if isinstance(values[0], Tensor):
+            if len(shapes := {tuple(value.shape) for value in values}) > 1:
+                raise ValueError(
+                    f"input {name!r} of the clips of one batch must have one shape, got "
+                    f"{sorted(shapes)}"
+                )
             found[name] = torch.stack(values)
         else:
             found[name] = torch.tensor(values) if isinstance(values[0], (int, float)) else values

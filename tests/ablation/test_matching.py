@@ -18,7 +18,7 @@ import yaml
 from vidiff.ablation import nodes
 from vidiff.ablation.checking import Checker
 from vidiff.ablation.file import Match
-from vidiff.ablation.matching import DOUBLINGS, GAP, _Search, solve
+from vidiff.ablation.matching import DOUBLINGS, GAP, _Search, solve, steps_of_equal_time
 from vidiff.ablation.nodes import Config
 
 BASE: Config = {
@@ -152,11 +152,8 @@ def test_the_baseline_stays_as_it_is(checker: Checker) -> None:
         assert solve(cell("adaln"), cell("adaln"), match, checker) == (cell("adaln"), {}, 1.0)
 
 
-def test_steps_are_solved_for_equal_time(checker: Checker) -> None:
-    def seconds(config: Config) -> float:
-        return 0.3 if config == cell("adaln") else 0.2
-
-    _, solved, equality = solve(cell("adaln"), cell("in_context"), Match("time"), checker, seconds)
+def test_steps_are_solved_for_equal_time() -> None:
+    solved, equality = steps_of_equal_time(0.3, 0.2, 0.0, cell("in_context"))
     assert solved == {"trainer.max_steps": 333}
     assert equality == pytest.approx(333 * 0.3 / (500 * 0.2))
 

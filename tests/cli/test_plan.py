@@ -12,7 +12,7 @@ from tiny import write_config
 
 from vidiff.__main__ import main
 from vidiff.costs.configs import plan_settings
-from vidiff.costs.machines import known_peak
+from vidiff.costs.machines import peak_of
 from vidiff.precision import choose
 
 
@@ -102,12 +102,12 @@ def test_devices_and_their_strategy_reach_the_plan(planned: Any) -> None:
 
 
 def test_the_peak_is_the_named_devices_unless_it_is_given() -> None:
-    assert known_peak("a100", None, "bf16-mixed") == 312
-    assert known_peak("h200", None, "16-true") == 989
-    assert known_peak("a100", None, "32-true") == 19.5, "without TF32"
-    assert known_peak("a100", None, "32-true", "auto") == 156, "with TF32"
-    assert known_peak("a100", 7, "32-true") == 7
-    assert known_peak("cpu", None, "32-true") is None, "to be measured"
+    assert peak_of("a100", None, "bf16-mixed") == (312, False)
+    assert peak_of("h200", None, "16-true") == (989, False)
+    assert peak_of("a100", None, "32-true") == (19.5, False), "without TF32"
+    assert peak_of("a100", None, "32-true", "auto") == (156, False), "with TF32"
+    assert peak_of("a100", 7, "32-true") == (7, False)
+    assert peak_of(None, None, "32-true") == (None, False)
 
 
 def test_the_clips_size_comes_from_the_dataset_and_no_file_is_opened(planned: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tiny import write_config
 
 from vidiff.__main__ import main
-from vidiff.costs.machines import known_peak, measured_peak, memory_room
+from vidiff.costs.machines import memory_room, peak_of
 from vidiff.costs.page import fits
 
 SPEED = 2e11
@@ -51,12 +51,12 @@ def test_the_time_on_a_cpu_is_that_of_this_machine(
 def test_products_are_measured_in_the_precision_of_training(
     measured: list[tuple[str, str]],
 ) -> None:
-    assert measured_peak("bf16-mixed") == measured_peak("16-mixed") == SPEED / 1e12
-    assert measured_peak("32-true") == SPEED / 1e12
+    for precision in ("bf16-mixed", "16-mixed", "32-true"):
+        assert peak_of("cpu", None, precision) == (SPEED / 1e12, True)
     assert measured == [("cpu", "bfloat16"), ("cpu", "float16"), ("cpu", "float32")]
-    assert known_peak("cpu", 0.5, "32-true") == 0.5
+    assert peak_of("cpu", 0.5, "32-true") == (0.5, False)
     with pytest.raises(ValueError, match="peak_tflops must be positive, got 0"):
-        known_peak("cpu", 0, "32-true")
+        peak_of("cpu", 0, "32-true")
     assert len(measured) == 3
 
 

@@ -13,7 +13,9 @@ from vidiff.ablation.folders import RunFolder
 from vidiff.ablation.found import COSTS
 from vidiff.ablation.nodes import get
 from vidiff.ablation.precision import FILE, precisions
+from vidiff.costs.machines import measured_speed
 from vidiff.files import read_json
+from vidiff.precision import device_of
 from vidiff.units import duration, large
 
 UTILISATION = 0.2
@@ -92,7 +94,8 @@ def _rate(
     if rates:
         return median(rates), "those of steps that were trained, without sampling and measuring"
     precision = str(get(runs[0].config, "trainer.precision", "32-true"))
-    return UTILISATION * _peak(precision) / num_at_once, (
+    speed = measured_speed(device_of("auto"), precision)
+    return UTILISATION * speed / num_at_once, (
         f"a guess: a matrix product was measured on this machine, and {UTILISATION:.0%} of its "
         "speed assumed; better once a run has trained"
     )
@@ -104,20 +107,3 @@ def _seconds_per_step(path: Path) -> float | None:
     except ValueError:
         return None
     return float(found) if found else None
-
-
-def _peak(precision: str, size: int = 1024) -> float:
-    """Operations a second of a matrix product here."""
-    import time
-
-    import torch
-
-    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    dtype = torch.bfloat16 if "bf16" in precision else torch.float32
-    matrix = torch.randn(size, size, device=device, dtype=dtype)
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        (matrix @ matrix).sum().item()
-        times.append(time.perf_counter() - began)
-    return 2 * size**3 / min(times)

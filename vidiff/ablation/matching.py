@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vidiff.ablation.checking import Checker
 
 STEPS = "trainer.max_steps"
-UNITS = {"parameters": "trained parameters", "flops": "FLOPs", "time": "seconds"}
+UNITS = {"parameters": "trained parameters", "flops": "FLOPs"}
 
 DOUBLINGS = 12
 """How often a value is doubled at most in the search of one that is too large."""
@@ -31,18 +31,16 @@ def solve(
     baseline: Config,
     match: Match,
     checker: Checker,
-    seconds: Callable[[Config], float] | None = None,
 ) -> tuple[Config, dict[str, Any], float]:
-    """Solve for ``match.by``, so that a cell equals the baseline in ``match.equal``.
+    """Solve for ``match.by``, so that a cell equals the baseline in parameters or FLOPs.
 
-    Nothing else changes; the baseline stays as it is.
+    Nothing else changes; the baseline stays as it is. Of equal time is ``steps_of_equal_time``.
 
     Args:
         config: of the cell.
         baseline: config of the baseline, with the same seed.
         match: what is to be equal, by what, and how nearly.
         checker: counts.
-        seconds: what a step of a config takes, where time is to be equal.
 
     Returns:
         The config with the solution; the solution by dotted key, empty for the baseline; and what
@@ -54,7 +52,7 @@ def solve(
     if config == baseline:
         return config, {}, 1.0
     if match.by == STEPS:
-        value, equality = _steps(config, baseline, match, checker, seconds)
+        value, equality = _steps(config, baseline, match, checker)
     else:
         value, equality = _width(config, baseline, match, checker)
     if abs(equality - 1) > match.tolerance:
@@ -67,20 +65,9 @@ def solve(
     return nodes.replace(config, {match.by: value}), {match.by: value}, equality
 
 
-def _steps(
-    config: Config,
-    baseline: Config,
-    match: Match,
-    checker: Checker,
-    seconds: Callable[[Config], float] | None,
-) -> tuple[int, float]:
+def _steps(config: Config, baseline: Config, match: Match, checker: Checker) -> tuple[int, float]:
     """As many steps as take what all steps of the baseline take."""
-    costs, baselines = checker.costs(config), checker.costs(baseline)
-    ours: float = costs.flops_per_step
-    target: float = baselines.flops
-    if match.equal == "time":
-        assert seconds is not None, "who wants equal time measures it"
-        ours, target = seconds(config), seconds(baseline) * baselines.steps
+    ours, target = checker.costs(config).flops_per_step, checker.costs(baseline).flops
     multiple = match.multiple or 1
     steps = multiple * max(1, round(target / ours / multiple))
     return steps, steps * ours / target

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from argparse import ArgumentError, ArgumentParser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from vidiff.ablation import nodes
 from vidiff.ablation.folders import options
 from vidiff.ablation.nodes import Config
 from vidiff.cli.errors import explain, unknown
+from vidiff.cli.main import LightParser
 from vidiff.errors import Errors, UsageError
 from vidiff.registry import get_component, list_components, nearest
 from vidiff.yaml_files import read_yaml
@@ -87,16 +87,12 @@ def _evaluation(evaluation: Mapping[str, Any] | None, base: Path) -> Measured | 
             "evaluation package is not installed"
         )
     command = get_component("command", "evaluate").cls()
-    parser = _Parser(prog="evaluation", add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser = LightParser(prog="evaluation", add_help=False, allow_abbrev=False)
     command.add_arguments(parser)
     words = ["--generated=run", "--output=nowhere", "--dry-run", *options(evaluation)]
     if isinstance(nodes.get(read_yaml(base), "data.dataset"), dict):
         words.append(f"--config={base}")
-    try:
-        args, rest = parser.parse_known_args(words)
-    except ArgumentError as error:
-        raise UsageError(f"evaluation: {error}") from error
-    args.rest = rest
+    args, args.rest = parser.parse_known_args(words)
     foretell = getattr(command, "foretell", None)
     try:
         command.run(args)
@@ -105,11 +101,6 @@ def _evaluation(evaluation: Mapping[str, Any] | None, base: Path) -> Measured | 
         raise
     except (ValueError, UsageError) as error:
         raise UsageError(f"evaluation: {error}") from error
-
-
-class _Parser(ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise UsageError(f"evaluation: {message}")
 
 
 def data_of(parser: Any, config: Config) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import yaml
 
 from vidiff.ablation.nodes import Config
 from vidiff.costs.configs import arguments
-from vidiff.errors import UsageError
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace
@@ -151,14 +150,11 @@ class Parser:
 
 def _parsed(parse: Callable[[], Namespace]) -> Namespace:
     """Parse as ``VidiffCLI.parse_arguments`` does."""
-    from vidiff.cli.model import VidiffParser
+    from vidiff.cli.model import VidiffParser, refuse_others
 
     VidiffParser.refusals.clear()
     parsed = parse()
-    for key, value in parsed.items(branches=True):
-        if key.endswith(".dict_kwargs") and value:
-            key = key.replace(".init_args", "")
-            raise UsageError(f"unknown option {key!r}; settings of a class go under init_args")
+    refuse_others(parsed)
     return parsed
 
 

@@ -91,7 +91,7 @@ def _commands() -> tuple[list[Component], list[Component]]:
 def _run_light(
     command: LightCommand, name: str, words: Sequence[str], plugins: Sequence[str]
 ) -> int:
-    parser = _LightParser(prog=f"vidiff {name}", description=command.__doc__, allow_abbrev=False)
+    parser = LightParser(prog=f"vidiff {name}", description=command.__doc__, allow_abbrev=False)
     parser.add_argument("--plugins", metavar="FILE_OR_MODULE", help="load these first")
     command.add_arguments(parser)
     args, rest = parser.parse_known_args(words)
@@ -101,7 +101,9 @@ def _run_light(
     return int(command.run(args))
 
 
-class _LightParser(ArgumentParser):
+class LightParser(ArgumentParser):
+    """Refuses an unknown option with the nearest that there is."""
+
     def error(self, message: str) -> NoReturn:
         option = next((w for w in message.split() if w.startswith("--")), None)
         if message.startswith("unrecognized arguments") and option:

@@ -51,9 +51,8 @@ from vidiff.yaml_files import load_yaml, read_yaml
 OF_FIT = ("init_from", "init_include", "init_exclude")
 """Keys of a run's config that other commands have no use for."""
 
-NO_OPTIONS = {"trainer", "model", "datamodule"} | {
-    "dataloaders", "train_dataloaders", "val_dataloaders"
-}  # fmt: skip
+LOADERS = {"dataloaders", "train_dataloaders", "val_dataloaders"}
+NO_OPTIONS = {"trainer", "model", "datamodule", *LOADERS}
 """Arguments of methods that are given, or not used."""
 
 
@@ -203,10 +202,7 @@ class VidiffCLI(LightningCLI):
         """Parse; unlike the original, say nothing about ``sys.argv``, which holds the same."""
         VidiffParser.refusals.clear()
         self.config = parser.parse_args(args)
-        for key, value in self.config.items(branches=True):
-            if key.endswith(".dict_kwargs") and value:
-                key = key.partition(".")[2].replace(".init_args", "")
-                raise UsageError(f"unknown option {key!r}; settings of a class go under init_args")
+        refuse_others(self.config[self.config.subcommand])
 
     def _parse_ckpt_path(self) -> None:
         """Find the checkpoint that is asked for, and compare it with the config."""
@@ -336,6 +332,14 @@ class _ParserAlone(VidiffCLI):
 
 class _ParserIsMade(Exception):
     """Carries the parser out of the constructor."""
+
+
+def refuse_others(config: Namespace) -> None:
+    """Refuse settings beside ``init_args``, which jsonargparse hands to ``**kwargs`` of a class."""
+    for key, value in config.items(branches=True):
+        if key.endswith(".dict_kwargs") and value:
+            key = key.replace(".init_args", "")
+            raise UsageError(f"unknown option {key!r}; settings of a class go under init_args")
 
 
 def model_commands() -> dict[str, Component]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from vidiff.cli.errors import unknown
 from vidiff.commands.base import LightCommand
 from vidiff.costs.configs import SIZE, plan_settings, planned_clip, refuse_missing
-from vidiff.costs.machines import DEVICES, known_peak, measured_peak, memory_room
-from vidiff.costs.page import page, report, time_of
+from vidiff.costs.machines import DEVICES, memory_room, peak_of
+from vidiff.costs.page import Time, page, report
 from vidiff.errors import UsageError
 from vidiff.registry import register
 
@@ -77,14 +77,15 @@ class Plan(LightCommand):
         clip = planned_clip(config.data.dataset, {name: getattr(args, name) for name in SIZE})
         batch_size = config.data.batch_size
         costs = plan(task, clip=clip, batch_size=batch_size, caption=args.caption, **settings)
-        precision = settings["precision"]
-        peak = known_peak(args.device, args.peak_tflops, precision, trainer.matmul_precision)
-        is_measured = peak is None and args.device == "cpu"
-        if is_measured:
-            peak = measured_peak(precision)
-        time = time_of(
-            costs, peak, args.utilisation, trainer.max_steps, settings["num_devices"], is_measured
+        peak, is_measured = peak_of(
+            args.device, args.peak_tflops, settings["precision"], trainer.matmul_precision
         )
+        time = None
+        if peak is not None:
+            seconds = costs.seconds_per_step(peak, args.utilisation)
+            steps = trainer.max_steps if trainer.max_steps >= 0 else None
+            hours = None if steps is None else seconds * steps * settings["num_devices"] / 3600
+            time = Time(peak, args.utilisation, seconds, steps, hours, is_measured)
         if args.json:
             print(json.dumps(report(costs, settings, time), indent=2))
         else:

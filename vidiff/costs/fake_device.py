@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -43,11 +44,12 @@ def fake_device(name: str, small: int = SMALL) -> Iterator[torch.device]:
         usual = F.scaled_dot_product_attention
         attention = _choosing(usual) if device.type == "cuda" else usual
         with (
-            _replaced(F, "scaled_dot_product_attention", attention),
-            _replaced(torch, "load", _load),
+            patch.object(F, "scaled_dot_product_attention", attention),
+            patch.object(torch, "load", _load),
+            FakeTensorMode(allow_non_fake_inputs=True),
+            _RealElsewhere(device, small),
         ):
-            with FakeTensorMode(allow_non_fake_inputs=True), _RealElsewhere(device, small):
-                yield device
+            yield device
 
 
 @contextmanager
@@ -96,16 +98,6 @@ class _RealElsewhere(TorchDispatchMode):
                 return made
         with unset_fake_temporarily():
             return func(*args, **kwargs)
-
-
-@contextmanager
-def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(module, name)
-    setattr(module, name, value)
-    try:
-        yield
-    finally:
-        setattr(module, name, before)
 
 
 def _load(*args: Any, **kwargs: Any) -> Any:

@@ -21,10 +21,10 @@ MEMORY = {"a100": 80, "h100": 80, "h200": 141}
 """GiB of each."""
 
 
-def known_peak(
+def peak_of(
     device: str | None, asked: float | None, precision: str, matmul: str = "highest"
-) -> float | None:
-    """Operations a second that a device could do, over 10^12; None where it is not known.
+) -> tuple[float | None, bool]:
+    """Operations a second that a device could do, over 10^12; and whether they were measured.
 
     Args:
         device: its name.
@@ -32,24 +32,29 @@ def known_peak(
         precision: the trainer's.
         matmul: the trainer's ``matmul_precision``; TF32 unless it is ``highest``.
 
+    Returns:
+        None for the peak where it is not known.
+
     Raises:
         ValueError: if it is not positive.
     """
     positive(peak_tflops=asked)
-    if asked is not None or device not in TFLOPS:
-        return asked
+    if asked is not None or device is None:
+        return asked, False
+    if device == "cpu":
+        return measured_speed("cpu", precision) / 1e12, True
     half, tf32, single = TFLOPS[device]
     if precision != "32-true":
-        return half
-    return single if matmul == "highest" else tf32
+        return half, False
+    return single if matmul == "highest" else tf32, False
 
 
-def measured_peak(precision: str) -> float:
-    """What this machine's CPU reaches in matrix products, over 10^12 operations a second."""
+def measured_speed(device: str, precision: str) -> float:
+    """Operations a second that this machine's device reaches in products of that precision."""
     from vidiff.doctor.device import speed_of
 
     dtypes = {"bf16": "bfloat16", "16": "float16"}
-    return speed_of("cpu", dtypes.get(precision.partition("-")[0], "float32")) / 1e12
+    return speed_of(device, dtypes.get(precision.partition("-")[0], "float32"))
 
 
 def memory_room(device: str | None) -> int | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vidiff.training.base import Task
 
@@ -46,19 +46,18 @@ def memory_of(task: Task, divided: int, optimizer: int, activations: int) -> Mem
         optimizer: bytes of its state on all of them.
         activations: see ``saved_bytes``.
     """
-    trained = list(parameters(task.trained_parts().values()))
+    trained = [p for part in task.trained_parts().values() for p in part.parameters()]
+    average = list(task.ema.parameters()) if task.ema else []
     # The project's sharding spreads the parameters of trained parts, and nothing else.
     shared = total_bytes(trained)
-    whole = total_bytes([*_outside_average(task.named_parameters())])
-    buffers = total_bytes([*_outside_average(task.named_buffers())])
-    average = [task.ema] if task.ema is not None else []
-    averaged = total_bytes(parameters(average))
+    whole = total_bytes(_outside_average(task.named_parameters()))
+    buffers = total_bytes(_outside_average(task.named_buffers()))
+    averaged = total_bytes(task.ema.buffers()) if task.ema else 0
     return Memory(
         weights=whole - shared + -(-shared // divided) + buffers,
         gradients=-(-total_bytes(p for p in trained if p.requires_grad) // divided),
         optimizer=-(-optimizer // divided),
-        average=-(-averaged // divided)
-        + total_bytes(buffer for part in average for buffer in part.buffers()),
+        average=-(-total_bytes(average) // divided) + averaged,
         activations=activations,
     )
 
@@ -91,12 +90,6 @@ def total_bytes(values: Iterable[Any]) -> int:
     """Bytes of tensors, each storage counted once; other values count nothing."""
     tensors = [value for value in values if isinstance(value, Tensor)]
     return sum({_address(t): t.untyped_storage().nbytes() for t in tensors}.values())
-
-
-def parameters(modules: Iterable[nn.Module | None]) -> Iterator[nn.Parameter]:
-    """Parameters of those modules that are there."""
-    for module in modules:
-        yield from module.parameters() if module is not None else ()
 
 
 def _outside_average(named: Iterable[tuple[str, Tensor]]) -> Iterator[Tensor]:

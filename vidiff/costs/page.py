@@ -21,8 +21,8 @@ class Time:
     Attributes:
         peak_tflops: operations a second that a device could do, over 10^12.
         utilisation: share of it that training is assumed to reach.
-        seconds_per_step: on all devices.
-        steps: their number; None if the config does not limit it.
+        seconds_per_step: of a step.
+        steps: None if the config does not limit them.
         device_hours: of all steps and devices.
         is_measured: whether the peak was measured on this machine.
     """
@@ -33,27 +33,6 @@ class Time:
     steps: int | None
     device_hours: float | None
     is_measured: bool
-
-
-def time_of(
-    costs: Costs,
-    peak: float | None,
-    utilisation: float,
-    max_steps: int | None,
-    num_devices: int,
-    is_measured: bool,
-) -> Time | None:
-    """The time of training; None where the peak is not known.
-
-    Raises:
-        ValueError: if the peak or the utilisation is out of its range.
-    """
-    if peak is None:
-        return None
-    seconds = costs.seconds_per_step(peak, utilisation)
-    steps = max_steps if max_steps is not None and max_steps >= 0 else None
-    hours = None if steps is None else seconds * steps * num_devices / 3600
-    return Time(peak, utilisation, seconds, steps, hours, is_measured)
 
 
 def report(costs: Costs, settings: Mapping[str, Any], time: Time | None) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from unittest.mock import patch
 
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
 from vidiff.costs.count import latents_of, readable, stand_in
 from vidiff.costs.fake_device import SMALL, fake_device, mixed_precision
-from vidiff.costs.memory import Memory, memory_of, parameters, saved_bytes
+from vidiff.costs.memory import Memory, memory_of, saved_bytes
 from vidiff.costs.optimizer import optimizer_costs
 from vidiff.training.base import Task, each_part
 from vidiff.types import Grid
@@ -147,7 +148,8 @@ def plan(
         tokens = task.tokens_per_clip(batch)
         flops = task.count_flops(batch)
         held = [*task.parameters(), *task.buffers()]
-        with mixed_precision(place, AUTOCAST.get(precision)), _unlogged(task):
+        unlogged = patch.object(task, "finish_step", lambda terms, batch_size: None)
+        with mixed_precision(place, AUTOCAST.get(precision)), unlogged:
             activations = saved_bytes(lambda: task.training_step(batch, 0), beside=held)
         optimizer, optimizer_flops = optimizer_costs(task)
         return Costs(
@@ -156,7 +158,7 @@ def plan(
             clips_per_step=batch_size * accumulate * num_devices,
             tokens_per_clip=tokens,
             parts=_parts(task),
-            average=sum(p.numel() for p in parameters([task.ema])),
+            average=sum(p.numel() for p in task.ema.parameters()) if task.ema else 0,
             flops=flops * accumulate,
             optimizer_flops=optimizer_flops,
             memory=memory_of(task, num_devices if sharded else 1, optimizer, activations),
@@ -183,16 +185,6 @@ def _default_type(dtype: torch.dtype) -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
-
-
-@contextmanager
-def _unlogged(task: Task) -> Iterator[None]:
-    """A step without a trainer to log to."""
-    task.finish_step = lambda terms, batch_size: None  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del task.finish_step
 
 
 @contextmanager

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import textwrap
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from vidiff.commands.base import LightCommand
+from vidiff.commands.kind_page import kind_page
+from vidiff.commands.lightning_parts import BASES, LightningPart, lightning_parts, load_kind
+from vidiff.commands.parts import describe, describe_kind, row
 from vidiff.plugins import failed_plugins, left_out
 from vidiff.registry import (
     Component,
@@ -24,34 +28,54 @@ from vidiff.registry import (
 
 @register("components")
 class Components(LightCommand):
-    """List the registered components, or show one: its arguments, types, defaults and docs."""
+    """List the registered components, or show a kind or one of them: what it promises and takes."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "words",
             nargs="*",
-            metavar="KIND | show NAME",
-            help="one kind to list (all, by default); or `show dit`, or `show denoiser.dit` where "
-            "several kinds have the name",
+            metavar="KIND | show KIND | show NAME",
+            help="one kind to list (all, by default); or `show attention`, what a kind promises, "
+            "with an example to copy; or `show dit`, what a component takes, or `show "
+            "denoiser.dit` where several kinds have the name",
         )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def run(self, args: Namespace) -> int:
         match args.words:
             case ["show", name]:
-                shown = describe(find_component(name))
-                print(json.dumps(shown, indent=2) if args.json else _page(shown))
+                kinds = [kind.name for kind in list_kinds()]
+                if name in kinds or name in BASES:
+                    shown = describe_kind(get_kind(name) if name in kinds else load_kind(name))
+                    page = kind_page(shown)
+                else:
+                    shown = describe(find_component(name))
+                    page = _page(shown)
+                print(json.dumps(shown, indent=2) if args.json else page)
             case [] | [_]:
-                kinds = [get_kind(name) for name in args.words] or list_kinds()
-                listed = [kind.components[n] for kind in kinds for n in list_components(kind.name)]
-                print(
-                    json.dumps([_row(c) for c in listed], indent=2) if args.json else _table(listed)
-                )
+                listed = list_all(args.words[0] if args.words else "")
+                rows = [row(component) for component in listed]
+                print(json.dumps(rows, indent=2) if args.json else _table(listed))
                 for failure in failed_plugins():
                     print(f"\nplugin left out: {failure}")
             case _:
-                raise ValueError("use: vidiff components [KIND], or vidiff components show NAME")
+                raise ValueError(
+                    "use: vidiff components [KIND], or vidiff components show KIND or NAME"
+                )
         return 0
+
+
+def list_all(kind_name: str = "") -> list[Component | LightningPart]:
+    """The components of a kind, or of all; by kind and name, Lightning's kinds last.
+
+    Raises:
+        ValueError: if there is no such kind.
+    """
+    if kind_name in BASES:
+        return [*lightning_parts(kind_name)]
+    kinds = [get_kind(kind_name)] if kind_name else list_kinds()
+    listed = [kind.components[name] for kind in kinds for name in list_components(kind.name)]
+    return [*listed, *([] if kind_name else lightning_parts())]
 
 
 def find_component(name: str) -> Component:
@@ -60,50 +84,29 @@ def find_component(name: str) -> Component:
     Raises:
         ValueError: if there is none, with the nearest, or if several kinds have the name.
     """
-    if "." in name:
-        kind_name, _, short = name.partition(".")
+    kind_name, _, short = name.rpartition(".")
+    if kind_name and kind_name not in BASES:
         return get_component(kind_name, short)
-    found = [kind.components[name] for kind in list_kinds() if name in kind.components]
+    parts = list_all(kind_name)
+    found = [part for part in parts if part.name == short]
     if len(found) > 1:
         full = ", ".join(f"{c.kind}.{c.name}" for c in found)
         raise ValueError(f"several kinds have a component {name!r}; say which: {full}")
     if not found:
-        known = [n for kind in list_kinds() for n in kind.components]
+        kinds = [*BASES, *(kind.name for kind in list_kinds())]
+        hint = nearest(short, [part.name for part in parts])
+        if kinds := get_close_matches(short, kinds, n=1, cutoff=0.7):
+            hint = (
+                f"{hint.rstrip('?') + ' or' if hint else ', did you mean'} the kind {kinds[0]!r}?"
+            )
         raise ValueError(
-            f"unknown component {name!r}{nearest(name, known)}; `vidiff components` lists all"
-            f"{left_out()}"
+            f"unknown component {name!r}{hint}; `vidiff components` lists all{left_out()}"
         )
-    return found[0]
+    one = found[0]
+    return one.load() if isinstance(one, LightningPart) else one
 
 
-def describe(component: Component) -> dict[str, Any]:
-    """A component's docs and arguments, as data.
-
-    Each argument has ``name``, ``type``, ``default`` (absent where one must be given), ``doc`` and,
-    where its type is a kind's factory, ``one_of``. Arguments that neighbouring parts decide are
-    listed apart, as ``given``.
-    """
-    given = get_kind(component.kind).given
-    arguments = _arguments(component.cls)
-    return {
-        **_row(component),
-        "class": component.class_path,
-        "doc": inspect.getdoc(component.cls) or "",
-        "arguments": [a for a in arguments if a["name"] not in given],
-        "given": list(given),
-    }
-
-
-def _row(component: Component) -> dict[str, str]:
-    return {
-        "kind": component.kind,
-        "name": component.name,
-        "package": component.package,
-        "summary": component.summary,
-    }
-
-
-def _table(components: list[Component]) -> str:
+def _table(components: Sequence[Component | LightningPart]) -> str:
     columns = [
         max((len(getattr(c, column)) for c in components), default=0)
         for column in ("kind", "name", "package")
@@ -134,55 +137,3 @@ def _page(shown: dict[str, Any]) -> str:
     if shown["given"]:
         lines += ["", f"Decided by neighbouring parts: {', '.join(shown['given'])}"]
     return "\n".join(lines)
-
-
-def _arguments(cls: type) -> list[dict[str, Any]]:
-    documented = _documented(cls)
-    arguments = []
-    for name, parameter in inspect.signature(cls).parameters.items():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        annotation = parameter.annotation
-        argument: dict[str, Any] = {"name": name, "type": _type_name(annotation)}
-        if parameter.default is not parameter.empty:
-            argument["default"] = _default(parameter.default)
-        argument["doc"] = documented.get(name, "")
-        if names := _choices(str(argument["type"])):
-            argument["one_of"] = names
-        arguments.append(argument)
-    return arguments
-
-
-def _documented(cls: type) -> dict[str, str]:
-    """The ``Args:`` of a class's docstring, else of the nearest base class that has them."""
-    import docstring_parser
-
-    found: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        parsed = docstring_parser.parse(base.__dict__.get("__doc__") or "")
-        found.update({p.arg_name: " ".join((p.description or "").split()) for p in parsed.params})
-    return found
-
-
-def _type_name(annotation: Any) -> str:
-    if annotation is inspect.Parameter.empty:
-        return "any"
-    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-
-
-def _default(value: Any) -> str:
-    """A default as a config would say it: registered classes by their names."""
-    for kind in list_kinds():
-        for component in kind.components.values():
-            if value is component.cls:
-                return component.name
-    return repr(value)
-
-
-def _choices(type_name: str) -> list[str]:
-    """The names of the kind whose factory a type is, by convention ``Make`` and its base class."""
-    names = {part.strip() for part in type_name.split("|")}
-    for kind in list_kinds():
-        if f"Make{kind.base.__name__}" in names:
-            return list_components(kind.name)
-    return []

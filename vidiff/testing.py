@@ -125,8 +125,8 @@ def _check_documented(component: Component) -> None:
             describe(None if parameter.default is parameter.empty else parameter.default)
         except TypeError:
             raise AssertionError(
-                f"the default of {name}, {parameter.default!r}, is no plain value, so no config can "
-                "hold it: take a number, a text, a list of such, a component's class or None"
+                f"the default of {name}, {parameter.default!r}, is no plain value, so no config "
+                "can hold it: take a number, a text, a list of such, a component's class or None"
             ) from None
 
 

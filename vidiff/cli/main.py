@@ -12,6 +12,7 @@ from typing import NoReturn
 from vidiff.cli.errors import unknown
 from vidiff.commands.base import LightCommand
 from vidiff.errors import Errors, UsageError
+from vidiff.faults import fault_of
 from vidiff.plugins import PluginError, left_out, load_all, requested_plugins, without_plugins
 from vidiff.registry import Component, get_kind, nearest
 from vidiff.version import __version__
@@ -45,10 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except Exception as error:
         diverged = isinstance(error, FloatingPointError)
-        if debug or not (diverged or _can_be_mended(error)):
-            raise
         plain = isinstance(error, (UsageError, Errors, PluginError))
-        for line in error.lines if isinstance(error, Errors) else [_one_line(error)]:
+        fault = None if diverged or plain or debug else fault_of(error)
+        if fault and fault.in_command and _can_be_mended(error):
+            fault = None  # what a plugin's command says to its user
+        if debug or not (diverged or fault or _can_be_mended(error)):
+            raise
+        lines = error.lines if isinstance(error, Errors) else [str(fault or _one_line(error))]
+        for line in lines:
             hint = "" if plain else " (--debug shows where)"
             print(f"vidiff: error: {line}{hint}", file=sys.stderr)
         return 1 if diverged else 2

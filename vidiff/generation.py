@@ -19,7 +19,7 @@ from vidiff.samplers import Sampler
 from vidiff.types import Grid, Inputs
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: Lightning refuses to move a batch that holds a frozen one
 class Sampling:
     """How a model is sampled from, beside its own sampler and guidance; None leaves a default.
 

@@ -107,7 +107,7 @@ def test_a_later_config_and_options_change_single_settings(tmp_path: Path, capsy
     config = write_config(tmp_path / "c.yaml")
     args = printed(capsys, "-c", config, "--model.sampler.num_steps=9")["model"]["init_args"]
     assert args["sampler"]["init_args"]["num_steps"] == 9
-    assert args["sampler"]["init_args"]["shift"] == 1.0
+    assert args["sampler"]["init_args"]["spacing"]["init_args"]["shift"] == 1.0
     assert args["denoiser"]["init_args"]["width"] == 16
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from vidiff.ablation import counting, nodes
+from vidiff.ablation import models, nodes
 from vidiff.ablation.cells import Cell, Run, make_run
 from vidiff.ablation.checking import Checker
 from vidiff.ablation.nodes import Config
@@ -351,13 +351,13 @@ def test_a_thousand_runs_that_differ_in_seeds_build_one_model(
     checker: Checker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[Any] = []
-    build = counting.Models.build
+    build = models.Models.build
 
-    def watch(self: counting.Models, model: Any) -> Any:
+    def watch(self: models.Models, model: Any) -> Any:
         built.append(model)
         return build(self, model)
 
-    monkeypatch.setattr(counting.Models, "build", watch)
+    monkeypatch.setattr(models.Models, "build", watch)
     base = changed(model__denoiser__depth=3)
     runs = [make_run(Cell({}, {"trainer.max_steps": 5 + k % 3}), base, k) for k in range(4)]
     assert wrong(checker, runs * 250) == []
@@ -367,17 +367,17 @@ def test_a_thousand_runs_that_differ_in_seeds_build_one_model(
 def test_models_of_one_structure_are_counted_once(
     checker: Checker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vidiff.training import planning
+    from vidiff.costs import count as counting
 
     counted: list[str] = []
     for name in ("count_batch", "optimizer_products"):
-        usual = getattr(planning, name)
+        usual = getattr(counting, name)
 
         def watch(*args: Any, name: str = name, usual: Any = usual, **kwargs: Any) -> Any:
             counted.append(name)
             return usual(*args, **kwargs)
 
-        monkeypatch.setattr(planning, name, watch)
+        monkeypatch.setattr(counting, name, watch)
 
     def count(**changes: Any) -> list[str]:
         counted.clear()
@@ -418,7 +418,7 @@ def test_costs_are_what_a_plan_says(checker: Checker, name: str) -> None:
     from vidiff.costs.plan import plan
 
     config = PLANNED[name]
-    costs = checker.costs(config, memory=name == "accumulate")
+    costs = checker.costs(config)
     # As the command does it, from fit's own parse.
     parsed = checker.parser.parse_args(["fit", "-c", yaml.safe_dump(config)]).fit
     settings = plan_settings(parsed.trainer)
@@ -430,7 +430,6 @@ def test_costs_are_what_a_plan_says(checker: Checker, name: str) -> None:
     assert costs.flops_per_step == planned.flops + planned.optimizer_flops
     assert (costs.steps, costs.flops) == (2, 2 * costs.flops_per_step)
     assert costs.tokens == 2 * planned.tokens_per_step
-    assert costs.memory_bytes == (planned.memory.total if name == "accumulate" else None)
 
 
 def test_all_sizes_of_clips_must_fit(checker: Checker) -> None:
@@ -545,7 +544,7 @@ def with_first(checker: Checker, *configs: Config) -> Checker:
     """A checker with configs that come first, without the seconds that it takes to be made."""
     made = object.__new__(Checker)
     made.__dict__ |= vars(checker)
-    made._models = counting.Models(checker._parser, configs)
+    made._models = models.Models(checker._parser, configs)
     return made
 
 

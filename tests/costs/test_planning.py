@@ -190,9 +190,7 @@ def test_muons_products_are_counted():
 def hidden(task):
     from vidiff.optimizers.muon_adamw import hidden_matrices
 
-    return [
-        p for part in task.trained_parts().values() for p in hidden_matrices(part)
-    ]
+    return [p for part in task.trained_parts().values() for p in hidden_matrices(part)]
 
 
 def test_a_gpus_attention_keeps_no_square_of_the_tokens():

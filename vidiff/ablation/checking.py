@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from vidiff.ablation import nodes
 from vidiff.ablation.models import Models
 from vidiff.ablation.nodes import Config
 from vidiff.ablation.parsing import Once, Parser
-from vidiff.costs.configs import clip_sizes, num_devices, plan_settings
+from vidiff.costs.configs import clip_sizes, num_devices
 from vidiff.errors import UsageError
 from vidiff.registry import nearest
 
@@ -54,7 +55,6 @@ class RunCosts:
         steps: at most.
         tokens: video tokens of all steps and devices; 0 where a model has none.
         flops: operations of all steps, on one device.
-        memory_bytes: an estimate of what training holds on one device; None if not asked for.
     """
 
     parameters: int
@@ -62,7 +62,6 @@ class RunCosts:
     steps: int
     tokens: int
     flops: int
-    memory_bytes: int | None = None
 
 
 class Checker:
@@ -127,12 +126,8 @@ class Checker:
         """
         return self._once(self._models.parameters, self._parser.parse(config).model)
 
-    def costs(self, config: Config, memory: bool = False) -> RunCosts:
+    def costs(self, config: Config) -> RunCosts:
         """What a run takes.
-
-        Args:
-            config: of the run.
-            memory: whether to estimate its memory, which takes a second for each model.
 
         Raises:
             UsageError, ValueError: as ``check``.
@@ -148,7 +143,6 @@ class Checker:
             steps=trainer.max_steps,
             tokens=counts.tokens_per_clip * num_clips * trainer.max_steps,
             flops=per_step * trainer.max_steps,
-            memory_bytes=self._once(self._memory, checked) if memory else None,
         )
 
     def check_measuring(
@@ -187,10 +181,17 @@ class Checker:
         )
 
     def data(self, base: Config) -> dict[str, Any]:
-        """What the clips of a config are, for the record."""
-        from vidiff.ablation.measuring import data_of
-
-        return data_of(self.parser, base)
+        """What the clips of a config are: the dataset, its settings, and a hash of its content."""
+        parsed = self._parser.section("data", base.get("data") or {})
+        dataset = self._parser.instantiate("data", parsed).dataset("train")
+        node = nodes.get(base, "data.dataset")
+        settings = node.get("init_args") if isinstance(node, Mapping) else None
+        return {
+            "class": type(dataset).__name__,
+            "num_clips": len(dataset),
+            "settings": dict(settings or {}),
+            "fingerprint": dataset.fingerprint() or "drawn from the settings",
+        }
 
     # -- What fit would find out later -------------------------------------------------------------
 
@@ -235,13 +236,6 @@ class Checker:
         is_encoded = isinstance(samples[0], LatentSample)
         sizes = [s.size if is_encoded else tuple(s.pixels.shape[1:]) for s in samples]
         return Clips(tuple(sizes), is_encoded, module.batch_size)
-
-    def _memory(self, checked: Checked) -> int:
-        from vidiff.costs.plan import plan
-
-        settings = plan_settings(checked.config.trainer)
-        task, clips = self._models.make(checked.config.model), checked.clips
-        return plan(task, clip=clips.largest, batch_size=clips.batch_size, **settings).memory.total
 
 
 def _said(error: Exception) -> str:

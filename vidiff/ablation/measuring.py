@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vidiff.ablation import nodes
 from vidiff.ablation.folders import options
-from vidiff.ablation.nodes import Config
 from vidiff.cli.errors import explain, unknown
 from vidiff.cli.main import LightParser
 from vidiff.errors import Errors, UsageError
@@ -101,25 +100,3 @@ def _evaluation(evaluation: Mapping[str, Any] | None, base: Path) -> Measured | 
         raise
     except (ValueError, UsageError) as error:
         raise UsageError(f"evaluation: {error}") from error
-
-
-def data_of(parser: Any, config: Config) -> dict[str, Any]:
-    """What the clips are: the dataset, its settings, and what tells whether they are the same.
-
-    Args:
-        parser: of all model commands.
-        config: whose dataset is looked at.
-    """
-    from jsonargparse import Namespace as Node
-
-    fit = parser._subcommands_action.choices["fit"]
-    parsed = fit.parse_object({"data": config.get("data") or {}}, _skip_required=True)
-    dataset = fit.instantiate(Node(data=parsed.data)).data.dataset("train")
-    settings = nodes.get(config, "data.dataset")
-    node: Sequence[Any] | Mapping[str, Any] = settings if isinstance(settings, Mapping) else {}
-    return {
-        "class": type(dataset).__name__,
-        "num_clips": len(dataset),
-        "settings": dict(node.get("init_args") or {}) if isinstance(node, Mapping) else {},
-        "fingerprint": dataset.fingerprint() or "drawn from the settings",
-    }

@@ -79,7 +79,7 @@ class Parser:
             return self.once(self._whole, config)
         parsed = Namespace(**vars(self._defaults))
         for name, node in config.items():
-            parsed[name] = self.once(self._section, name, node)
+            parsed[name] = self.once(self.section, name, node)
         return parsed
 
     def instantiate(self, name: str, node: Any) -> Any:
@@ -115,7 +115,8 @@ class Parser:
         words = ["fit", "-c", yaml.safe_dump(config)]
         return _parsed(lambda: self.commands.parse_args(words).fit)
 
-    def _section(self, name: str, node: Any) -> Any:
+    def section(self, name: str, node: Any) -> Any:
+        """One section of a config, parsed."""
         if name != "model" or not _is_plain_class(node):
             return self._alone({name: node}, defaults=name in ("data", "trainer"))[name]
         model = None

@@ -78,23 +78,23 @@ def count(task: Task, clips: Clips, keep: Keep) -> Counts:
     conditions = _content(getattr(task, "conditions", None))
     caption = keep(("caption", conditions), partial(readable, task))
 
-    def count_batch(size: Grid) -> tuple[int, int]:
-        task.train()
-        batch = stand_in(task, size, clips.batch_size, caption, "meta", clips.encoded)
-        return task.tokens_per_clip(batch), task.count_flops(batch)
-
     def keep_products(key: Any, call: Callable[[], int]) -> int:
         return keep(("parameter", optimizer, key), call)
 
-    of_size = {
-        size: keep(
-            ("batch", structure, size, clips.batch_size, clips.encoded), partial(count_batch, size)
-        )
-        for size in clips.sizes
-    }
+    of_size = {}
+    for size in clips.sizes:
+        key = ("batch", structure, size, clips.batch_size, clips.encoded)
+        of_size[size] = keep(key, partial(count_batch, task, clips, size, caption))
     step = partial(optimizer_products, task, keep_products)
     products = keep(("step", structure, optimizer), step)
     return Counts(num_trained(task), *of_size[clips.largest], products)
+
+
+def count_batch(task: Task, clips: Clips, size: Grid, caption: str) -> tuple[int, int]:
+    """Tokens of a clip of one size, and operations of a batch of these."""
+    task.train()
+    batch = stand_in(task, size, clips.batch_size, caption, "meta", clips.encoded)
+    return task.tokens_per_clip(batch), task.count_flops(batch)
 
 
 def stand_in(

@@ -51,7 +51,8 @@ def measure(task: DiffusionTask, split: Any, count: int, keep: str) -> dict[str,
     if keep:
         for index in range(3):
             pair = torch.cat([true[index], videos[index]], dim=-1)
-            write_video(f"{keep}_{split}_{index}.mp4", pair.repeat_interleave(8, -1).repeat_interleave(8, -2), 8)  # fmt: skip
+            large = pair.repeat_interleave(8, -1).repeat_interleave(8, -2)
+            write_video(f"{keep}_{split}_{index}.mp4", large, fps=8)
     return {
         "prompt_accuracy": mean([100.0 * row["prompt_accuracy"] for row in rows]),
         "motion_accuracy": mean([100.0 * row["motion_accuracy"] for row in rows]),

@@ -18,8 +18,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.flop_counter import FlopCounterMode
 
 from vidiff.building import describe
-from vidiff.seeds import mix
 from vidiff.optimizers import MakeOptimizer, MuonAdamW
+from vidiff.seeds import mix
 from vidiff.training.guard import FiniteGuard, Guard
 from vidiff.training.sharding import local, shard
 from vidiff.training.sharing import unite, united_buffers

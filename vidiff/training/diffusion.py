@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,56 +12,27 @@ from torch import Tensor, nn
 
 from vidiff.autoencoders import Autoencoder, Identity, MakeAutoencoder
 from vidiff.building import Node
-from vidiff.checkpoints import Checkpoint
-from vidiff.checks import at_least
-from vidiff.conditions import Labels, MakeCondition, Words
+from vidiff.conditions import MakeCondition, Words
 from vidiff.denoisers import Denoiser, DiT, MakeDenoiser, compile_blocks
 from vidiff.diffusion import Objective
 from vidiff.diffusion.loss_weights import Constant, MakeLossWeight
 from vidiff.diffusion.predictions import Flow, MakePrediction
 from vidiff.diffusion.schedules import MakeSchedule, Rectified
 from vidiff.diffusion.time_samplers import LogitNormal, MakeTimeSampler
-from vidiff.external import Named, check_named, named
-from vidiff.fingerprints import weights_hash
-from vidiff.generation import Sampling, check_lengths, generate
 from vidiff.guidance import ClassifierFree, Guidance, MakeGuidance
-from vidiff.model import Drop, Factories, Model, autoencoder_from, known_of, merged
+from vidiff.model import Drop, Factories, Model, known_of, merged
 from vidiff.optimizers import MakeOptimizer, MuonAdamW
 from vidiff.regularisers import MakeRegulariser
 from vidiff.samplers import Euler, MakeSampler, Sampler
-from vidiff.seeds import clip_seed
 from vidiff.training.base import Task, counting
-from vidiff.training.cache_check import CacheCheck
 from vidiff.training.dropout import Dropout
+from vidiff.training.encoders import Encoders
 from vidiff.training.held_out import NUM_BINS, bin_name, held_out_draws
+from vidiff.training.sampled import Sampled
 from vidiff.types import Batch, Grid, LatentBatch, Signals
 
 
-@dataclass
-class PromptBatch:
-    """Videos to sample together.
-
-    Attributes:
-        prompts: b strings.
-        indices: their places in the whole list.
-        seed: with a place, decides a video's noise.
-        sampling: how.
-        inputs: what is known of the videos besides their prompts.
-        exact: leave mixed precision off, see ``VidiffTrainer.sample``.
-    """
-
-    prompts: list[str]
-    indices: list[int]
-    seed: int = 0
-    sampling: Sampling = field(default_factory=Sampling)
-    inputs: dict[str, Any] = field(default_factory=dict)
-    exact: bool = True
-
-    def __len__(self) -> int:
-        return len(self.prompts)
-
-
-class DiffusionTask(CacheCheck, Task):
+class DiffusionTask(Encoders, Task, Sampled):
     """Learns to turn noise into latents of clips under conditions, and samples videos.
 
     Args:
@@ -137,16 +107,9 @@ class DiffusionTask(CacheCheck, Task):
         self.regulariser = regulariser() if regulariser else None
         self.compile_denoiser = compile_denoiser
         self.clip_size: Grid | None = None
-        self.named_encoders: Named | None = None
         self.autoencoder_node: Node = self.hparams["autoencoder"]
 
     # -- Parts ------------------------------------------------------------------------------------
-
-    def build_encoders(self) -> None:
-        """Build what stands before the denoiser: all that encoding a dataset needs."""
-        self.autoencoder, self.conditions = self.factories.make_encoders()
-        if node := self.autoencoder.node:
-            self.autoencoder_node = node
 
     def build_parts(self) -> None:
         self.build_encoders()
@@ -273,169 +236,6 @@ class DiffusionTask(CacheCheck, Task):
         # Lightning averages batch sizes over processes in integers: made to divide, they are exact.
         weight = len(batch) * self.trainer.world_size
         self.log_dict(logged, batch_size=weight, sync_dist=True, on_epoch=True)
-
-    # -- Sampling ---------------------------------------------------------------------------------
-
-    def predict_step(self, batch: PromptBatch, batch_idx: int) -> Tensor:
-        """Sample the videos of a batch."""
-        mixed = (
-            nullcontext() if not batch.exact else torch.autocast(self.device.type, enabled=False)
-        )
-        with mixed:
-            return self.sample(
-                batch.prompts, indices=batch.indices, seed=batch.seed, inputs=batch.inputs,
-                sampling=batch.sampling,
-            )  # fmt: skip
-
-    @torch.no_grad()
-    def sample(
-        self,
-        prompts: Sequence[str],
-        *,
-        seed: int = 0,
-        indices: Sequence[int] | None = None,
-        batch_size: int | None = None,
-        decode: bool = True,
-        inputs: Mapping[str, Any] | None = None,
-        sampling: Sampling | None = None,
-        **settings: Any,
-    ) -> Tensor:
-        """Make one video per prompt, with the averaged weights.
-
-        Args:
-            prompts: b prompts.
-            seed: with the place of a prompt in the list, decides its video's noise.
-            indices: places of the prompts in a longer list that they are part of.
-            batch_size: prompts at a time; all at once, by default.
-            decode: False gives latents, as the denoiser made them.
-            inputs: what else is known of the b videos, as the model's conditions read it: an
-                ``image`` (b, 3, h, w) that they begin with.
-            sampling: size, steps, scale and decoding; or each by name, as in ``num_steps=20``.
-            settings: see ``Sampling``.
-
-        Returns:
-            Pixels (b, 3, f, h, w) within [-1, 1]; or latents (b, c, f, h, w).
-
-        Raises:
-            ValueError: if there is no prompt, no size is known or it does not fit, an input is
-                missing, or the model has no autoencoder that could decode.
-        """
-        if isinstance(prompts, str) or not prompts:
-            raise ValueError(f"prompts must be a list of at least one prompt, got {prompts!r}")
-        at_least(1, batch_size=batch_size)
-        self.configure_model()
-        sampling = replace(sampling or Sampling(), **settings).sized(self.clip_size)
-        sampler, guidance = sampling.adjusted(self.sampler, self.guidance)
-        indices = range(len(prompts)) if indices is None else indices
-        seeds = [clip_seed(seed, index) for index in indices]
-        step = len(prompts) if batch_size is None else batch_size
-        known = {"caption": list(prompts), **(inputs or {})}
-        check_lengths(known, len(prompts))
-        with self.averaged() as model:
-            videos = [
-                generate(
-                    model, {name: value[i : i + step] for name, value in known.items()},
-                    sampler=sampler, guidance=guidance, size=sampling.size,
-                    seeds=seeds[i : i + step], decode=decode, decode_tile=sampling.decode_tile,
-                    decode_frames=sampling.decode_frames,
-                )
-                for i in range(0, len(prompts), step)
-            ]  # fmt: skip
-        return torch.cat(videos)
-
-    @torch.no_grad()
-    def denoise(
-        self,
-        latents: Tensor,
-        t: Tensor,
-        labels: Tensor | Sequence[int] | None = None,
-        prompts: Sequence[str] | None = None,
-    ) -> Tensor:
-        """The denoiser's own output, with the averaged weights if there are any.
-
-        Args:
-            latents: (b, c, f, h, w), noisy.
-            t: (b,) or (b, f), in the units that the denoiser was trained with
-                (``Schedule.network_time``).
-            labels: b numbers of classes, for a model with a condition ``labels``.
-            prompts: b prompts; empty ones if neither these nor labels are given.
-
-        Returns:
-            (b, c, f, h, w), with twice the channels where the variance is learned.
-
-        Raises:
-            ValueError: if both labels and prompts are given, or the model takes none.
-        """
-        self.configure_model()
-        if labels is not None and prompts is not None:
-            raise ValueError("give labels or prompts, not both")
-        with self.averaged() as model:
-            held: Signals = {}
-            if labels is not None:
-                found = {n: c for n, c in model.conditions.items() if isinstance(c, Labels)}
-                if not found:
-                    raise ValueError(
-                        "labels need a model with a condition 'labels', this one has "
-                        f"{', '.join(model.conditions) or 'none'}; give prompts"
-                    )
-                held = {n: c.embed(torch.as_tensor(labels)) for n, c in found.items()}
-            elif prompts is not None and not model.conditions:
-                raise ValueError("this model was trained without conditions: give no prompts")
-            inputs = {
-                "caption": prompts or [""] * len(latents),
-                "latent_shape": tuple(latents.shape[1:]),
-            }
-            return model.network(model.signals(inputs, held=held))(latents, t)
-
-    def unknown_words(self, prompts: Sequence[str]) -> list[str]:
-        """Words of prompts that training never met, if the conditions can tell."""
-        with self.averaged() as model:
-            tell = [getattr(part, "unknown_words", None) for part in model.conditions.values()]
-        return sorted({word for told in tell if told for word in told(prompts)})
-
-    # -- Checkpoints ------------------------------------------------------------------------------
-
-    def adopt(self, checkpoint: Checkpoint) -> None:
-        """Before parts are built: take the autoencoder from a checkpoint instead of its own file.
-
-        Raises:
-            ValueError: if parts are built already.
-        """
-        if self.parts_built:
-            raise ValueError("adopt a checkpoint before configure_model() builds the parts")
-        if node := checkpoint.get("autoencoder"):  # one in a folder is read by its own node
-            self.autoencoder_node = node
-            self.factories = replace(self.factories, autoencoder=autoencoder_from(node))
-
-    def encoder_hashes(self) -> tuple[str, dict[str, str]]:
-        """Hashes of the autoencoder and, by name, of the frozen conditions."""
-        frozen = {name: part for name, part in self.conditions.items() if part.frozen}
-        nodes = self.hparams["conditions"]
-        return (
-            weights_hash(self.autoencoder, self.autoencoder_node),
-            {name: weights_hash(part, nodes[name]) for name, part in frozen.items()},
-        )
-
-    def name_encoders(self) -> Named:
-        """The encoders that checkpoints name instead of holding them; their hashes, once."""
-        if self.named_encoders is None:
-            self.named_encoders = named(self.autoencoder, self.conditions, self.hparams)
-        return self.named_encoders
-
-    def encoders_held(self) -> dict[str, Any]:
-        """What a checkpoint says of the encoders besides their weights."""
-        encoders = self.name_encoders()
-        in_folder = "autoencoder" in encoders
-        return {"named": encoders} | ({} if in_folder else {"autoencoder": self.autoencoder_node})
-
-    def check_encoders(self, checkpoint: Checkpoint) -> None:
-        """Once parts are built: refuse other encoders than the checkpoint names.
-
-        Raises:
-            ValueError: if one was not built from a folder, or has other weights.
-        """
-        if held := checkpoint.get("named"):
-            check_named(held, self.name_encoders())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)

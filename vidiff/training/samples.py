@@ -20,7 +20,7 @@ from vidiff.background import Background
 from vidiff.checks import at_least
 from vidiff.files import write_text
 from vidiff.generation import Sampling
-from vidiff.training.diffusion import DiffusionTask, PromptBatch
+from vidiff.training.sampled import PromptBatch, Sampled
 from vidiff.video import ENDINGS, contact_sheet, read_clip, sheet_row, write_video
 
 PLAN = "sampling.json"
@@ -213,7 +213,7 @@ class WriteSamples(Callback):
         self.folder, self.background = folder, background
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, DiffusionTask)
+        assert isinstance(pl_module, Sampled)
         if unknown := pl_module.unknown_words(self.folder.prompts):
             rank_zero_warn(f"words that training never met: {', '.join(unknown)}")
 

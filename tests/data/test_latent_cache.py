@@ -8,14 +8,8 @@ import pytest
 import torch
 
 from vidiff.data import LatentCache, collate
-from vidiff.data.cache_files import (
-    CachedSplit,
-    Index,
-    Table,
-    read_index,
-    shard_path,
-    write_shard,
-)
+from vidiff.data.cache_files import Table, shard_path, write_shard
+from vidiff.data.cache_index import CachedSplit, Index, read_index
 from vidiff.testing import check_component
 from vidiff.types import LatentSample, Signal, VideoSample
 
@@ -61,7 +55,8 @@ def write(root, text=True, splits=("train", "val", "test")):
     node = {"class_path": "vidiff.data.moving_shapes.MovingShapes", "init_args": {}}
     index = Index(
         autoencoder="a", conditions={"text": "t", "colour": "c"} if text else {}, dataset=node,
-        draws_anew=True, latent_channels=4, compression=(1, 4, 4), sizes=SIZES, dtype="float32", precision="32-true",
+        draws_anew=True, latent_channels=4, compression=(1, 4, 4), sizes=SIZES, dtype="float32",
+        precision="32-true",
         entries_per_shard=PER_SHARD, splits={s: CachedSplit(LENGTH, DRAWS, "") for s in splits},
     )  # fmt: skip
     root.mkdir(exist_ok=True)

@@ -13,7 +13,7 @@ from test_tasks import trainer
 from vidiff.autoencoders import Identity
 from vidiff.conditions import Condition, Words
 from vidiff.data import LatentCache
-from vidiff.data.cache_files import read_index
+from vidiff.data.cache_index import read_index
 from vidiff.types import Signal, SignalDims
 
 READ = {"colour": 0, "words": 0}

@@ -13,7 +13,7 @@ from vidiff.autoencoders import CausalKL, Identity
 from vidiff.conditions import Words
 from vidiff.data import LatentCache, MovingShapes, VideoFolder
 from vidiff.data.base import VideoDataset
-from vidiff.data.cache_files import read_index
+from vidiff.data.cache_index import read_index
 from vidiff.denoisers import DiT
 from vidiff.fingerprints import weights_hash
 from vidiff.patchifiers import Tubelet

@@ -38,7 +38,7 @@ from vidiff.cli.run_folder import (
     with_loggers_in,
 )
 from vidiff.commands.base import ModelCommand
-from vidiff.data.cache_files import INDEX, read_index
+from vidiff.data.cache_index import INDEX, read_index
 from vidiff.errors import UsageError
 from vidiff.plugins import config_files, load_builtin
 from vidiff.precision import AUTO, choose, device_of

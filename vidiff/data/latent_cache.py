@@ -9,7 +9,8 @@ from typing import Any
 
 from vidiff.building import build
 from vidiff.data.base import Split, VideoDataset
-from vidiff.data.cache_files import Shard, count_shards, read_index, shard_path
+from vidiff.data.cache_files import Shard, count_shards, shard_path
+from vidiff.data.cache_index import read_index
 from vidiff.registry import get_kind, register
 from vidiff.types import LatentSample, Signals
 

@@ -91,7 +91,8 @@ def _evaluation(evaluation: Mapping[str, Any] | None, base: Path) -> Measured | 
     words = ["--generated=run", "--output=nowhere", "--dry-run", *options(evaluation)]
     if isinstance(nodes.get(read_yaml(base), "data.dataset"), dict):
         words.append(f"--config={base}")
-    args, args.rest = parser.parse_known_args(words)
+    args, rest = parser.parse_known_args(words)
+    args.rest = rest
     foretell = getattr(command, "foretell", None)
     try:
         command.run(args)

@@ -32,40 +32,28 @@ class Plan(LightCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.usage = "vidiff plan -c CONFIG [--KEY VALUE …] [options below]"
-        parser.add_argument(
-            "--device", choices=DEVICES, metavar="NAME",
+        number: dict[str, Any] = {"type": int, "metavar": "N"}
+        add = parser.add_argument
+        add("--device", choices=DEVICES, metavar="NAME",
             help=f"what is trained on: {', '.join(DEVICES)}, the last being this machine, whose "
             "speed is measured (default: a GPU of unknown speed, or a CPU if trainer.accelerator "
-            "says so)",
-        )  # fmt: skip
-        parser.add_argument(
-            "--devices", type=int, metavar="N",
-            help="how many, on all nodes together (default: the trainer's)",
-        )  # fmt: skip
-        parser.add_argument(
-            "--strategy", metavar="NAME",
+            "says so)")  # fmt: skip
+        add("--devices", **number, help="how many, on all nodes together (default: the trainer's)")
+        add("--strategy", metavar="NAME",
             help="ddp: each device has all weights; model_parallel or fsdp: they share them "
-            "(default: the trainer's)",
-        )  # fmt: skip
-        parser.add_argument(
-            "--peak-tflops", "--peak_tflops", type=float, metavar="X",
-            help="peak of a device, in 10^12 operations a second (default: the named device's)",
-        )  # fmt: skip
-        parser.add_argument(
-            "--utilisation", "--utilization", type=float, default=0.4, metavar="SHARE",
-            help="share of the peak that training reaches (default: 0.4)",
-        )  # fmt: skip
+            "(default: the trainer's)")  # fmt: skip
+        add("--peak-tflops", "--peak_tflops", type=float, metavar="X",
+            help="peak of a device, in 10^12 operations a second (default: the named "
+            "device's)")  # fmt: skip
+        add("--utilisation", "--utilization", type=float, default=0.4, metavar="SHARE",
+            help="share of the peak that training reaches (default: 0.4)")  # fmt: skip
         for names, words in {
             ("--num-frames", "--num_frames"): "frames of a clip",
             ("--height",): "of a clip, in pixels", ("--width",): "of a clip, in pixels",
         }.items():  # fmt: skip
-            parser.add_argument(
-                *names, type=int, metavar="N", help=f"{words} (default: the dataset's)"
-            )
-        parser.add_argument(
-            "--caption", metavar="TEXT", help="of every clip (default: a sentence of 14 words)"
-        )
-        parser.add_argument("--json", action="store_true", help="print JSON")
+            add(*names, **number, help=f"{words} (default: the dataset's)")
+        add("--caption", metavar="TEXT", help="of every clip (default: a sentence of 14 words)")
+        add("--json", action="store_true", help="print JSON")
         self.options = [a.option_strings[0][2:] for a in parser._actions if a.dest != "help"]
 
     def run(self, args: Namespace) -> int:

@@ -87,7 +87,8 @@ def count(task: Task, clips: Clips, keep: Keep) -> Counts:
         of_size[size] = keep(key, partial(count_batch, task, clips, size, caption))
     step = partial(optimizer_products, task, keep_products)
     products = keep(("step", structure, optimizer), step)
-    return Counts(num_trained(task), *of_size[clips.largest], products)
+    tokens, flops = of_size[clips.largest]
+    return Counts(num_trained(task), tokens, flops, products)
 
 
 def count_batch(task: Task, clips: Clips, size: Grid, caption: str) -> tuple[int, int]:

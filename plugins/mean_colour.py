@@ -1,7 +1,7 @@
 """A condition that is not text: the mean colour of a clip.
 
 One file is a plugin: ``vidiff fit --plugins plugins/mean_colour.py -c CONFIG
---model.conditions.colour mean_colour``, then ``vidiff sample … --inputs '{colour: [0.9, 0.1, 0.1]}'``.
+--model.conditions.colour mean_colour``, then ``vidiff sample … --inputs '{colour: [1, 0, 0]}'``.
 """
 
 from __future__ import annotations

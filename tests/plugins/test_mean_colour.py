@@ -12,7 +12,6 @@ import vidiff
 from vidiff.cli.main import main
 from vidiff.plugins import load_all
 from vidiff.testing import check_component
-from vidiff.training.trainer import VidiffTrainer
 
 PLUGIN = str(Path(__file__).parents[2] / "plugins" / "mean_colour.py")
 WORDS = [
@@ -53,8 +52,8 @@ def test_it_is_trained_with_and_sampled_from_by_the_command_line(run, tmp_path):
         assert main(["sample", *config, *words]) == 0
     records = [json.loads((out / "samples.jsonl").read_text()) for out in outputs]
     assert records[0]["settings"]["inputs"] == {"colour": [0.9, 0.1, 0.1]}
-    files = [(out / record["file"]).read_bytes() for out, record in zip(outputs, records, strict=True)]
-    assert files[0] != files[1]
+    first, second = (out / record["file"] for out, record in zip(outputs, records, strict=True))
+    assert first.read_bytes() != second.read_bytes()
 
 
 def test_the_model_listens_to_it_and_guidance_has_a_scale_for_it(run):
@@ -94,6 +93,6 @@ def test_its_signal_is_cached_and_training_from_the_cache_is_the_same(run, tmp_p
                         "--data.dataset.root", str(cache)])):  # fmt: skip
         folder = tmp_path / name
         assert main(["fit", *words, "--trainer.default_root_dir", str(folder), *data]) == 0
-        weights.append(torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"])
+        last = folder / "checkpoints" / "last.ckpt"
+        weights.append(torch.load(last, weights_only=True)["state_dict"])
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
-    assert VidiffTrainer is not None

@@ -286,7 +286,7 @@ def test_training_refuses_the_latents_of_other_encoders(tmp_path):
         trainer(tmp_path / "a", limit_val_batches=1.0).validate(
             copy.deepcopy(other), data_of(cached)
         )
-    with pytest.raises(ValueError, match=r"another condition 'text' .* set model\.conditions\.text to"):
+    with pytest.raises(ValueError, match=r"another condition 'text' .* model\.conditions\.text to"):
         trainer(tmp_path / "b").fit(make_task(Wider), data_of(cached))
     task = make_task(Words)  # learns its own words from the captions
     trainer(tmp_path / "c", max_steps=1).fit(task, data_of(cached))

@@ -1,4 +1,4 @@
-"""Cross-attention to time and conditions (DiT, Peebles & Xie 2023, section 3.2; Rombach et al. 2022)."""
+"""Cross-attention to conditions (DiT, Peebles & Xie 2023, section 3.2; Rombach et al. 2022)."""
 
 from __future__ import annotations
 

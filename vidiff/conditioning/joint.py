@@ -88,8 +88,7 @@ class JointBlock(AdaLNZeroBlock):
         normed = modulate(self.norm_attention(video), shift_a, scale_a)
         own = self.attention.split(normed, layout.rotary)
         q, k, v = (
-            torch.cat(pair, dim=2)
-            for pair in zip(self.text.split(text, shared), own, strict=True)
+            torch.cat(pair, dim=2) for pair in zip(self.text.split(text, shared), own, strict=True)
         )
         mixed = self.attention.mix(q, k, v, layout, mask)
         num_asking = q.shape[2] - video.shape[1]  # the text's queries: none in the last block

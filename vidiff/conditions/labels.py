@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from vidiff.registry import nearest, register
 from vidiff.conditions.base import TextCondition
+from vidiff.registry import nearest, register
 from vidiff.types import Signal
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.checks import at_least
-from vidiff.registry import register
 from vidiff.conditions.base import TextCondition
+from vidiff.registry import register
 from vidiff.types import Signal
 
 

@@ -85,7 +85,7 @@ class InTime(nn.Module):
 
 
 class SpaceTimeAttention(nn.Module):
-    """Every place attends to its frame, then to itself in all frames; to the conditions both times."""
+    """Every place attends to its frame, then to itself in all frames, and to the conditions."""
 
     def __init__(self, width: int, num_heads: int, token_dim: int) -> None:
         super().__init__()
@@ -103,9 +103,9 @@ class SpaceTimeAttention(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention of tokens to each other and to the conditions, around a skip; starts as the identity.
+    """Attention of tokens to each other and to conditions, around a skip; starts as the identity.
 
-    Keys and values of the conditions stand beside the tokens' own (GLIDE, Nichol et al. 2021), so that
+    Keys and values of conditions stand beside the tokens' own (GLIDE, Nichol et al. 2021), so that
     both kinds share one softmax and one layer.
     """
 

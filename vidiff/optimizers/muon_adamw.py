@@ -14,7 +14,6 @@ from vidiff.optimizers.base import OptimizerRecipe, decayed_groups, trainable
 from vidiff.optimizers.muon import Muon
 from vidiff.registry import register
 
-
 NO_MATRICES = (Modulation, Table, nn.Embedding)
 """Layers whose weights are no hidden matrices, wherever they stand."""
 

@@ -65,7 +65,7 @@ class Prediction(ABC):
         )
 
     def error_scale(self, schedule: Schedule, t: Tensor) -> Tensor:
-        """How an error of the clean latents grows in this prediction, x_t being fixed: in the shape of t.
+        """How an error of the clean latents grows in this prediction, x_t fixed: in the shape of t.
 
         From ``noise = (x_t - alpha x_0) / sigma``: ``|dy / dx_0| = |p - q alpha / sigma|``.
         """

@@ -14,7 +14,7 @@ class EDM(Schedule):
     """``x_t = x_0 + sigma noise``, where ``sigma = sigma_max t``.
 
     The denoiser is given ``ln(sigma) / 4``. Which noise levels are trained on is the time sampler's
-    to say (``log_normal``), which ones are walked through the sampler's (the spacing ``karras``), and how a
+    to say (``log_normal``), which ones are walked through the spacing's (``karras``), and how a
     network copes with their range the prediction's (``edm``).
 
     Args:

@@ -45,7 +45,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Write the block with changes into the working folder; its name."""
     monkeypatch.chdir(tmp_path)
 
-    def block(name: str = "gated_block.py", **changes: str) -> str:
+    def block(name: str = "gated_block.py", **changes: tuple[str, str]) -> str:
         text = BLOCK
         for old, new in changes.values():
             assert old in text

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -71,19 +72,19 @@ def make(folder: Path | str, condition: type[FromFolder] = FromFolder) -> Diffus
     )
 
 
-def trainer(root: Path, max_steps: int = 1, precision: str = "32-true") -> VidiffTrainer:
+def trainer(root: Path, max_steps: int = 1, precision: Any = "32-true") -> VidiffTrainer:
     return VidiffTrainer(
         accelerator="cpu", logger=False, default_root_dir=root, max_steps=max_steps,
         enable_progress_bar=False, enable_model_summary=False, precision=precision,
     )  # fmt: skip
 
 
-def fit(task: DiffusionTask, root: Path, precision: str = "32-true") -> Path:
+def fit(task: DiffusionTask, root: Path, precision: Any = "32-true") -> Path:
     trainer(root, precision=precision).fit(task, VideoDataModule(dataset=SMALL, batch_size=2))
     return root / "checkpoints" / "last.ckpt"
 
 
-def test_a_checkpoint_names_folder_and_hash(folder: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_checkpoint_names_folder_and_hash(folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     task = make("text")
     checkpoint = read_checkpoint(fit(task, tmp_path))
@@ -93,10 +94,10 @@ def test_a_checkpoint_names_folder_and_hash(folder: Path, tmp_path: Path, monkey
     assert len(named["hash"]) == 64
     assert "autoencoder" in checkpoint, "what is in no folder is described as before"
     monkeypatch.chdir("/")
-    for loaded in (vidiff.load(tmp_path / "checkpoints" / "last.ckpt"),
-                   load_model(tmp_path / "checkpoints" / "last.ckpt")):  # fmt: skip
-        table = loaded.conditions["text"].table
-        assert torch.equal(table, task.conditions["text"].table)
+    own: Any = task
+    for read in (vidiff.load, load_model):
+        loaded: Any = read(tmp_path / "checkpoints" / "last.ckpt")
+        assert torch.equal(loaded.conditions["text"].table, own.conditions["text"].table)
 
 
 def test_what_is_trained_stays_inside(folder: Path, tmp_path: Path) -> None:
@@ -108,7 +109,9 @@ def test_what_is_trained_stays_inside(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("read", [vidiff.load, load_model])
-def test_another_or_no_folder_is_refused_in_one_line(read, folder: Path, tmp_path: Path) -> None:
+def test_another_or_no_folder_is_refused_in_one_line(
+    read: Any, folder: Path, tmp_path: Path
+) -> None:
     saved = fit(make(folder), tmp_path)
     torch.save(torch.zeros(4, 8), folder / "table.pt")
     with pytest.raises(ValueError, match="has other weights or settings than at training") as told:
@@ -127,13 +130,13 @@ def test_a_run_goes_on_from_a_folder_that_moved_and_refuses_another(
     saved = fit(make(folder), tmp_path)
     moved = folder.rename(tmp_path / "moved")
     data = VideoDataModule(dataset=SMALL, batch_size=2)
-    trainer(tmp_path, 2).fit(make(moved), data, ckpt_path=saved)
+    trainer(tmp_path, 2).fit(make(moved), data, ckpt_path=str(saved))
     held = read_checkpoint(saved)
     assert held["global_step"] == 2
     assert held["named"]["conditions.text"]["folder"] == str(moved)
     torch.save(torch.zeros(4, 8), moved / "table.pt")
     with pytest.raises(ValueError, match="has other weights"):
-        trainer(tmp_path, 3).fit(make(moved), data, ckpt_path=saved)
+        trainer(tmp_path, 3).fit(make(moved), data, ckpt_path=str(saved))
     asked, there = ({"conditions": describe(make(f).factories.conditions)} for f in ("a", "b"))
     assert not differences(asked, there)
 

@@ -78,6 +78,8 @@ def _flat(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
     """Leaves by dotted key, without the words ``init_args`` that a user never types."""
     if isinstance(node, Mapping) and node:
         for key, value in node.items():
+            if key == "init_args" and not value:  # as where a class takes no settings
+                continue
             if key == "class_path":
                 value = canonical(value)
             yield from _flat(value, path if key == "init_args" else (*path, str(key)))

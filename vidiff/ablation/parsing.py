@@ -151,7 +151,8 @@ class Parser:
 
 def _parsed(parse: Callable[[], Namespace]) -> Namespace:
     """Parse as ``VidiffCLI.parse_arguments`` does."""
-    from vidiff.cli.model import VidiffParser, refuse_others
+    from vidiff.cli.model import refuse_others
+    from vidiff.cli.parser import VidiffParser
 
     VidiffParser.refusals.clear()
     parsed = parse()

@@ -9,9 +9,8 @@ from typing import Any, Literal, cast, get_args
 
 from lightning.fabric.connector import _PRECISION_INPUT
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.plugins.precision import Precision
-from torch.distributed.checkpoint.api import CheckpointException
 
 from vidiff.background import Background
 from vidiff.captions import read_prompts
@@ -23,7 +22,7 @@ from vidiff.precision import AUTO, choose, device_of
 from vidiff.training.base import Task
 from vidiff.training.callbacks import KeepPrecision, add_defaults
 from vidiff.training.callbacks.precision import MatmulPrecision
-from vidiff.training.checkpoint_files import CheckpointFiles, discard, publish, unfinished
+from vidiff.training.checkpoint_files import CheckpointFiles
 from vidiff.training.data import VideoDataModule
 from vidiff.training.diffusion import DiffusionTask
 from vidiff.training.encoding import Encoding, EncodingData
@@ -36,6 +35,7 @@ from vidiff.training.samples import (
     read_formats,
 )
 from vidiff.training.starting import Start
+from vidiff.training.whole_checkpoints import WholeCheckpoints
 
 # Averages and frozen parts are meant to be in evaluation mode; the second is between libraries.
 warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
@@ -44,7 +44,7 @@ warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
 warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
 
 
-class VidiffTrainer(Trainer):
+class VidiffTrainer(WholeCheckpoints):
     """Trains, validates and samples tasks, and encodes datasets for them.
 
     Everything that Lightning's ``Trainer`` takes; a progress bar that knows when training ends,
@@ -119,46 +119,6 @@ class VidiffTrainer(Trainer):
                 raise ValueError(f"init_from needs a vidiff task, not a {type(model).__name__}")
             model.start = Start(init_from, init_include or (), init_exclude or ())
         super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, weights_only)
-
-    def save_checkpoint(
-        self,
-        filepath: str | Path,
-        weights_only: bool | None = None,
-        storage_options: Any | None = None,
-    ) -> None:
-        """Write a checkpoint that is there whole or not at all; all processes call this together.
-
-        Raises:
-            OSError: on all processes, if the file cannot be written.
-        """
-        own = isinstance(self.strategy.checkpoint_io, CheckpointFiles)
-        if self.model is None or not own or "://" in str(filepath):
-            super().save_checkpoint(filepath, weights_only, storage_options)
-            return
-        final, failure = Path(filepath), ""
-        temporary = unfinished(final)
-        try:
-            super().save_checkpoint(temporary, weights_only, storage_options)
-        except (OSError, CheckpointException) as error:  # the second of shards, on all processes
-            cause = _of_the_disk(error)
-            if cause is None:
-                raise
-            failure = cause.strerror or str(cause)
-            # Of the process that writes: the others wait for it.
-            self.strategy.barrier("Trainer.save_checkpoint")
-        if self.is_global_zero:
-            try:
-                if not failure:
-                    publish(temporary, final)
-            except OSError as error:
-                failure = error.strerror or str(error)
-            discard(temporary)
-        failure = self.strategy.broadcast(failure)
-        if failure:
-            raise OSError(
-                f"checkpoint {final} cannot be written: {failure}. Those before it are whole: make "
-                "room, then go on with --ckpt_path last"
-            )
 
     def sample(
         self,
@@ -342,13 +302,6 @@ def _brings_precision(arguments: dict[str, Any]) -> bool:
     plugins = plugins if isinstance(plugins, (list, tuple)) else [plugins]
     strategy = getattr(arguments.get("strategy"), "_precision_plugin", None)
     return strategy is not None or any(isinstance(plugin, Precision) for plugin in plugins)
-
-
-def _of_the_disk(error: BaseException) -> OSError | None:
-    """The error of the disk that a failed write of a checkpoint comes from, if it does."""
-    failures = getattr(error, "failures", None)
-    causes = [cause for cause, _ in failures.values()] if failures else [error]
-    return next((cause for cause in causes if isinstance(cause, OSError)), None)
 
 
 def read_splits(splits: str) -> list[Split]:

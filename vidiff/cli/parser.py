@@ -1,0 +1,79 @@
+"""The parser of model commands."""
+
+from __future__ import annotations
+
+import re
+import sys
+from os.path import isfile
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+
+from lightning.pytorch.cli import LightningArgumentParser
+
+from vidiff.cli.errors import Refusal, explain
+from vidiff.cli.help import HelpFormatter, short_page
+from vidiff.cli.places import with_place
+from vidiff.errors import UsageError
+from vidiff.plugins import config_files
+from vidiff.registry import get_component
+from vidiff.yaml_files import read_yaml
+
+
+class VidiffParser(LightningArgumentParser):
+    """Says in one line what is wrong, and never abbreviates an option."""
+
+    refusals: ClassVar[list[Refusal]] = []  # shared: nested parsers are made by jsonargparse
+    full_help: ClassVar[bool] = False
+    configs: ClassVar[list[str]] = []  # of the command line, to say where a mistake is
+    words: ClassVar[list[str]] = []
+    subcommand: str
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("allow_abbrev", False)
+        kwargs.setdefault("formatter_class", HelpFormatter)
+        super().__init__(*args, **kwargs)
+
+    def parse_args(self, args: Any = None, *rest: Any, **kwargs: Any) -> Any:
+        """Parse a command line; a config that is no YAML is refused with its file and line.
+
+        Raises:
+            UsageError: if anything is wrong.
+        """
+        words = list(sys.argv[1:] if args is None else args)
+        for config in config_files(words):
+            if isfile(config):  # and not YAML itself, which may be too long for a name
+                read_yaml(Path(config))
+        before = VidiffParser.configs, VidiffParser.words
+        VidiffParser.configs, VidiffParser.words = config_files(words), words
+        try:
+            return super().parse_args(args, *rest, **kwargs)
+        finally:
+            VidiffParser.configs, VidiffParser.words = before
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        message = re.sub(rf"(required: |, |key \"){self.command_asked()}\.", r"\1", message)
+        self.refusals.append(Refusal(message, self.option_names()))
+        if not self.exit_on_error:
+            super().error(message, ex)
+        refusals = list(self.refusals)
+        self.refusals.clear()
+        raise UsageError(with_place(explain(message, refusals), self.configs, self.words)) from ex
+
+    def format_help(self, *args: Any, **kwargs: Any) -> str:
+        """The short page for a command, unless ``--help-all`` asks for everything."""
+        command = getattr(self, "subcommand", None)
+        if command is None or self.full_help:
+            return super().format_help(*args, **kwargs)
+        return short_page(self, command, get_component("command", command).summary)
+
+    def command_asked(self) -> str | None:
+        """The command that is being parsed, if this is the parser of all of them."""
+        commands = self._subcommands_action.choices if self._subcommands_action else {}
+        return next((word for word in getattr(self, "args", []) if word in commands), None)
+
+    def option_names(self) -> tuple[str, ...]:
+        """The dotted options, of the command that is being parsed where this parser has any."""
+        asked, commands = self.command_asked(), self._subcommands_action
+        actions = commands.choices[asked]._actions if asked and commands else self._actions
+        names = [o[2:] for a in actions for o in a.option_strings if o.startswith("--")]
+        return tuple(n for n in names if not re.search(r"help$|\+$|^print_", n))

@@ -17,6 +17,7 @@ import vidiff
 from vidiff.__main__ import main
 from vidiff.autoencoders import Pretrained
 from vidiff.checkpoints import read_checkpoint
+from vidiff.guidance import Steered
 from vidiff.importers import DiTImporter, read_weights
 from vidiff.training import DiffusionTask
 
@@ -78,13 +79,12 @@ def test_guidance_of_the_task_is_that_of_the_reference(tmp_path: Path) -> None:
     tensors, task = parity("dit_tiny"), imported(tmp_path, "dit_tiny")
     x, step, labels = video(tensors["input.x"]), tensors["input.t"], tensors["input.y"]
     t = (step.double() + 1) / 1000
-
-    def ask(labels: Tensor):
-        network = lambda x, t: task.denoise(x, t, labels)  # noqa: E731
-        return lambda x, t: task.objective.denoise(network, x, t)
-
+    prompts = [str(int(label)) for label in labels]
+    steered = Steered(task.model, {"caption": prompts, "latent_shape": tuple(x.shape[1:])})
+    assert task.conditions["label"].number("") == 10, "no class"
     task.guidance.scale = 4.0
-    guided = task.guidance(ask(labels), ask(torch.tensor([10, 10])), x, t)
+    with torch.no_grad():
+        guided = task.guidance(steered, x, t)
     expected = video(tensors["output.cfg4"])[:2, :4]
     assert (guided.noise - expected).abs().max() <= 1e-5
 

@@ -61,7 +61,7 @@ def _named(target: Callable[..., Any]) -> set[str] | None:
     found: set[str] = set()
     for cls in target.__mro__:
         if "__init__" in cls.__dict__:
-            parameters = inspect.signature(cls.__init__).parameters.values()
+            parameters = inspect.signature(cls.__dict__["__init__"]).parameters.values()
             found |= {p.name for p in parameters}
             if not any(p.kind is p.VAR_KEYWORD for p in parameters):
                 break

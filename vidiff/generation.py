@@ -159,7 +159,7 @@ def generate(
 
     inputs = {**inputs, "latent_shape": shape}
     if inputs.get("image") is not None and "known" not in inputs:
-        readers = {name for part in model.conditions.values() for name in part.reads}
+        readers = {name for part in model.each_condition().values() for name in part.reads}
         if not readers & {"known", "image"}:
             raise ValueError(
                 "this model cannot begin with an image: train it with a condition 'frames'"

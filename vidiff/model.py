@@ -15,6 +15,7 @@ from vidiff.autoencoders import Autoencoder, Identity, MakeAutoencoder
 from vidiff.building import Node, build, build_class, made
 from vidiff.checkpoints import Checkpoint, part_weights, read_checkpoint, task_node
 from vidiff.conditions import Condition, MakeCondition, Words
+from vidiff.conditions.base import each_condition
 from vidiff.denoisers import Denoiser, DiT, MakeDenoiser
 from vidiff.diffusion import Denoised, Network, Objective
 from vidiff.diffusion.loss_weights import Constant, MakeLossWeight
@@ -45,7 +46,9 @@ class Factories:
 
     denoiser: MakeDenoiser = DiT
     autoencoder: MakeAutoencoder = Identity
-    conditions: dict[str, MakeCondition] = field(default_factory=lambda: {"text": Words})
+    conditions: dict[str, MakeCondition] = field(
+        default_factory=lambda: {"text": Words}  # type: ignore[dict-item]  # names what it needs
+    )
     schedule: MakeSchedule = Rectified
     prediction: MakePrediction = Flow
     time_sampler: MakeTimeSampler = LogitNormal
@@ -122,6 +125,10 @@ class Model(nn.Module):
         denoiser = factories.make_denoiser(autoencoder, conditions)
         return cls(autoencoder, conditions, denoiser, factories.make_objective())
 
+    def each_condition(self) -> dict[str, Condition]:
+        """The conditions by name."""
+        return each_condition(self.conditions)
+
     @property
     def weight(self) -> nn.Parameter:
         """A parameter of the network, for its device and precision."""
@@ -160,8 +167,7 @@ class Model(nn.Module):
             return x.to(device=device, dtype=dtype if lower else None, non_blocking=True)
 
         found: Signals = {}
-        for name, condition in self.conditions.items():
-            assert isinstance(condition, Condition)
+        for name, condition in self.each_condition().items():
             if only is not None and name not in only:
                 continue
             if held is not None and name in held:

@@ -128,10 +128,11 @@ class Signal:
     def map(self, function: Callable[[Tensor], Tensor]) -> Signal:
         """``function`` of each tensor."""
         known = self.known
+        vector, tokens, mask, channels = (None if x is None else function(x) for x in self._forms())
         return Signal(
-            *(None if x is None else function(x) for x in self._forms()),
+            vector, tokens, mask, channels,
             None if known is None else Known(function(known.latents), function(known.mask)),
-        )
+        )  # fmt: skip
 
     def pin_memory(self) -> Signal:
         """Called by ``DataLoader(pin_memory=True)``, for the batch."""
@@ -152,13 +153,13 @@ class Signal:
             chosen = where.to(kept.device, non_blocking=True)
             return torch.where(chosen.view(-1, *[1] * (kept.ndim - 1)), new, kept)
 
-        forms = [pick(a, b) for a, b in zip(ours._forms(), theirs._forms(), strict=True)]
+        pairs = zip(ours._forms(), theirs._forms(), strict=True)
+        vector, tokens, mask, channels = (pick(one, two) for one, two in pairs)
         known = ours.known
         if known is not None:
             lost = where.to(known.mask.device, non_blocking=True).view(-1, 1, 1, 1, 1)
-            mask = known.mask.masked_fill(lost, 0)
-            known = Known(known.latents, mask)
-        return Signal(*forms, known)
+            known = Known(known.latents, known.mask.masked_fill(lost, 0))
+        return Signal(vector, tokens, mask, channels, known)
 
     def _forms(self) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
         return self.vector, self.tokens, self.mask, self.channels
@@ -179,15 +180,15 @@ def stack_signals(signals: Sequence[Signal]) -> Signal:
     """Signals of one clip or more each as one batch; token counts are padded to the longest."""
     longest = max(0 if s.mask is None else s.mask.shape[1] for s in signals)
     rows = [s._padded(longest)._forms() for s in signals]
-    forms = [
+    vector, tokens, mask, channels = (
         None if column[0] is None else torch.cat([x for x in column if x is not None])
         for column in zip(*rows, strict=True)
-    ]
-    known = [s.known for s in signals if s.known is not None]
-    if not known:
-        return Signal(*forms)
-    latents, masks = torch.cat([k.latents for k in known]), torch.cat([k.mask for k in known])
-    return Signal(*forms, Known(latents, masks))
+    )
+    parts = [s.known for s in signals if s.known is not None]
+    known = None
+    if parts:
+        known = Known(torch.cat([k.latents for k in parts]), torch.cat([k.mask for k in parts]))
+    return Signal(vector, tokens, mask, channels, known)
 
 
 @dataclass

@@ -30,9 +30,9 @@ def install() -> None:
     teach_jsonargparse()
     _typehints.resolve_class_path_by_name = resolve
     _typehints.discard_init_args_on_class_path_change = forget_init_args
-    _typehints.adapt_typehints = adapt
-    _typehints.ActionTypeHint._check_type = check_type
-    _typehints.ActionTypeHint.normalize_default = normalize_default
+    _typehints.adapt_typehints = adapt  # type: ignore[assignment]
+    _typehints.ActionTypeHint._check_type = check_type  # type: ignore[method-assign]
+    _typehints.ActionTypeHint.normalize_default = normalize_default  # type: ignore[method-assign]
 
 
 def resolve(cls: type | tuple[type, ...], name: str) -> str:

@@ -100,6 +100,15 @@ class MakeCondition(Protocol):
     def __call__(self, *, autoencoder: Autoencoder) -> Condition: ...
 
 
+def each_condition(conditions: nn.ModuleDict) -> dict[str, Condition]:
+    """The conditions by name, as what they are."""
+    found = {}
+    for name, part in conditions.items():
+        assert isinstance(part, Condition)
+        found[name] = part
+    return found
+
+
 def in_rows(signal: Signal, row: int) -> Signal:
     """The signal of one clip, without padding tokens: axis b of size 1, on the CPU."""
     one = signal.map(lambda x: x[row : row + 1].cpu())

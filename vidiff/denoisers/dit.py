@@ -60,7 +60,7 @@ class DiT(Denoiser):
         num_heads: int | None = None,
         mlp_ratio: float = 4.0,
         patchifier: MakePatchifier = Tubelet,
-        positions: MakePositions = SinCos,
+        positions: MakePositions = SinCos,  # type: ignore[assignment]  # names what it needs
         attention: MakeAttention = Full,
         conditioning: MakeConditioning = AdaLNZero,
     ) -> None:

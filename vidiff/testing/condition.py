@@ -74,6 +74,6 @@ def check(make: Callable[..., Condition]) -> None:
             assert torch.allclose(one, two, atol=1e-4), "a dropped clip is not unconditional"
         if condition.reads == ("caption",):
             alone = condition({**inputs, "caption": PROMPTS[1:]}).vector
-            assert alone is None or torch.allclose(alone[0], given.vector[1], atol=1e-4), (  # type: ignore[index]
+            assert alone is None or torch.allclose(alone[0], given.vector[1], atol=1e-4), (
                 "a prompt's signal depends on its neighbours"
             )

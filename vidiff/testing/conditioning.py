@@ -87,7 +87,9 @@ def check(make: Callable[..., Conditioning]) -> None:
         "one": SignalDims(vector=5, tokens=7), "two": SignalDims(vector=3),
         "three": SignalDims(channels=2),
     }  # fmt: skip
-    two = Signal(vector=torch.randn(2, GRID[0], 3))
-    one = Signal(torch.randn(2, 5), torch.randn(2, 4, 7), torch.ones(2, 4, dtype=torch.bool))
-    whole = Whole(several)
-    ask(whole, times[0], {"one": one, "two": two, "three": Signal()})
+    given = {
+        "one": Signal(torch.randn(2, 5), torch.randn(2, 4, 7), torch.ones(2, 4, dtype=torch.bool)),
+        "two": Signal(vector=torch.randn(2, GRID[0], 3)),
+        "three": Signal(),
+    }
+    ask(Whole(several), times[0], given)

@@ -264,7 +264,7 @@ def each_part(parts: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     found: dict[str, nn.Module] = {}
     for name, part in parts.items():
         held = isinstance(part, nn.ModuleDict)
-        found |= {f"{name}.{key}": x for key, x in part.items()} if held else {name: part}
+        found |= {f"{name}.{key}": x for key, x in part.named_children()} if held else {name: part}
     return found
 
 

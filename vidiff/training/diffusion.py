@@ -75,7 +75,7 @@ class DiffusionTask(Encoders, Task, Sampled):
         *,
         denoiser: MakeDenoiser = DiT,
         autoencoder: MakeAutoencoder = Identity,
-        conditions: dict[str, MakeCondition] = {"text": Words},  # noqa: B006, never changed
+        conditions: dict[str, MakeCondition] = {"text": Words},  # type: ignore[dict-item]  # noqa: B006
         schedule: MakeSchedule = Rectified,
         prediction: MakePrediction = Flow,
         time_sampler: MakeTimeSampler = LogitNormal,

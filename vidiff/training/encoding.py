@@ -23,7 +23,7 @@ from torch import Tensor
 from vidiff.building import describe
 from vidiff.checkpoints import Checkpoint, part_weights
 from vidiff.conditions import Condition
-from vidiff.conditions.base import in_rows
+from vidiff.conditions.base import each_condition, in_rows
 from vidiff.data import Split
 from vidiff.data.cache_files import Table, is_whole, shard_path, write_shard
 from vidiff.data.cache_index import DTYPES, INDEX, CachedSplit, Index, read_index
@@ -107,7 +107,7 @@ class Encoding(LightningModule):
 
     def _frozen(self, by_caption: bool) -> dict[str, Condition]:
         """Frozen conditions that read captions only, or the others."""
-        conditions = self.task.conditions.items()
+        conditions = each_condition(self.task.conditions).items()
         return {
             name: part
             for name, part in conditions

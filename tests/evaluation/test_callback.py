@@ -216,7 +216,8 @@ def test_two_processes_give_the_figures_of_one(done: Path, tmp_path: Path, strat
             ],
             capture_output=True, text=True, timeout=300, cwd=tmp_path,
             env=os.environ | {
-                "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(HERE),
+                "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
+                "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
             },
         )  # fmt: skip
         assert done_.returncode == 0, done_.stderr[-3000:]

@@ -9,7 +9,7 @@ from lightning.pytorch import Callback
 from run_tiny import make_data, make_task
 
 from vidiff.autoencoders import CausalKL, Trained
-from vidiff.conditions import Words
+from vidiff.conditions import Frames, Words
 from vidiff.denoisers import DiT, compile_blocks
 from vidiff.patchifiers import Tubelet
 from vidiff.training import AutoencoderTask, DiffusionTask
@@ -313,9 +313,14 @@ def test_brain_floats_throughout(tmp_path):
     )
     assert {p.dtype for p in task.parameters()} == {torch.bfloat16}
     assert task.sample(["x"], num_steps=2).isfinite().all()
+    image = {"image": torch.zeros(1, 3, 16, 16)}
+    assert task.sample(["x"], num_steps=2, inputs=image).isfinite().all()
 
 
 def latent_task_of_random_weights():
+    """With frames, whose signals are made of float32 where an image is given."""
     return DiffusionTask(
-        **make_task_arguments() | {"autoencoder": partial(CausalKL, folds=[(2, 2, 2)], width=[8])},
+        denoiser=make_task().factories.denoiser,
+        conditions=make_task().factories.conditions | {"frames": Frames},
+        autoencoder=partial(CausalKL, folds=[(2, 2, 2)], width=[8]),
     )

@@ -36,11 +36,16 @@ def refused() -> set[Any]:
     return set()
 
 
+OWN_NAMES = ("conditions", "condition_dropout")
+"""Keys under which names are the config's own."""
+
+
 def keys(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of every key, also inside lists."""
+    """The path of every key that vidiff names, also inside lists."""
     if isinstance(node, dict):
         for key, value in node.items():
-            yield (*path, key)
+            if not path or path[-1] not in OWN_NAMES:
+                yield (*path, key)
             yield from keys(value, (*path, key))
     elif isinstance(node, list):
         for index, value in enumerate(node):

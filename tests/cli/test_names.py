@@ -39,7 +39,14 @@ def test_the_private_functions_of_jsonargparse_are_as_expected() -> None:
     """If this fails after an upgrade, read vidiff/cli/names.py before widening the pin."""
     assert jsonargparse.__version__.startswith("4.")
     assert list(inspect.signature(names._resolve_class).parameters) == ["cls", "name"]
+    own = ["self", "value", "append", "cfg", "mode"]
+    assert list(inspect.signature(names._check_type).parameters) == own
+    assert list(inspect.signature(names._normalize_default).parameters) == ["self", "default"]
+    settings = set(inspect.signature(names._adapt).parameters)
+    assert {"val", "typehint", "serialize", "instantiate_classes", "prev_val"} <= settings
     source = inspect.getsource(_typehints)
+    assert "elif typehint_origin in mapping_origin_types:" in source
+    assert "if isinstance(val, NestedArg):" in source
     assert source.count("resolve_class_path_by_name(") >= 5
     assert "discard_init_args_on_class_path_change(parser, prev_val, value)" in source
     assert names._resolve_class(Denoiser, "DiT") == "vidiff.denoisers.DiT"
@@ -47,6 +54,7 @@ def test_the_private_functions_of_jsonargparse_are_as_expected() -> None:
     names.install()
     names.install()
     assert _typehints.resolve_class_path_by_name is names.resolve
+    assert _typehints.adapt_typehints is names.adapt
     assert names.resolve(Denoiser, "dit") == names.resolve(Denoiser, "DiT")
 
 

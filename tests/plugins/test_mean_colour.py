@@ -53,7 +53,7 @@ def test_it_is_trained_with_and_sampled_from_by_the_command_line(run, tmp_path):
     records = [json.loads((out / "samples.jsonl").read_text()) for out in outputs]
     assert records[0]["settings"]["inputs"] == {"colour": [0.9, 0.1, 0.1]}
     assert records[1]["settings"]["inputs"] == {"colour": [0.1, 0.1, 0.9]}
-    assert all((out / record["file"]).exists() for out, record in zip(outputs, records, strict=True))
+    assert all((out / r["file"]).exists() for out, r in zip(outputs, records, strict=True))
 
 
 def test_the_model_listens_to_it_and_guidance_has_a_scale_for_it(run):

@@ -125,6 +125,12 @@ class Signal:
     channels: Tensor | None = None
     known: Known | None = None
 
+    @property
+    def vectors(self) -> Tensor:
+        """The vector as (b, 1, c), or (b, f, c) where latent frames differ."""
+        assert self.vector is not None, "asked of a condition that has one"
+        return self.vector if self.vector.ndim == 3 else self.vector.unsqueeze(1)
+
     def map(self, function: Callable[[Tensor], Tensor]) -> Signal:
         """``function`` of each tensor."""
         known = self.known

@@ -134,12 +134,14 @@ def test_in_evaluation_a_clip_has_frames_of_its_own_and_in_training_new_ones():
     ids=str,
 )
 def test_without_frames_it_is_unconditional(given):
-    condition = make(first=1.0).eval()
-    for signal in (
-        condition({**given, "latent_shape": (3, 5, 2, 2)}),
-        condition.empty({**given, "latent_shape": (3, 5, 2, 2)}),
-    ):
-        assert signal.known is None
+    condition, given = make(first=1.0).eval(), {**given, "latent_shape": (3, 5, 2, 2)}
+    asked, empty = condition(given), condition.empty(given)
+    assert empty.known is None
+    assert not asked.known.mask.any()
+    # Frames have times of their own, as where training gives none of a clip's.
+    times = asked.known.times(torch.full((2,), 0.5))
+    assert torch.equal(times, torch.full((2, 5), 0.5))
+    for signal in (asked, empty):
         assert signal.channels.shape == (2, 4, 5, 2, 2)
         assert not signal.channels.any()
 

@@ -10,6 +10,7 @@ from test_tasks import Each, trainer
 
 from vidiff.conditions import Condition
 from vidiff.data import LatentCache, MovingShapes, collate
+from vidiff.training.sample_inputs import for_each
 from vidiff.types import Signal, SignalDims, VideoSample
 
 SCENES = ("sea", "street", "wood")
@@ -138,3 +139,13 @@ def test_clips_of_other_inputs_and_names_that_are_taken_are_refused():
         collate([clip(video=1)])
     with pytest.raises(ValueError, match=r"input 'x' .* one shape, got \[\(2,\), \(3,\)\]"):
         collate([clip(x=torch.zeros(2)), clip(x=torch.zeros(3))])
+
+
+def test_inputs_of_a_call_that_are_neither_text_nor_numbers_are_refused_by_name():
+    found = for_each({"label": 3, "colour": [0.5, 0.1, 0.1], "text": "x"}, 2)
+    assert found["label"].tolist() == [3, 3]
+    assert found["colour"].shape == (2, 3)
+    assert found["text"] == ["x", "x"]
+    for value in (None, ["a", "b"], [[1.0], [1.0, 2.0]]):
+        with pytest.raises(ValueError, match=r"--inputs colour: .* neither text, a number"):
+            for_each({"colour": value}, 2)

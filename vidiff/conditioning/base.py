@@ -115,9 +115,7 @@ class Conditioning(nn.Module, ABC):
         vector = time
         for name, to_width in self.vector_maps.items():
             if name in signals:
-                found = signals[name].vector
-                assert found is not None
-                vector = vector + to_width(found if found.ndim == 3 else found.unsqueeze(1))
+                vector = vector + to_width(signals[name].vectors)
         return Context(vector, *self._tokens(signals))
 
     @abstractmethod
@@ -162,10 +160,7 @@ class Conditioning(nn.Module, ABC):
                 assert signal.mask is not None
                 found.append((to_width(signal.tokens), signal.mask))
             else:
-                assert signal.vector is not None
-                vector = signal.vector
-                mapped = to_width(vector if vector.ndim == 3 else vector.unsqueeze(1))
-                found.append(self.as_tokens(mapped))
+                found.append(self.as_tokens(to_width(signal.vectors)))
         return joined(found)
 
     def _taken(self, name: str, dims: SignalDims) -> tuple[Route, ...]:

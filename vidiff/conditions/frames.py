@@ -14,8 +14,6 @@ from vidiff.conditions.base import Condition
 from vidiff.registry import register
 from vidiff.types import Inputs, Known, Signal, SignalDims, num_clips
 
-STRATEGIES = ("first", "past", "future", "both_ends", "random")
-
 
 @register("frames")
 class Frames(Condition):
@@ -68,7 +66,12 @@ class Frames(Condition):
             mask = given[:, None, :, None, None].expand(b, 1, f, h, w).to(latents.dtype)
             known = Known(latents, mask)
         if known is None:
-            return self.empty(inputs)
+            # As clips of which training gives nothing: frames have times of their own there too,
+            # which a network that sees time as tokens tells from one time for all.
+            nothing = self.empty(inputs)
+            assert nothing.channels is not None
+            nothing.known = Known(nothing.channels[:, :-1], nothing.channels[:, -1:])
+            return nothing
         channels = torch.cat([known.latents * known.mask, known.mask], dim=1)
         return Signal(channels=channels, known=known)
 

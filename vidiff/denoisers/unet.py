@@ -165,8 +165,8 @@ class UNet(Denoiser):
         places = self.places.table((num_frames, 1, 1), t.device)
         vector = self.time(t.view(len(t), -1))
         for name, to_signal in self.vectors.items():
-            if name in signals and (found := signals[name].vector) is not None:
-                vector = vector + to_signal(found if found.ndim == 3 else found.unsqueeze(1))
+            if name in signals:
+                vector = vector + to_signal(signals[name].vectors)
         vector = vector + self.frames(places.to(self.frames.weight.dtype))
         parts = []
         for name, to_width in self.tokens.items():

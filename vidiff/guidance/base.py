@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vidiff.diffusion.predictions import Denoised
-from vidiff.model import Model
+from vidiff.model import Model, known_of
 from vidiff.registry import kind, nearest
 from vidiff.types import Inputs, Known, Signals, num_clips
 
@@ -64,8 +64,6 @@ class Steered:
     @property
     def known(self) -> Known | None:
         """Parts of the latents that conditions give away."""
-        from vidiff.model import known_of
-
         return known_of(self.signals)
 
     def of(self, other: Model) -> Steered:
@@ -96,8 +94,8 @@ class Steered:
             return self.model.signals(self.inputs, dict.fromkeys(self.names, drop))
         others = {
             name: drop
-            for name, condition in self.model.conditions.items()
-            if "caption" not in condition.reads  # type: ignore[operator]
+            for name, condition in self.model.each_condition().items()
+            if "caption" not in condition.reads
         }
         negative = {**self.inputs, "caption": [self.negative] * len(captions)}
         return self.model.signals(negative, others)

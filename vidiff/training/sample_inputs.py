@@ -14,15 +14,25 @@ from vidiff.fingerprints import file_hash
 
 
 def for_each(inputs: Mapping[str, Any], num_videos: int) -> dict[str, Any]:
-    """Inputs that are the same for all videos, once for each: numbers as tensors (b, ...)."""
+    """Inputs that are the same for all videos, once for each: numbers as tensors (b, ...).
 
-    def repeated(value: Any) -> Any:
+    Raises:
+        ValueError: if a value is neither text nor numbers.
+    """
+
+    def repeated(name: str, value: Any) -> Any:
         if isinstance(value, str):
             return [value] * num_videos
-        tensor = torch.as_tensor(value)
+        try:
+            tensor = torch.as_tensor(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"--inputs {name}: {value!r} is neither text, a number, nor numbers in lists of "
+                "one length"
+            ) from error
         return tensor.expand(num_videos, *tensor.shape)
 
-    return {name: repeated(value) for name, value in inputs.items()}
+    return {name: repeated(name, value) for name, value in inputs.items()}
 
 
 def image_paths(files: str) -> list[Path]:

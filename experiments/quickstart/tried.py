@@ -20,6 +20,9 @@ NUM_PROMPTS = 100
 RESIDUAL = "--model.autoencoder.block residual --model.autoencoder.depth 2 --trainer.max_steps 1300"
 AUTOENCODERS = {
     "demo": "",
+    "demo_seed_1": "--seed_everything 1",
+    "demo_seed_2": "--seed_everything 2",
+    "demo_seed_3": "--seed_everything 3",
     "depthwise": "--model.autoencoder.depth 2 --trainer.max_steps 700",
     "residual": RESIDUAL,
     "residual_600": RESIDUAL.replace("1300", "600"),
@@ -87,6 +90,9 @@ ROWS = {
     "depth_3_flow": ("depthwise", steps(1000, 1) + M08 + width(192, 6, 3)),
     "width_128": ("residual", steps(1400) + X0 + M08 + W128),
     "demo": ("demo", steps(1400) + X0 + M08 + W128),
+    "demo_all_seed_1": ("demo_seed_1", steps(1400, 1) + X0 + M08 + W128),
+    "demo_all_seed_2": ("demo_seed_2", steps(1400, 2) + X0 + M08 + W128),
+    "demo_all_seed_3": ("demo_seed_3", steps(1400, 3) + X0 + M08 + W128),
     "demo_1200": ("demo", steps(1200) + X0 + M08 + W128),
     "two_blocks_seed_1": ("depthwise", steps(1400, 1) + X0 + M08 + W128),
     "two_blocks_seed_2": ("depthwise", steps(1400, 2) + X0 + M08 + W128),

@@ -63,7 +63,7 @@ from vidiff.training.data import VideoDataModule  # noqa: E402
 from vidiff.training.trainer import VidiffTrainer  # noqa: E402
 
 TOTAL_SECONDS = 480.0
-LIMITS = {"machine": 40, "dit": 90, "loop": 110, "resume": 75, "demo": 240, "wan": 90, "latte": 90}
+LIMITS = {"machine": 40, "dit": 90, "loop": 110, "resume": 75, "demo": 300, "wan": 90, "latte": 90}
 """Parts in their order, and the seconds that each may take."""
 
 

@@ -110,7 +110,7 @@ def test_a_sampler_that_misses() -> None:
         def step(self, denoised, latents, t, t_next, schedule, noise):  # type: ignore[no-untyped-def]
             return super().step(denoised, latents, t, (t + t_next) / 2, schedule, noise)
 
-    broken("sampler", Broken, "with a denoiser that knows the answer, it ends")
+    broken("sampler", Broken, "given the answer at each step, it ends")
 
 
 def test_a_sampler_that_only_reaches_what_it_has_to_make_up_itself() -> None:

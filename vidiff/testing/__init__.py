@@ -9,13 +9,12 @@ A plugin's test is one line::
 
 Every check builds the component small, and compares what it does with what the base class's
 docstring promises; a broken promise is an ``AssertionError`` that says which. vidiff's own tests
-run the same checks over everything that is registered. Each kind has a file here.
+run the same checks over everything that is registered.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib.util
 import inspect
 from typing import Any
 
@@ -26,6 +25,8 @@ from vidiff.building import describe
 from vidiff.faults import place_of
 from vidiff.plugins import load_builtin
 from vidiff.registry import Component, get_component, get_kind
+from vidiff.testing import diffusion, models, running, tokens  # noqa: F401, each fills CHECKS
+from vidiff.testing.common import CHECKS
 
 __all__ = ["check_component", "is_checked"]
 
@@ -33,10 +34,7 @@ __all__ = ["check_component", "is_checked"]
 def check_component(kind: str, name: str, **settings: Any) -> None:
     """Build a component with small dimensions and check what its kind promises.
 
-    Args:
-        kind: for example ``"attention"``.
-        name: under which it is registered.
-        settings: constructor arguments, where the defaults would be slow or some are required.
+    ``settings`` are constructor arguments, where defaults would be slow or some are required.
 
     Raises:
         AssertionError: if a promise is broken.
@@ -44,21 +42,22 @@ def check_component(kind: str, name: str, **settings: Any) -> None:
     """
     load_builtin()
     component = get_component(kind, name)
+    make = functools.partial(component.cls, **settings)
     try:
         _check_documented(component)
-        _check_described(component, settings)
+        # Plain values and parts, so that a checkpoint can say how it was built.
+        assert describe(make)["class_path"] == component.class_path
         if is_checked(kind):
-            check = importlib.import_module(f"vidiff.testing.{kind}").check
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                check(functools.partial(component.cls, **settings))
+                CHECKS[kind](make)
     except AssertionError as broken:
         raise AssertionError(f"{kind} {name!r} ({place_of(component.cls)}): {broken}") from broken
 
 
 def is_checked(kind: str) -> bool:
     """Whether there are checks of a kind's own promises, besides those of every component."""
-    return importlib.util.find_spec(f"vidiff.testing.{kind}") is not None
+    return kind in CHECKS
 
 
 def _check_documented(component: Component) -> None:
@@ -84,9 +83,3 @@ def _check_documented(component: Component) -> None:
                 f"the default of {name}, {parameter.default!r}, is no plain value, so no config "
                 "can hold it: take a number, a text, a list of such, a component's class or None"
             ) from None
-
-
-def _check_described(component: Component, settings: dict[str, Any]) -> None:
-    """Its arguments are plain values or parts, so that a checkpoint can say how it was built."""
-    node = describe(functools.partial(component.cls, **settings))
-    assert node["class_path"] == component.class_path

@@ -33,7 +33,7 @@ from vidiff.registry import all_or_nothing
 
 __all__ = ["FailedPlugin", "PluginError", "failed_plugins", "load_all", "load_builtin"]
 __all__ += ["absolute_name", "config_files", "left_out", "load_installed", "load_plugins"]
-__all__ += ["plugins_of", "requested_plugins", "without_plugins"]
+__all__ += ["package_of", "plugins_of", "requested_plugins", "without_plugins"]
 
 GROUP = "vidiff.plugins"
 BUILTIN = (
@@ -114,7 +114,7 @@ def load_installed() -> None:
             with all_or_nothing():
                 entry.load()
         except (Exception, SystemExit) as error:
-            failure = FailedPlugin(entry.name, _package(entry), _one_line(error, entry.module))
+            failure = FailedPlugin(entry.name, package_of(entry), _one_line(error, entry.module))
             _failed[entry.name] = failure
             if os.environ.get("LOCAL_RANK", "0") == "0":
                 _log.warning("vidiff: warning: plugin left out: %s", failure)
@@ -267,7 +267,8 @@ def _file_of(module: ModuleType) -> Path | None:
     return Path(name).resolve() if name else None
 
 
-def _package(entry: EntryPoint) -> str:
+def package_of(entry: EntryPoint) -> str:
+    """Name and version of the distribution that declares a plugin."""
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from vidiff.registry import kind
@@ -35,6 +33,14 @@ class Finding:
         assert (self.state == "ok") == (not self.next_step), f"{self.name}: what is to be done?"
 
 
+def judged(
+    name: str, found: str, step: str, facts: dict[str, Any], *, is_wrong: bool = False
+) -> Finding:
+    """The line of what is ok without a next step, else wrong or optional."""
+    state: State = "wrong" if is_wrong else "optional"
+    return Finding(name, found, step, state if step else "ok", facts)
+
+
 @kind("check")
 class Check(ABC):
     """A group of lines of ``vidiff doctor``.
@@ -50,20 +56,3 @@ class Check(ABC):
     @abstractmethod
     def look(self) -> list[Finding]:
         """Look at this machine; what is missing is a finding, not an error."""
-
-
-def find_weights(name: str, use: str, find: Callable[[], Path]) -> Finding:
-    """Whether weights are on this machine.
-
-    Args:
-        name: of the network.
-        use: what needs them.
-        find: returns their path, or raises a ``ValueError`` that says where it looked and what
-            to do.
-    """
-    try:
-        path = str(find())
-    except ValueError as error:
-        facts = {"path": None, "use": use}
-        return Finding(name, f"not here; for {use}", str(error), "optional", facts)
-    return Finding(name, f"{path}; for {use}", facts={"path": path, "use": use})

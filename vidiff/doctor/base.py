@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from vidiff.registry import kind
@@ -56,3 +58,17 @@ class Check(ABC):
     @abstractmethod
     def look(self) -> list[Finding]:
         """Look at this machine; what is missing is a finding, not an error."""
+
+
+def find_weights(name: str, use: str, find: Callable[[], Path]) -> Finding:
+    """Whether a network's weights are on this machine.
+
+    ``find`` returns their path, or raises a ``ValueError`` that says where it looked and what to
+    do; ``use`` is what needs them.
+    """
+    path: str | None
+    try:
+        path, step = str(find()), ""
+    except ValueError as error:
+        path, step = None, str(error)
+    return judged(name, f"{path or 'not here'}; for {use}", step, {"path": path, "use": use})

@@ -15,13 +15,11 @@ run the same checks over everything that is registered.
 from __future__ import annotations
 
 import functools
-import inspect
 from typing import Any
 
-import docstring_parser
 import torch
 
-from vidiff.building import describe
+from vidiff.building import arguments_of, describe, documented
 from vidiff.faults import place_of
 from vidiff.plugins import load_builtin
 from vidiff.registry import Component, get_component, get_kind
@@ -63,15 +61,9 @@ def is_checked(kind: str) -> bool:
 def _check_documented(component: Component) -> None:
     """A line for lists; a type and a line for each argument that a config can set."""
     assert component.summary, "the class needs a docstring"
-    documented: set[str] = set()
-    for base in component.cls.__mro__:
-        parsed = docstring_parser.parse(base.__dict__.get("__doc__") or "")
-        documented |= {parameter.arg_name for parameter in parsed.params}
     given = get_kind(component.kind).given
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    parameters = inspect.signature(component.cls).parameters.values()
-    arguments = {p.name: p for p in parameters if p.kind not in variadic and p.name not in given}
-    missing = ", ".join(sorted(arguments.keys() - documented))
+    arguments = {n: p for n, p in arguments_of(component.cls).items() if n not in given}
+    missing = ", ".join(sorted(arguments.keys() - documented(component.cls).keys()))
     assert not missing, f"the class's docstring has no line under Args: for {missing}"
     untyped = ", ".join(name for name, p in arguments.items() if p.annotation is p.empty)
     assert not untyped, f"no type for {untyped}, by which a config could be checked"

@@ -1,4 +1,4 @@
-"""What conformance checks share: small dimensions, and what they ask of every module."""
+"""What conformance checks share: their table, and what they ask of every module."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from vidiff.testing.sizes import TEXT_DIM
 from vidiff.types import Signal
 
 M = TypeVar("M", bound=nn.Module)
 Check = TypeVar("Check", bound=Callable[[Any], None])
-
-WIDTH, HEADS, TEXT_DIM, CHANNELS = 24, 4, 16, 4
-GRID = (2, 3, 4)
-NUM_TOKENS = 24
-PROMPTS = ["", "a red square moves left"]
 
 CHECKS: dict[str, Callable[[Any], None]] = {}
 """By kind: asserts what the base class promises of what a factory makes."""

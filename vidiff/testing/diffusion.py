@@ -17,7 +17,8 @@ from vidiff.guidance import Guidance, Steered
 from vidiff.model import Model
 from vidiff.samplers import Sampler
 from vidiff.samplers.spacing import Spacing
-from vidiff.testing.common import CHANNELS, checks, finite, refuses
+from vidiff.testing.common import checks, finite, refuses
+from vidiff.testing.sizes import CHANNELS
 from vidiff.types import Known
 
 

@@ -17,19 +17,8 @@ from vidiff.discriminators import Discriminator
 from vidiff.perceptual import Perceptual
 from vidiff.reconstruction import Reconstruction, ReconstructionMetric, Sums
 from vidiff.regularisers import Regulariser
-from vidiff.testing.common import (
-    CHANNELS,
-    NUM_TOKENS,
-    PROMPTS,
-    TEXT_DIM,
-    WIDTH,
-    check_module,
-    checks,
-    finite,
-    randomised,
-    refuses,
-    text_signal,
-)
+from vidiff.testing.common import check_module, checks, finite, randomised, refuses, text_signal
+from vidiff.testing.sizes import CHANNELS, NUM_TOKENS, PROMPTS, TEXT_DIM, WIDTH
 from vidiff.types import Signal, SignalDims
 
 

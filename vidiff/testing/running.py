@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import docstring_parser
 import torch
 from torch import Tensor, nn
 
 from vidiff.ablation.launchers import Handle, Job, Launcher
+from vidiff.building import documented
 from vidiff.commands.base import Command, LightCommand
 from vidiff.data import VideoDataset, collate
 from vidiff.doctor import Check
@@ -133,8 +133,8 @@ def _command(make: Callable[..., Command]) -> None:
         command.add_arguments(argparse.ArgumentParser())
     elif work := getattr(command, "work", None):
         options = inspect.signature(work).parameters.keys() - {"trainer", "model", "datamodule"}
-        documented = {p.arg_name for p in docstring_parser.parse(work.__doc__ or "").params}
-        assert options <= documented, f"no line under Args: of work for {options - documented}"
+        missing = options - documented(work).keys()
+        assert not missing, f"no line under Args: of work for {missing}"
 
 
 @checks("check")

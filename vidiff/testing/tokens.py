@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,19 +16,8 @@ from vidiff.building import made
 from vidiff.conditioning import Conditioning
 from vidiff.patchifiers import Patchifier
 from vidiff.positions import Layout, Positions
-from vidiff.testing.common import (
-    CHANNELS,
-    GRID,
-    HEADS,
-    NUM_TOKENS,
-    TEXT_DIM,
-    WIDTH,
-    check_module,
-    checks,
-    finite,
-    randomised,
-    text_signal,
-)
+from vidiff.testing.common import check_module, checks, finite, randomised, text_signal
+from vidiff.testing.sizes import CHANNELS, GRID, HEADS, NUM_TOKENS, TEXT_DIM, WIDTH
 from vidiff.types import Signal, SignalDims, Signals
 
 
@@ -41,12 +31,12 @@ def _attention(make: Callable[..., Attention]) -> None:
     mask[:, 3:context] = False
 
     def run(attention: Attention) -> list[Tensor]:
-        asked = [(tokens[:, context:], None), (tokens, mask)]
-        return [
-            finite(attention(x, layout, seen), tuple(x.shape), "tokens")
-            for x, seen in asked
-            for layout in layouts
-        ]
+        outputs = []
+        for layout in layouts:
+            outputs += [attention(tokens[:, context:], layout), attention(tokens, layout, mask)]
+        for output, given in zip(outputs, [NUM_TOKENS, context + NUM_TOKENS] * 2, strict=True):
+            finite(output, (2, given, WIDTH), "tokens")
+        return outputs
 
     for block in range(2):
         one = functools.partial(made, make, width=WIDTH, num_heads=HEADS, block=block, num_blocks=2)
@@ -73,7 +63,7 @@ def _conditioning(make: Callable[..., Conditioning]) -> None:
     tokens, layout = torch.randn(2, NUM_TOKENS, WIDTH), Layout(GRID)
     times = torch.randn(2, 1, WIDTH), torch.randn(2, GRID[0], WIDTH)
     text, signals = text_signal(), {"text": SignalDims(vector=TEXT_DIM, tokens=TEXT_DIM)}
-    sizes = {"width": WIDTH, "num_heads": HEADS}
+    sizes: dict[str, Any] = {"width": WIDTH, "num_heads": HEADS}
 
     class Whole(nn.Module):
         """Two blocks and the last norm around a conditioning."""
@@ -118,13 +108,13 @@ def _conditioning(make: Callable[..., Conditioning]) -> None:
     sum(x.sum() for x in run(wordless, None)).backward()  # type: ignore[union-attr]
     unused = [name for name, p in wordless.named_parameters() if p.grad is None]
     assert not unused, f"without conditions nothing uses {', '.join(unused)}"
-    one, two, three = SignalDims(5, 7), SignalDims(vector=3), SignalDims(channels=2)
+    several = {"one": SignalDims(5, 7), "two": SignalDims(3), "three": SignalDims(channels=2)}
     given = {
         "one": Signal(torch.randn(2, 5), torch.randn(2, 4, 7), torch.ones(2, 4, dtype=torch.bool)),
         "two": Signal(vector=torch.randn(2, GRID[0], 3)),
         "three": Signal(),
     }
-    ask(Whole({"one": one, "two": two, "three": three}), times[0], given)
+    ask(Whole(several), times[0], given)
 
 
 @checks("patchifier")

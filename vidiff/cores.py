@@ -1,8 +1,4 @@
-"""Cores that this process may use.
-
-They are those of its affinity, and at most the CPU quota of its control groups, which containers
-and Kubernetes set.
-"""
+"""Cores that this process may use: of its affinity, within the CPU quota of its container."""
 
 from __future__ import annotations
 

@@ -178,14 +178,15 @@ def stack_signals(signals: Sequence[Signal]) -> Signal:
     """Signals of one clip or more each as one batch; token counts are padded to the longest."""
     longest = max(0 if s.mask is None else s.mask.shape[1] for s in signals)
     columns = zip(*(s._padded(longest)._forms() for s in signals), strict=True)
-    forms = [[x for x in column if x is not None] for column in columns]
-    known = [s.known for s in signals if s.known is not None]
-    return _signal(
-        (torch.cat(form) if form else None for form in forms),
-        Known(torch.cat([k.latents for k in known]), torch.cat([k.mask for k in known]))
-        if known
-        else None,
+    forms = (
+        None if column[0] is None else torch.cat([x for x in column if x is not None])
+        for column in columns
     )
+    known = [s.known for s in signals if s.known is not None]
+    if not known:
+        return _signal(forms, None)
+    latents, mask = torch.cat([k.latents for k in known]), torch.cat([k.mask for k in known])
+    return _signal(forms, Known(latents, mask))
 
 
 @dataclass

@@ -42,7 +42,7 @@ def columns(rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> list[
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     lines = []
     for row in rows:
-        sides = (">" if column in right else "<" for column in range(len(row)))
-        cells = (f"{c:{side}{w}}" for c, side, w in zip(row, sides, widths, strict=True))
-        lines.append("  ".join(cells).rstrip())
+        cells = enumerate(zip(row, widths, strict=True))
+        padded = (f"{c:>{w}}" if number in right else f"{c:<{w}}" for number, (c, w) in cells)
+        lines.append("  ".join(padded).rstrip())
     return lines

@@ -36,10 +36,8 @@ def read_weights(path: Path) -> Weights:
 
     Of a safetensors file or one that torch saved: bare, or inside a training's checkpoint, where a
     moving average is preferred. Prefixes of wrappers go, in any order and depth. Nothing that the
-    file names is called: objects beside the tensors (options, configs) are not rebuilt.
-
-    Raises:
-        ValueError: if there is no such file, it cannot be read, or holds no state dict, or several.
+    file names is called: objects beside the tensors (options, configs) are not rebuilt. A
+    ``ValueError`` if there is no such file, it cannot be read, or holds no state dict, or several.
     """
     if not path.is_file():
         raise ValueError(

@@ -40,11 +40,7 @@ def read_text(path: Path) -> str:
 
 
 def load_yaml(text: str, name: str | Path = "") -> Any:
-    """As ``yaml.safe_load``; ``name`` is of the text's file, for errors.
-
-    Raises:
-        YamlError: if it is not YAML, or gives a key twice.
-    """
+    """As ``yaml.safe_load``; a ``YamlError`` if a key is given twice, which names the file."""
     import yaml  # here, as light modules import this one
 
     try:

@@ -81,8 +81,7 @@ class CheckComponents(LightCommand):
 def check(component: Component, settings: dict[str, Any]) -> Verdict:
     """Run the checks of a component, built with ``settings`` as a config has them.
 
-    Raises:
-        ValueError: if it has no such argument, or one cannot have this value.
+    A ``ValueError`` if it has no such argument, or one cannot have this value.
     """
     from vidiff.faults import fault_of, place_of
     from vidiff.testing import check_component, is_checked

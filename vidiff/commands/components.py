@@ -65,8 +65,7 @@ def list_all(kind_name: str = "") -> list[Component | LightningPart]:
 def find_component(name: str) -> Component:
     """The component called ``name`` or ``kind.name``.
 
-    Raises:
-        ValueError: if there is none, with the nearest, or if several kinds have the name.
+    A ``ValueError`` if there is none, with the nearest, or if several kinds have the name.
     """
     kind_name, _, short = name.rpartition(".")
     if kind_name and kind_name not in BASES:

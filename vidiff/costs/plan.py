@@ -75,8 +75,7 @@ class Costs:
     def seconds_per_step(self, tflops: float, utilisation: float) -> float:
         """Time of a step where devices reach this share of ``tflops`` x 10^12 operations a second.
 
-        Raises:
-            ValueError: if either number is out of its range.
+        A ``ValueError`` if either number is out of its range.
         """
         if tflops <= 0:
             raise ValueError(f"the peak must be positive, got {tflops} TFLOP/s")

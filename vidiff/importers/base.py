@@ -38,10 +38,7 @@ class Importer(ABC):
         """Translate a published state dict.
 
         Attention heads are told by no tensor; None is those of the published models of this width.
-
-        Raises:
-            ValueError: if a tensor is missing, left over or has another shape, or the heads are
-                not known.
+        A ``ValueError`` if a tensor is missing, left over or has another shape, or there are none.
         """
 
 
@@ -53,9 +50,7 @@ def node(class_path: str, **arguments: Any) -> Node:
 def with_autoencoder(imported: Imported, folder: str) -> Imported:
     """Give an imported model of latents a published autoencoder, so that it makes videos.
 
-    Raises:
-        ValueError: if the folder cannot be read (see ``Pretrained``), or its latents have other
-            channels than the model's.
+    A ``ValueError`` if its latents have other channels than the model's, or as ``Pretrained``.
     """
     autoencoder = Pretrained(folder=folder)
     channels = imported.arguments["autoencoder"]["init_args"]["latent_channels"]
@@ -75,9 +70,7 @@ def with_autoencoder(imported: Imported, folder: str) -> Imported:
 def write_checkpoint(imported: Imported, path: Path) -> None:
     """Build the task, fill it, and write a checkpoint that ``vidiff.load`` reads.
 
-    Raises:
-        ValueError: if the weights do not fit the task.
-        OSError: if the file cannot be written whole.
+    A ``ValueError`` if the weights do not fit, an ``OSError`` if the file is not written whole.
     """
     from lightning.pytorch import LightningModule, __version__
 

@@ -32,11 +32,8 @@ __all__ = ["check_component", "is_checked"]
 def check_component(kind: str, name: str, **settings: Any) -> None:
     """Build a component with small dimensions and check what its kind promises.
 
-    ``settings`` are constructor arguments, where defaults would be slow or some are required.
-
-    Raises:
-        AssertionError: if a promise is broken.
-        ValueError: if there is no such component.
+    ``settings`` are constructor arguments, where defaults would be slow or some are required. An
+    ``AssertionError`` says which promise is broken.
     """
     load_builtin()
     component = get_component(kind, name)

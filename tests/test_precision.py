@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from vidiff import precision
 from vidiff.precision import choose, compute_dtype, device_of, has_fast_bf16, has_tf32, slowness
 
 VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
@@ -27,7 +26,7 @@ def cpu(monkeypatch):
         monkeypatch.setattr(torch, "ops", ops)
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
-        monkeypatch.setattr(precision, "_is_arm", lambda: arm)
+        monkeypatch.setattr("platform.machine", lambda: "arm64" if arm else "x86_64")
 
     return pretend
 

@@ -52,8 +52,8 @@ def test_a_parameter_that_no_gradient_reaches() -> None:
     class Broken(Full):
         """Has a weight that it never uses."""
 
-        def __init__(self, *, width: int, num_heads: int, block: int, num_blocks: int) -> None:
-            super().__init__(width=width, num_heads=num_heads, block=block, num_blocks=num_blocks)
+        def __init__(self, **sizes: int) -> None:
+            super().__init__(**sizes)
             self.unused = nn.Parameter(torch.ones(3))
 
     broken("attention", Broken, "no gradient reaches unused")
@@ -63,8 +63,8 @@ def test_a_state_that_is_not_saved() -> None:
     class Broken(Full):
         """Draws something that is no part of its state."""
 
-        def __init__(self, *, width: int, num_heads: int, block: int, num_blocks: int) -> None:
-            super().__init__(width=width, num_heads=num_heads, block=block, num_blocks=num_blocks)
+        def __init__(self, **sizes: int) -> None:
+            super().__init__(**sizes)
             self.gain = float(torch.rand(()))
 
         def mix(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, mask: Tensor | None):
@@ -110,7 +110,7 @@ def test_a_sampler_that_misses() -> None:
         def step(self, denoised, latents, t, t_next, schedule, noise):  # type: ignore[no-untyped-def]
             return super().step(denoised, latents, t, (t + t_next) / 2, schedule, noise)
 
-    broken("sampler", Broken, "with a denoiser that knows the answer, it ends")
+    broken("sampler", Broken, "given the answer at each step, it ends")
 
 
 def test_a_sampler_that_only_reaches_what_it_has_to_make_up_itself() -> None:
@@ -192,9 +192,7 @@ def test_an_argument_without_docs() -> None:
     class Broken(Full):
         """Says nothing about ``gain``."""
 
-        def __init__(
-            self, *, width: int, num_heads: int, block: int, num_blocks: int, gain: float = 1.0
-        ) -> None:
-            super().__init__(width=width, num_heads=num_heads, block=block, num_blocks=num_blocks)
+        def __init__(self, gain: float = 1.0, **sizes: int) -> None:
+            super().__init__(**sizes)
 
     broken("attention", Broken, "no line under Args: for gain")

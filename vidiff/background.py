@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Semaphore
-from types import TracebackType
 
 from vidiff.cores import available_cores
 
@@ -15,13 +14,11 @@ MOST_THREADS = 4
 class Background:
     """A few threads that work off calls, the first given first.
 
-    A caller that is faster than they are waits, so that calls do not pile up in memory. All calls
-    are made, also after one that failed. Leaving it, as a context manager, waits for all calls and
-    raises the first error of one.
+    A caller that is faster than they are waits while ``num_waiting`` calls do, so that calls do not
+    pile up in memory. All calls are made, also after one that failed. Leaving it, as a context
+    manager, waits for all calls and raises the first error of one.
 
-    Args:
-        num_threads: calls at a time; by default one for each core, four at most.
-        num_waiting: calls that may wait for a thread.
+    There is a thread for each core by default, four at most.
     """
 
     def __init__(self, num_threads: int | None = None, num_waiting: int = 4) -> None:
@@ -51,12 +48,7 @@ class Background:
     def __enter__(self) -> Background:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._threads.shutdown(wait=True)
         if kind is None:
             self.check()

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from vidiff.registry import list_kinds
+from vidiff.registry import class_path, list_kinds
 
 Node = dict[str, Any]
 T = TypeVar("T")
@@ -19,10 +19,8 @@ T = TypeVar("T")
 def describe(value: Any) -> Any:
     """Turn a factory into the node that rebuilds it, with all defaults written out.
 
-    Arguments that neighbouring parts decide (``Kind.given``) are no part of it.
-
-    Classes, ``functools.partial`` of them, and lists and dicts of such are described; plain values
-    stay as they are.
+    Arguments that neighbouring parts decide (``Kind.given``) are no part of it. A factory is a
+    class, ``functools.partial`` of one, or a list or dict of such; plain values stay as they are.
 
     Raises:
         TypeError: if ``value`` is none of these, as a lambda or a built object is not.
@@ -33,14 +31,30 @@ def describe(value: Any) -> Any:
         return {str(key): describe(item) for key, item in value.items()}
     if isinstance(value, Sequence):
         return [describe(item) for item in value]
-    if isinstance(value, type):
-        return _node(value, {})
-    if isinstance(value, functools.partial) and (cls := _class_of(value)) is not None:
-        return _node(cls, value.keywords)
+    if (cls := _class_of(value)) is not None:
+        return _node(cls, value.keywords if isinstance(value, functools.partial) else {})
     raise TypeError(
         f"{value!r} cannot be described as a config node: hand in a class, or functools.partial "
         "of a class with plain values"
     )
+
+
+def arguments_of(cls: type) -> dict[str, inspect.Parameter]:
+    """The arguments that a constructor names."""
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(cls).parameters.items()
+    return {name: p for name, p in parameters if p.kind not in variadic}
+
+
+def documented(target: Any) -> dict[str, str]:
+    """The lines under ``Args:`` by argument, of a function or a class and its base classes."""
+    import docstring_parser
+
+    found: dict[str, str] = {}
+    for owner in reversed(getattr(target, "__mro__", [target])):
+        parsed = docstring_parser.parse(owner.__doc__ or "")
+        found.update({p.arg_name: " ".join((p.description or "").split()) for p in parsed.params})
+    return found
 
 
 def made(factory: Callable[..., T], **given: Any) -> T:
@@ -71,8 +85,7 @@ def _named(target: Callable[..., Any]) -> set[str] | None:
 def build(node: Node, base: type[T]) -> T:
     """Build what ``node`` describes, checking every name and type as the command line does.
 
-    Raises:
-        ValueError: if the class cannot be imported or does not accept the node's arguments.
+    A ``ValueError`` if the class cannot be imported or does not accept the node's arguments.
     """
     from jsonargparse import ArgumentParser
 
@@ -82,11 +95,7 @@ def build(node: Node, base: type[T]) -> T:
 
 
 def build_class(cls: type[T], arguments: Node) -> T:
-    """Build a class that is known from its arguments as a config names them.
-
-    Raises:
-        ValueError: if it does not accept them.
-    """
+    """Build a class from its arguments as a config names them; a ``ValueError`` as ``build``."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)
@@ -105,23 +114,21 @@ def _instantiated(parser: Any, node: Node, name: Any) -> Any:
 
 
 def _class_of(factory: Any) -> type | None:
-    if isinstance(factory, type):
-        return factory
+    parts = [factory]
     if isinstance(factory, functools.partial):
         # jsonargparse puts its instantiator first: the class is the last positional argument.
-        classes = [c for c in (factory.func, *factory.args) if isinstance(c, type)]
-        return classes[-1] if classes else None
-    return None
+        parts = [factory.func, *factory.args]
+    return next((part for part in reversed(parts) if isinstance(part, type)), None)
 
 
 def _node(cls: type, given: Mapping[str, Any]) -> Node:
     decided = {name for k in list_kinds() if issubclass(cls, k.base) for name in k.given}
     defaults = {
         name: parameter.default
-        for name, parameter in inspect.signature(cls).parameters.items()
+        for name, parameter in arguments_of(cls).items()
         if parameter.default is not parameter.empty and name not in decided
     }
     return {
-        "class_path": f"{cls.__module__}.{cls.__qualname__}",
+        "class_path": class_path(cls),
         "init_args": {name: describe(value) for name, value in (defaults | dict(given)).items()},
     }

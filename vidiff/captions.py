@@ -20,6 +20,8 @@ from unicodedata import normalize
 from vidiff.files import read_text
 from vidiff.folders import EXTENSIONS
 
+Row = dict[str, Any]
+
 TABLES = (".csv", ".jsonl")
 LISTS = (".txt",)
 
@@ -38,34 +40,24 @@ _FROM_A_ROOT = re.compile(r"\.{0,2}/|~/|[A-Za-z]:\\|\\\\")
 def read_table(table: Path, root: Path, *, outside: str = "refuse") -> dict[str, str]:
     """Captions of a table by file, each as ``file_key`` writes it.
 
-    Args:
-        table: the file.
-        root: the folder that paths are relative to; absolute ones are within it.
-        outside: what to do with paths that lead out of ``root``: ``refuse`` or ``skip`` them.
-
-    Raises:
-        ValueError: if the table is broken, or a file has two captions; names the line.
+    Paths are relative to ``root`` or within it; those that lead out of it are refused, or skipped.
+    A ``ValueError`` names the line where the table is broken or a file has another caption.
     """
     captions: dict[str, str] = {}
     roots = [root.absolute(), root.resolve()]
     for line, (path, caption) in _rows(table, ("path", "caption")):
-        key = _inside(path, roots)
-        if key is None:
-            if outside == "skip":
-                continue
-            raise ValueError(
-                f"{table}, line {line}: {path!r} must be a path within {root}, without '..'"
-            )
-        if captions.setdefault(key, caption) != caption:
-            raise ValueError(f"{table}, line {line}: {path!r} has a caption already; keep one")
+        place, key = f"{table}, line {line}: {path!r}", _inside(path, roots)
+        if key is None and outside != "skip":
+            raise ValueError(f"{place} must be a path within {root}, without '..'")
+        if key is not None and captions.setdefault(key, caption) != caption:
+            raise ValueError(f"{place} has a caption already; keep one")
     return captions
 
 
 def read_list(path: Path) -> list[str]:
     """Prompts in their order: a line each, or the captions of a table.
 
-    Raises:
-        ValueError: if the file is missing, empty or broken, or of a kind that is not read.
+    A ``ValueError`` if the file is missing, empty or broken, or of a kind that is not read.
     """
     ending = path.suffix.lower()
     if ending in _NOT_READ:
@@ -83,22 +75,13 @@ def read_list(path: Path) -> list[str]:
 
 
 def read_caption(path: Path) -> str:
-    """The caption in a text file, as one line.
-
-    Raises:
-        ValueError: as ``read_text`` does.
-    """
+    """The caption in a text file, as one line; errors are those of ``read_text``."""
     return _one_line(read_text(path))
 
 
 def read_prompts(words: str) -> list[str]:
-    """Prompts that are written out, with semicolons between them, or those of a file.
-
-    Raises:
-        ValueError: if there is no prompt, or as ``prompt_file`` and ``read_list`` do.
-    """
-    path = prompt_file(words)
-    if path is not None:
+    """Prompts that are written out, with semicolons between them, or those of a file."""
+    if (path := prompt_file(words)) is not None:
         return read_list(path)
     prompts = [part.strip() for part in words.removeprefix("\ufeff").split(";") if part.strip()]
     if not prompts:
@@ -111,9 +94,8 @@ def read_prompts(words: str) -> list[str]:
 def prompt_file(words: str) -> Path | None:
     """The file that is meant by prompts; None if they are written out.
 
-    Raises:
-        ValueError: if ``words`` look like a path and there is no such file, or like a prompt and
-            there is.
+    A ``ValueError`` if they look like a path and there is no such file, or like a prompt and there
+    is.
     """
     if looks_like_file(words):
         path = Path(words).expanduser() if words.startswith("~/") else Path(words)
@@ -195,9 +177,7 @@ def _value(row: Mapping[str, Any], name: str) -> Any:
     return next((value for value in there if value), there[0] if there else None)
 
 
-def _csv_rows(
-    table: Path, text: str, wanted: Sequence[str]
-) -> Iterator[tuple[int, dict[str, str]]]:
+def _csv_rows(table: Path, text: str, wanted: Sequence[str]) -> Iterator[tuple[int, Row]]:
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
     header: list[str] | None = None
     while True:
@@ -243,9 +223,7 @@ def _check_header(table: Path, header: Sequence[str], wanted: Sequence[str]) -> 
             raise ValueError(f"{table}, line 1: two columns are called {found[0]!r}; keep one")
 
 
-def _jsonl_rows(
-    table: Path, text: str, wanted: Sequence[str]
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def _jsonl_rows(table: Path, text: str, wanted: Sequence[str]) -> Iterator[tuple[int, Row]]:
     form = ", ".join(f'"{name}": "…"' for name in wanted)
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():

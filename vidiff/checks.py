@@ -4,14 +4,9 @@ from __future__ import annotations
 
 
 def at_least(least: int, **numbers: float | None) -> None:
-    """Check that numbers are not below the least that makes sense.
+    """Raise a ``ValueError`` that names the option whose number is below the least that is allowed.
 
-    Args:
-        least: allowed.
-        numbers: by the name of their option; None was not given.
-
-    Raises:
-        ValueError: if one is smaller; names it.
+    None was not given.
     """
     for name, number in numbers.items():
         if number is not None and number < least:
@@ -19,14 +14,7 @@ def at_least(least: int, **numbers: float | None) -> None:
 
 
 def positive(**numbers: float | None) -> None:
-    """Check that numbers are above 0.
-
-    Args:
-        numbers: by the name of their option; None was not given.
-
-    Raises:
-        ValueError: if one is not; names it.
-    """
+    """Raise a ``ValueError`` that names the option whose number is not above 0, if it is given."""
     for name, number in numbers.items():
         if number is not None and not number > 0:
             raise ValueError(f"{name} must be positive, got {number}")

@@ -1,8 +1,4 @@
-"""Cores that this process may use.
-
-They are those of its affinity, and at most the CPU quota of its control groups, which containers
-and Kubernetes set.
-"""
+"""Cores that this process may use: of its affinity, within the CPU quota of its container."""
 
 from __future__ import annotations
 
@@ -24,7 +20,7 @@ def cpu_quota(root: Path = Path("/")) -> float:
     Both versions of Linux' control groups are read. A limit of any enclosing group holds.
     """
     limits = [math.inf]
-    for line in _lines(root / "proc/self/cgroup"):
+    for line in kernel_lines(root / "proc/self/cgroup"):
         _, controllers, path = line.split(":", 2)
         mount, read = root / "sys/fs/cgroup", _limit
         if controllers and "cpu" not in controllers.split(","):
@@ -38,17 +34,18 @@ def cpu_quota(root: Path = Path("/")) -> float:
 
 
 def _limit(group: Path) -> float:
-    quota, *period = " ".join(_lines(group / "cpu.max")).split() or ["max"]
+    quota, *period = " ".join(kernel_lines(group / "cpu.max")).split() or ["max"]
     return math.inf if quota == "max" else int(quota) / int(*period or ["100000"])
 
 
 def _limit_v1(group: Path) -> float:
-    quota, period = (_lines(group / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+    quota, period = (kernel_lines(group / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
     return int(quota[0]) / int(period[0]) if quota and period and int(quota[0]) > 0 else math.inf
 
 
-def _lines(path: Path) -> list[str]:
+def kernel_lines(path: Path) -> list[str]:
+    """The lines of one of the kernel's files; none where it is not there."""
     try:
-        return path.read_text().splitlines()
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []

@@ -13,11 +13,7 @@ class UsageError(Exception):
 
 
 class Errors(ValueError):
-    """Everything that is wrong, a line each.
-
-    Args:
-        lines: one for each mistake.
-    """
+    """Everything that is wrong, a line each."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         super().__init__("\n".join(lines))

@@ -34,16 +34,10 @@ def leave_out(part: nn.Module, factory: Callable[..., Any]) -> None:
 
 
 def named(autoencoder: nn.Module, conditions: nn.ModuleDict, nodes: Mapping[str, Any]) -> Named:
-    """What a checkpoint says of the parts that it does not hold.
-
-    Args:
-        autoencoder: the model's.
-        conditions: the model's.
-        nodes: how they are built, under ``autoencoder`` and ``conditions``.
-    """
+    """The parts that a checkpoint does not hold; ``nodes`` say how the two are built."""
     parts = {"autoencoder": (autoencoder, nodes["autoencoder"])}
-    of_conditions = nodes["conditions"]
-    parts |= {f"conditions.{n}": (part, of_conditions.get(n)) for n, part in conditions.items()}
+    for name, part in conditions.items():
+        parts[f"conditions.{name}"] = part, nodes["conditions"].get(name)
     return {
         name: {
             "folder": os.path.abspath(os.path.expanduser(folder)),
@@ -56,11 +50,7 @@ def named(autoencoder: nn.Module, conditions: nn.ModuleDict, nodes: Mapping[str,
 
 
 def check_named(held: Named, found: Named) -> None:
-    """Compare the parts that a checkpoint names with those that were built.
-
-    Raises:
-        ValueError: if one is not there or has other weights.
-    """
+    """Raise a ``ValueError`` if a part that a checkpoint names was not built or differs."""
     for name, was in held.items():
         now = found.get(name)
         if now is None:
@@ -77,11 +67,7 @@ def check_named(held: Named, found: Named) -> None:
 
 
 def with_folders(arguments: Mapping[str, Any], held: Named) -> dict[str, Any]:
-    """Arguments of a task, with the folders of a checkpoint as absolute paths.
-
-    Raises:
-        ValueError: if one is not there any more.
-    """
+    """Arguments of a task, with the folders of a checkpoint, which must be there, as its paths."""
     found = dict(arguments)
     for name, was in held.items():
         if not os.path.isdir(was["folder"]):

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from traceback import walk_tb
+from types import FrameType
 
-from vidiff.registry import Component, list_kinds
+from vidiff.registry import Component, all_components, class_path
 
 OURS = ("vidiff", "vidiff_eval")
 """Packages whose errors are told as they are."""
@@ -23,9 +24,7 @@ class Fault:
 
     Attributes:
         component: whose code it is in; None where no registered class takes part.
-        file: that holds the code.
-        line: of it, where the error was raised or let through.
-        message: of the error.
+        line: of ``file``, where the error was raised or let through.
         package: of the plugin; a file's module.
     """
 
@@ -53,22 +52,17 @@ class Fault:
 
 
 def fault_of(error: BaseException, suspect: Component | None = None) -> Fault | None:
-    """Which plugin's code an error comes from; None if none's does.
-
-    Args:
-        error: that was caught.
-        suspect: the only component that can be at fault.
-    """
-    every = [c for kind in list_kinds() for c in kind.components.values()]
-    foreign = [suspect] if suspect else [c for c in every if c.package not in OURS]
+    """The plugin's code that an error comes from: of ``suspect``, or of any; None if of none."""
+    foreign = [suspect] if suspect else [c for c in all_components() if c.package not in OURS]
     packages = {c.package for c in foreign}
     for one in reversed(list(_chain(error))):
         message = f"{type(one).__name__}: {' '.join(str(one).split())}".rstrip(": ")
         # Of the frames in a plugin's code the innermost, and the innermost object of a component.
-        frames = [(f, n) for f, n in _frames(one.__traceback__) if _package(f) in packages]
+        frames = [(f, n) for f, n in walk_tb(one.__traceback__) if _package(f) in packages]
         if frames:
             frame, line = frames[-1]
-            owners = [c for f, _ in frames for c in foreign if _is_method_of(f, c)]
+            selves = [type(f.f_locals.get("self")) for f, _ in frames]
+            owners = [c for cls in selves for c in foreign if cls is c.cls]
             owner = owners[-1] if owners else None
             return Fault(owner, frame.f_code.co_filename, line, message, _package(frame))
         # Called with other arguments than it takes: no frame of its own.
@@ -85,7 +79,7 @@ def place_of(cls: type) -> str:
     try:
         file, line = inspect.getsourcefile(cls), inspect.getsourcelines(cls)[1]
     except (OSError, TypeError):  # made at run time
-        return f"{cls.__module__}.{cls.__qualname__}"
+        return class_path(cls)
     return f"{shown(file or '')}:{line}"
 
 
@@ -110,15 +104,5 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def _frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
-    while trace is not None:
-        yield trace.tb_frame, trace.tb_lineno
-        trace = trace.tb_next
-
-
 def _package(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]
-
-
-def _is_method_of(frame: FrameType, component: Component) -> bool:
-    return type(frame.f_locals.get("self")) is component.cls

@@ -8,6 +8,8 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -28,22 +30,27 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write ``path`` under a temporary name next to it, then rename; creates folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+        temporary.chmod(0o644)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file next to ``path`` that takes its name on success and goes on failure."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        yield Path(name)
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def flush_to_disk(path: Path) -> None:
     """Wait until a file is on its disk, or the names in a folder are, where that can be waited for.
 
-    Raises:
-        OSError: if the disk did not take the file: some report a full disk only now.
+    An ``OSError`` says that the disk did not take the file: some report a full disk only now.
     """
     try:
         handle = os.open(path, os.O_RDONLY)
@@ -62,11 +69,7 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON.
-
-    Raises:
-        ValueError: if the file is missing or no JSON; names it.
-    """
+    """Read JSON; a ``ValueError`` names a file that is missing or no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -85,14 +88,10 @@ _MARKS = (  # that of UTF-16 begins that of UTF-32
 
 
 def read_text(path: Path) -> str:
-    """Read text that a user wrote: UTF-8, or UTF-16 or UTF-32 with a byte order mark.
+    """Text that a user wrote in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
 
-    Returns:
-        The text without the mark; every line ends with a line feed.
-
-    Raises:
-        ValueError: if the file cannot be read, or is in another encoding; names the file, the
-            line, and the command that converts it.
+    It is returned without the mark, and every line ends with a line feed. A ``ValueError`` names a
+    file that cannot be read; of another encoding also the line, and the command that converts it.
     """
     try:
         data = path.read_bytes()

@@ -17,10 +17,8 @@ _END = 64 * 1024  # bytes of a file's head and tail that are read
 def weights_hash(module: nn.Module, node: Node, rounded: torch.dtype | None = None) -> str:
     """The SHA-256 of a component: how it is built, and each tensor of its state.
 
-    Args:
-        module: the component; one tensor at a time is copied to the CPU.
-        node: how it is built, see ``vidiff.building``; where its ``folder`` is does not count.
-        rounded: the type that floating-point tensors are rounded to first.
+    Where the ``folder`` of its node is does not count. Floating-point tensors are ``rounded`` to
+    this type first.
     """
     arguments = {k: v for k, v in (node.get("init_args") or {}).items() if k != "folder"}
     node = {**node, "init_args": arguments}
@@ -30,9 +28,8 @@ def weights_hash(module: nn.Module, node: Node, rounded: torch.dtype | None = No
             if rounded is not None and value.is_floating_point():
                 value = value.to(rounded)
             digest.update(f"\n{name} {value.dtype} {tuple(value.shape)}\n".encode())
-            digest.update(
-                value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
-            )
+            value = value.detach().cpu().contiguous().flatten()  # one at a time
+            digest.update(value.view(torch.uint8).numpy().data)
         else:  # what a module keeps beside tensors
             digest.update(f"\n{name} {value!r}\n".encode())
     return digest.hexdigest()

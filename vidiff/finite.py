@@ -16,12 +16,7 @@ class FiniteNotes:
         self._finite: list[Tensor] = []
 
     def note(self, place: str, *tensors: Tensor) -> None:
-        """Look at tensors.
-
-        Args:
-            place: what and where they are, for the message.
-            tensors: of any shape.
-        """
+        """Look at tensors; ``place`` says in the message what and where they are."""
         for tensor in tensors:
             self._places.append(place)
             self._finite.append(tensor.detach().isfinite().all())
@@ -35,21 +30,13 @@ class FiniteNotes:
         return next((p for p, ok in zip(self._places, finite, strict=True) if not ok), None)
 
     def check(self, advice: str = "") -> None:
-        """Refuse what was not finite.
-
-        Raises:
-            FloatingPointError: naming the first place.
-        """
+        """Raise a ``FloatingPointError`` that names the first place of what was not finite."""
         if bad := self.first_bad():
             raise FloatingPointError(f"{bad}: NaN or infinity{advice}")
 
 
 def bad_weight(modules: Iterable[tuple[str, nn.Module | None]]) -> str | None:
-    """The name of the first weight or buffer that holds NaN or infinity.
-
-    Args:
-        modules: and what they are called.
-    """
+    """The name of the first weight or buffer of named modules that holds NaN or infinity."""
     for prefix, module in modules:
         for name, value in module.state_dict().items() if module is not None else ():
             if value.is_floating_point() and not value.isfinite().all():

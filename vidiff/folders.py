@@ -25,7 +25,6 @@ class Contents:
     """What a folder holds; hidden files and folders do not count. Paths are relative to it.
 
     Attributes:
-        root: the folder.
         videos: files that are called like videos, sorted.
         texts: the text file of a video's name beside it, by video.
         images: numbers of image files by folder; that of ``root`` itself is ``""``.
@@ -54,11 +53,7 @@ class Contents:
         return "; ".join(part for part in said if part) or "it is empty"
 
     def unread_images(self, used: Collection[str] = ()) -> str:
-        """Where images are that may be frames, for a message; empty if nowhere.
-
-        Args:
-            used: folders whose images do not count, nor those of their subfolders.
-        """
+        """Where images are that may be frames, for a message; empty if nowhere but in ``used``."""
         places = {
             path or str(self.root): number
             for path, number in sorted(self.images.items())
@@ -98,12 +93,7 @@ def _rank(path: str) -> tuple[bool, int]:
 
 
 def scan(root: Path, *, links_out: bool = True) -> Contents:
-    """Search a folder and its subfolders.
-
-    Args:
-        root: the folder.
-        links_out: whether links to files outside of ``root`` count as files.
-    """
+    """Search a folder and its subfolders; ``links_out`` says if links to files outside count."""
     contents, inside = Contents(root), root.resolve()
     folders = [""]
     while folders:

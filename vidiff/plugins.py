@@ -26,40 +26,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from traceback import walk_tb
 from types import ModuleType
 from typing import Any
 
 from vidiff.registry import all_or_nothing
 
-__all__ = ["FailedPlugin", "PluginError", "failed_plugins", "load_all", "load_builtin"]
-__all__ += ["absolute_name", "config_files", "left_out", "load_installed", "load_plugins"]
-__all__ += ["plugins_of", "requested_plugins", "without_plugins"]
-
 GROUP = "vidiff.plugins"
 BUILTIN = (
-    "ablation.launchers",
-    "attention",
-    "autoencoders",
-    "commands",
-    "conditioning",
-    "conditions",
-    "data",
-    "denoisers",
-    "diffusion.loss_weights",
-    "diffusion.predictions",
-    "diffusion.schedules",
-    "diffusion.time_samplers",
-    "discriminators",
-    "doctor",
-    "guidance",
-    "optimizers",
-    "patchifiers",
-    "perceptual",
-    "positions",
-    "reconstruction",
-    "regularisers",
-    "samplers",
-    "samplers.spacing",
+    *("ablation.launchers", "attention", "autoencoders", "commands", "conditioning", "conditions"),
+    *("data", "denoisers", "diffusion.loss_weights", "diffusion.predictions"),
+    *("diffusion.schedules", "diffusion.time_samplers", "discriminators", "doctor", "guidance"),
+    *("optimizers", "patchifiers", "perceptual", "positions", "reconstruction", "regularisers"),
+    *("samplers", "samplers.spacing"),
 )
 """The packages of vidiff that register components; each imports all of its own."""
 
@@ -73,13 +52,7 @@ class PluginError(ValueError):
 
 @dataclass(frozen=True)
 class FailedPlugin:
-    """An installed plugin that was left out.
-
-    Attributes:
-        name: of its entry point.
-        package: the distribution that declares it.
-        reason: the error, in one line.
-    """
+    """An installed plugin that was left out: its name, its distribution, the error in a line."""
 
     name: str
     package: str
@@ -90,11 +63,7 @@ class FailedPlugin:
 
 
 def load_all(names: Sequence[str] = ()) -> None:
-    """Load vidiff's own components, installed plugins, and those named.
-
-    Raises:
-        PluginError: if one of ``names`` cannot be loaded.
-    """
+    """Load vidiff's own components, installed plugins, and those named, as ``load_plugins``."""
     load_builtin()
     load_installed()
     load_plugins(names)
@@ -114,7 +83,7 @@ def load_installed() -> None:
             with all_or_nothing():
                 entry.load()
         except (Exception, SystemExit) as error:
-            failure = FailedPlugin(entry.name, _package(entry), _one_line(error, entry.module))
+            failure = FailedPlugin(entry.name, package_of(entry), _one_line(error, entry.module))
             _failed[entry.name] = failure
             if os.environ.get("LOCAL_RANK", "0") == "0":
                 _log.warning("vidiff: warning: plugin left out: %s", failure)
@@ -125,10 +94,8 @@ def load_plugins(names: Sequence[str]) -> list[ModuleType]:
 
     A file becomes the module of its own name, here ``block``, so that checkpoints which name its
     classes can be read again wherever the file is loaded, and its folder is put last on the import
-    path. Loading one twice does nothing. Relative paths start at the working directory here.
-
-    Raises:
-        PluginError: if one is not found, fails, or would hide another module.
+    path. Loading one twice does nothing. Relative paths start at the working directory here. A
+    ``PluginError`` says that one is not found, fails, or would hide another module.
     """
     return [_load(name) for name in names]
 
@@ -146,9 +113,8 @@ def left_out() -> str:
 def requested_plugins(argv: Sequence[str]) -> list[str]:
     """Plugins that a command line asks for, by ``--plugins`` and by the configs that it names.
 
-    The parser can only be built once they are loaded, so both are looked for beforehand. A config
-    that cannot be read is left to the parser, which says what is wrong with it. Files come with
-    absolute paths, so that what is saved with them can be read from anywhere.
+    The parser can only be built once they are loaded, so both are looked for beforehand. Files come
+    with absolute paths, so that what is saved with them can be read from anywhere.
     """
     names: list[str] = []
     for option, value in _options(argv):
@@ -168,9 +134,8 @@ def plugins_of(config: Any, path: Path) -> list[str]:
     """The plugins that the config of a file names; relative paths start at the file's folder."""
     plugins = config.get("plugins") if isinstance(config, dict) else None
     names = _split(plugins) if isinstance(plugins, str) else plugins
-    return (
-        [absolute_name(str(name), path.parent) for name in names] if isinstance(names, list) else []
-    )
+    listed = names if isinstance(names, list) else []
+    return [absolute_name(str(name), path.parent) for name in listed]
 
 
 def absolute_name(name: str, folder: Path) -> str:
@@ -184,13 +149,10 @@ def _is_path(name: str) -> bool:
 
 def without_plugins(argv: Sequence[str]) -> list[str]:
     """The command line without its ``--plugins``."""
-    rest: list[str] = []
-    skip = False
-    for word in argv:
-        if skip:
-            skip = False
-        elif word == "--plugins":
-            skip = True
+    words, rest = iter(argv), []
+    for word in words:
+        if word == "--plugins":
+            next(words, None)
         elif not word.startswith("--plugins="):
             rest.append(word)
     return rest
@@ -210,10 +172,9 @@ def _plugins_of_config(path: Path) -> list[str]:
     from vidiff.yaml_files import YamlError, read_yaml
 
     try:
-        config = read_yaml(path)
-    except YamlError:
+        return plugins_of(read_yaml(path), path)
+    except YamlError:  # the parser will say what is wrong with it
         return []
-    return plugins_of(config, path)
 
 
 def _split(value: str) -> list[str]:
@@ -247,9 +208,12 @@ def _load_file(path: Path) -> ModuleType:
     if not module.isidentifier():
         raise PluginError(f"plugin {str(path)!r} needs a name that Python can import, not {module}")
     loaded = sys.modules.get(module)
-    if loaded is not None and _file_of(loaded) == file:
+    origin = getattr(loaded, "__file__", None)
+    if loaded is not None and origin and Path(origin).resolve() == file:
         return loaded
-    if loaded is not None or _found_elsewhere(module, file):
+    found = None if loaded else importlib.util.find_spec(module)
+    elsewhere = found and (found.origin is None or Path(found.origin).resolve() != file)
+    if loaded is not None or elsewhere:
         raise PluginError(f"plugin {str(path)!r} would hide the module {module!r}; rename the file")
     if str(top.parent) not in sys.path:
         sys.path.append(str(top.parent))
@@ -257,17 +221,8 @@ def _load_file(path: Path) -> ModuleType:
     return importlib.import_module(module)
 
 
-def _found_elsewhere(module: str, file: Path) -> bool:
-    found = importlib.util.find_spec(module)
-    return found is not None and (found.origin is None or Path(found.origin).resolve() != file)
-
-
-def _file_of(module: ModuleType) -> Path | None:
-    name = getattr(module, "__file__", None)
-    return Path(name).resolve() if name else None
-
-
-def _package(entry: EntryPoint) -> str:
+def package_of(entry: EntryPoint) -> str:
+    """Name and version of the distribution that declares a plugin."""
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
 
 
@@ -276,10 +231,8 @@ def _one_line(error: BaseException, module: str) -> str:
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error.msg} ({error.filename}, line {error.lineno})"
     package = module.partition(".")[0]
-    where, trace = "", error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] == package:
-            where = f" ({code.co_filename}, line {trace.tb_lineno})"
-        trace = trace.tb_next
+    where = ""
+    for frame, line in walk_tb(error.__traceback__):
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == package:
+            where = f" ({frame.f_code.co_filename}, line {line})"
     return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"

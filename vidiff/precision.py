@@ -8,6 +8,7 @@ against 158 in float32.
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,12 +38,7 @@ MEASURED = "0.9 GFLOP/s were measured on two AVX2 cores, against 158 in fp32"
 
 @dataclass(frozen=True)
 class Choice:
-    """What ``auto`` means on a device.
-
-    Attributes:
-        precision: as Lightning's trainer calls it.
-        why: in a few words.
-    """
+    """What ``auto`` means on a device, as Lightning's trainer calls it, and why."""
 
     precision: str
     why: str
@@ -54,9 +50,8 @@ class Choice:
 def choose(device: torch.device | str) -> Choice:
     """The precision that is fast and right on a device: bf16-mixed with units for bf16, or fp32.
 
-    Args:
-        device: of this machine, as ``cpu``, ``cuda`` or ``cuda:1``; or one of ``CAPABILITY``. A
-            plain ``cuda`` is all GPUs here, or, where there is none, a GPU of today.
+    The device is one of this machine, as ``cpu``, ``cuda`` or ``cuda:1``, or of ``CAPABILITY``. A
+    plain ``cuda`` is all GPUs here, or, where there is none, a GPU of today.
     """
     fast, why = _bf16(device)
     return Choice("bf16-mixed" if fast else "32-true", why)
@@ -97,11 +92,7 @@ def slowness(precision: str, device: torch.device | str) -> str | None:
 
 @contextmanager
 def full_precision(device: torch.device | str = "cpu") -> Iterator[None]:
-    """Neither mixed precision nor TF32, which would decide the last digits of a figure.
-
-    Args:
-        device: that is computed on.
-    """
+    """Neither mixed precision nor TF32, which would decide the last digits of a score."""
     backends: Any = torch.backends
     owners = (backends.cudnn.conv, backends.cuda.matmul, backends.mkldnn.matmul)
     before = [owner.fp32_precision for owner in owners]
@@ -162,18 +153,12 @@ def _bf16_of_cpu() -> tuple[bool, str]:
     names = {
         "AMX": torch.cpu._is_amx_tile_supported(),
         "AVX512-BF16": torch.cpu._is_avx512_bf16_supported(),
-        "Arm's bf16": _is_arm(),
+        "Arm's bf16": platform.machine().lower() in ("aarch64", "arm64"),
     }
     found = next((name for name, is_there in names.items() if is_there), None)
     if found is None:  # oneDNN emulates bf16 by AVX512
         return False, "this CPU has no units for bf16: AVX512 alone emulates them"
     return True, f"this CPU has {found}"
-
-
-def _is_arm() -> bool:
-    import platform
-
-    return platform.machine().lower() in ("aarch64", "arm64")
 
 
 def _capability(device: torch.device | str) -> tuple[int, int]:

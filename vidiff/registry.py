@@ -16,22 +16,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
-
-__all__ = [
-    "Component",
-    "Kind",
-    "all_or_nothing",
-    "get_component",
-    "get_kind",
-    "kind",
-    "list_components",
-    "list_kinds",
-]
-__all__ += ["nearest", "register"]
 
 T = TypeVar("T", bound=type)
 
@@ -52,13 +41,17 @@ class Component:
     @property
     def class_path(self) -> str:
         """The dotted path that a saved config holds."""
-        return f"{self.cls.__module__}.{self.cls.__qualname__}"
+        return class_path(self.cls)
+
+    @property
+    def file(self) -> str | None:
+        """The file that the class comes from."""
+        return getattr(sys.modules.get(self.cls.__module__), "__file__", None)
 
     @property
     def summary(self) -> str:
         """The first line of the class's docstring."""
-        doc = inspect.getdoc(self.cls) or ""
-        return doc.strip().partition("\n")[0]
+        return (inspect.getdoc(self.cls) or "").strip().partition("\n")[0]
 
 
 @dataclass(frozen=True)
@@ -82,16 +75,13 @@ _KINDS: dict[str, Kind] = {}
 
 
 def kind(name: str, given: Iterable[str] = ()) -> Callable[[T], T]:
-    """Declare the decorated abstract base class to be the kind ``name``.
-
-    Raises:
-        ValueError: if the name is taken by another class.
-    """
+    """Declare the decorated abstract base class to be the kind ``name``, which must be free."""
 
     def declare(base: T) -> T:
         taken = _KINDS.get(name)
-        if taken is not None and _path(taken.base) != _path(base):
-            raise ValueError(f"kind {name!r} of {_path(base)} is taken by {_path(taken.base)}")
+        ours, theirs = class_path(base), class_path(taken.base) if taken else None
+        if theirs not in (None, ours):
+            raise ValueError(f"kind {name!r} of {ours} is taken by {theirs}")
         _KINDS[name] = Kind(name, base, tuple(given))
         return base
 
@@ -101,17 +91,16 @@ def kind(name: str, given: Iterable[str] = ()) -> Callable[[T], T]:
 def register(name: str) -> Callable[[T], T]:
     """Register the decorated class under ``name`` in the kind whose base class it extends.
 
-    Raises:
-        ValueError: if the class extends no kind or several, is abstract, or if the name is taken.
+    A ``ValueError`` if the class extends no kind or several, is abstract, or the name is taken.
     """
 
     def add(cls: T) -> T:
         found = _kind_of(cls)
-        where = f"{found.name} {name!r} ({_path(cls)})"
+        where = f"{found.name} {name!r} ({class_path(cls)})"
         if missing := sorted(getattr(cls, "__abstractmethods__", ())):
             raise ValueError(f"{where} is abstract: implement {', '.join(missing)}")
         taken = found.components.get(name)
-        if taken is not None and taken.class_path != _path(cls):
+        if taken is not None and taken.class_path != class_path(cls):
             raise ValueError(
                 f"{where} clashes with {taken.class_path}, registered under that name; rename one"
             )
@@ -159,6 +148,11 @@ def list_kinds() -> list[Kind]:
     return [_KINDS[name] for name in sorted(_KINDS)]
 
 
+def all_components() -> list[Component]:
+    """Every component, by kind."""
+    return [component for kind in list_kinds() for component in kind.components.values()]
+
+
 def list_components(kind_name: str) -> list[str]:
     """The names registered in one kind, sorted: what tests parametrise over."""
     return sorted(get_kind(kind_name).components)
@@ -174,16 +168,16 @@ def _names(known: Iterable[str]) -> str:
     return ", ".join(sorted(known)) or "none"
 
 
-def _path(cls: type) -> str:
+def class_path(cls: type) -> str:
+    """The dotted path that a class is imported by."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _kind_of(cls: type) -> Kind:
     kinds = [k for k in _KINDS.values() if issubclass(cls, k.base)]
     if len(kinds) != 1:
-        extended = ", ".join(k.name for k in kinds) or "none"
         raise ValueError(
-            f"{_path(cls)} must extend the base class of exactly one kind; it extends: {extended}. "
-            f"Kinds: {_names(_KINDS)}"
+            f"{class_path(cls)} must extend the base class of exactly one kind; it extends: "
+            f"{', '.join(k.name for k in kinds) or 'none'}. Kinds: {_names(_KINDS)}"
         )
     return kinds[0]

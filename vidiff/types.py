@@ -19,7 +19,7 @@ Pixels are ``b c f h w`` in [-1, 1].
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -43,13 +43,7 @@ a model reads the inputs. A dataset may add others under names of its own.
 
 @dataclass(frozen=True)
 class SignalDims:
-    """Widths of the forms in which a condition reaches the network; 0 for a form that it lacks.
-
-    Attributes:
-        vector: width of the vector.
-        tokens: width of each token.
-        channels: number of channels next to the noisy latents.
-    """
+    """Widths of the forms in which a condition reaches the network; 0 for a form that it lacks."""
 
     vector: int = 0
     tokens: int = 0
@@ -96,11 +90,7 @@ class Known:
 
 
 def num_clips(inputs: Inputs) -> int:
-    """Number of clips that inputs are of.
-
-    Raises:
-        ValueError: if nothing is given of any clip.
-    """
+    """Number of clips that inputs are of; a ``ValueError`` if nothing is given of any clip."""
     for name, value in inputs.items():
         if name != "latent_shape" and value is not None:
             return len(value)
@@ -134,11 +124,9 @@ class Signal:
     def map(self, function: Callable[[Tensor], Tensor]) -> Signal:
         """``function`` of each tensor."""
         known = self.known
-        vector, tokens, mask, channels = (None if x is None else function(x) for x in self._forms())
-        return Signal(
-            vector, tokens, mask, channels,
-            None if known is None else Known(function(known.latents), function(known.mask)),
-        )  # fmt: skip
+        if known is not None:
+            known = Known(function(known.latents), function(known.mask))
+        return _signal((None if x is None else function(x) for x in self._forms()), known)
 
     def pin_memory(self) -> Signal:
         """Called by ``DataLoader(pin_memory=True)``, for the batch."""
@@ -152,20 +140,19 @@ class Signal:
         longest = max(0 if s.mask is None else s.mask.shape[1] for s in (self, other))
         ours, theirs = self._padded(longest), other._padded(longest)
 
+        def chosen(x: Tensor) -> Tensor:
+            return where.to(x.device, non_blocking=True).view(-1, *[1] * (x.ndim - 1))
+
         def pick(kept: Tensor | None, new: Tensor | None) -> Tensor | None:
             if kept is None or new is None:
                 assert kept is new, "both are of one condition"
                 return None
-            chosen = where.to(kept.device, non_blocking=True)
-            return torch.where(chosen.view(-1, *[1] * (kept.ndim - 1)), new, kept)
+            return torch.where(chosen(kept), new, kept)
 
-        pairs = zip(ours._forms(), theirs._forms(), strict=True)
-        vector, tokens, mask, channels = (pick(one, two) for one, two in pairs)
-        known = ours.known
+        known = self.known
         if known is not None:
-            lost = where.to(known.mask.device, non_blocking=True).view(-1, 1, 1, 1, 1)
-            known = Known(known.latents, known.mask.masked_fill(lost, 0))
-        return Signal(vector, tokens, mask, channels, known)
+            known = Known(known.latents, known.mask.masked_fill(chosen(known.mask), 0))
+        return _signal(map(pick, ours._forms(), theirs._forms()), known)
 
     def _forms(self) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
         return self.vector, self.tokens, self.mask, self.channels
@@ -178,6 +165,11 @@ class Signal:
         return replace(self, tokens=tokens, mask=F.pad(self.mask, (0, missing)))
 
 
+def _signal(forms: Iterable[Tensor | None], known: Known | None) -> Signal:
+    vector, tokens, mask, channels = forms
+    return Signal(vector, tokens, mask, channels, known)
+
+
 Signals = dict[str, Signal]
 """By the condition's name in the config."""
 
@@ -185,16 +177,16 @@ Signals = dict[str, Signal]
 def stack_signals(signals: Sequence[Signal]) -> Signal:
     """Signals of one clip or more each as one batch; token counts are padded to the longest."""
     longest = max(0 if s.mask is None else s.mask.shape[1] for s in signals)
-    rows = [s._padded(longest)._forms() for s in signals]
-    vector, tokens, mask, channels = (
+    columns = zip(*(s._padded(longest)._forms() for s in signals), strict=True)
+    forms = (
         None if column[0] is None else torch.cat([x for x in column if x is not None])
-        for column in zip(*rows, strict=True)
+        for column in columns
     )
-    parts = [s.known for s in signals if s.known is not None]
-    known = None
-    if parts:
-        known = Known(torch.cat([k.latents for k in parts]), torch.cat([k.mask for k in parts]))
-    return Signal(vector, tokens, mask, channels, known)
+    known = [s.known for s in signals if s.known is not None]
+    if not known:
+        return _signal(forms, None)
+    latents, mask = torch.cat([k.latents for k in known]), torch.cat([k.mask for k in known])
+    return _signal(forms, Known(latents, mask))
 
 
 @dataclass
@@ -203,7 +195,7 @@ class VideoSample:
 
     Attributes:
         pixels: (c, f, h, w) in [-1, 1], float32.
-        caption: what the clip shows; may be empty.
+        caption: may be empty.
         id: stable and unique within the dataset, for reports and for removing duplicates.
         inputs: what else is known of the clip, by name: a label, a source video.
     """
@@ -220,8 +212,6 @@ class VideoBatch:
 
     Attributes:
         pixels: (b, c, f, h, w) in [-1, 1], float32.
-        captions: b strings.
-        ids: b strings.
         extra: what else is known of the clips, by name; tensors have axis b first.
     """
 
@@ -257,8 +247,6 @@ class LatentSample:
     Attributes:
         latents: (c, f, h, w), as ``Autoencoder.encode`` gives them.
         size: frames, height and width of the clip's pixels.
-        caption: what the clip shows; may be empty.
-        id: stable and unique within the dataset.
         signals: of the frozen conditions, with axis b of size 1; a condition that is trained
             along reads its inputs itself.
         empty: the same of the unconditional input.
@@ -279,8 +267,6 @@ class LatentBatch:
     Attributes:
         latents: (b, c, f, h, w).
         size: frames, height and width of the clips' pixels.
-        captions: b strings.
-        ids: b strings.
         signals: of the frozen conditions, for b clips.
         empty: those of the unconditional input, axis b of size 1.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterable, Sequence
 
 
 def duration(seconds: float) -> str:
@@ -25,3 +26,23 @@ def large(number: float | None, digits: int = 4) -> str:
     if not power:
         return f"{number:.{digits}g}"
     return f"{number / 1000**power:.{digits}g} {'kMGTPE'[power - 1]}"
+
+
+def size(number: int) -> str:
+    """Bytes as ``1.50 GiB``."""
+    for power, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if number >= 1024**power:
+            return f"{number / 1024**power:,.2f} {unit}"
+    return f"{number} B"
+
+
+def columns(rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Rows as lines whose cells stand in columns, those numbered in ``right`` to the right."""
+    rows = list(rows)
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = enumerate(zip(row, widths, strict=True))
+        padded = (f"{c:>{w}}" if number in right else f"{c:<{w}}" for number, (c, w) in cells)
+        lines.append("  ".join(padded).rstrip())
+    return lines

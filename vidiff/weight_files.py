@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,10 +36,8 @@ def read_weights(path: Path) -> Weights:
 
     Of a safetensors file or one that torch saved: bare, or inside a training's checkpoint, where a
     moving average is preferred. Prefixes of wrappers go, in any order and depth. Nothing that the
-    file names is called: objects beside the tensors (options, configs) are not rebuilt.
-
-    Raises:
-        ValueError: if there is no such file, it cannot be read, or holds no state dict, or several.
+    file names is called: objects beside the tensors (options, configs) are not rebuilt. A
+    ``ValueError`` if there is no such file, it cannot be read, or holds no state dict, or several.
     """
     if not path.is_file():
         raise ValueError(
@@ -104,16 +101,7 @@ class _Inert:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        pass
-
-    def append(self, value: Any) -> None:
-        """Nothing."""
-
-    extend = append
+    __setstate__ = __setitem__ = append = extend = __init__
 
 
 def _read(path: Path) -> tuple[Any, list[str]]:
@@ -121,10 +109,8 @@ def _read(path: Path) -> tuple[Any, list[str]]:
     with path.open("rb") as file:
         start = file.read(64)
     if start.startswith((b"version https://git-lfs", b"<!DOCTYPE", b"<html", b"<?xml")):
-        raise _refusal(
-            path, "it is a page or a pointer of git-lfs, and the weights are elsewhere: download "
-            "them again"
-        )  # fmt: skip
+        why = "it is a page or a pointer of git-lfs, and the weights are elsewhere"
+        raise _refusal(path, f"{why}: download them again")
     if path.suffix == ".safetensors":
         return load_file(path), []
     inert: list[str] = []
@@ -149,18 +135,18 @@ def _state_dict(found: Any, path: Path, objects: list[str]) -> dict[str, Any]:
             found = part[0]
     dicts = list(_dicts(found))
     if not dicts and several:
-        raise _refusal(
-            path, f"it holds a list of {len(several[0])} state dicts: save the one that you want, "
-            "torch.save(torch.load(path)[0], 'one.pt')"
-        )  # fmt: skip
+        advice = "save the one that you want, torch.save(torch.load(path)[0], 'one.pt')"
+        raise _refusal(path, f"it holds a list of {len(several[0])} state dicts: {advice}")
     if not dicts:
         beside = f" beside objects of Python ({', '.join(objects[:3])})" if objects else ""
-        raise _refusal(
-            path, f"it holds no state dict of tensors{beside}: save one by "
-            "torch.save(model.state_dict(), path)"
-        )  # fmt: skip
+        advice = "save one by torch.save(model.state_dict(), path)"
+        raise _refusal(path, f"it holds no state dict of tensors{beside}: {advice}")
+
+    def num_values(tensors: dict[str, Any]) -> int:
+        return sum(v.numel() for v in tensors.values() if isinstance(v, Tensor))
+
     averaged = [held for keys, held in dicts if {*keys} & {*AVERAGES}]
-    return max(averaged or [held for _, held in dicts], key=_num_values)
+    return max(averaged or [held for _, held in dicts], key=num_values)
 
 
 def _lists(found: Any) -> Iterator[Any]:
@@ -181,11 +167,6 @@ def _dicts(found: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
     for key, value in found.items():
         if key in WRAPPERS:
             yield from _dicts(value, (*keys, key))
-
-
-def _num_values(tensors: dict[str, Any]) -> int:
-    counts = Counter({k: v.numel() for k, v in tensors.items() if isinstance(v, Tensor)})
-    return counts.total()
 
 
 class _Refusal(ValueError):

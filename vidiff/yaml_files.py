@@ -24,12 +24,7 @@ class YamlError(UsageError):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Returns the mapping that a YAML file holds.
-
-    Raises:
-        YamlError: if the file cannot be read, is not YAML, gives a key twice, or holds something
-            else.
-    """
+    """The mapping that a YAML file holds; a ``YamlError`` if it is none or cannot be read."""
     node = load_yaml(read_text(path), path)
     if not isinstance(node, dict):
         raise YamlError(f"{path} is no mapping of keys to values")
@@ -37,11 +32,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def read_text(path: Path) -> str:
-    """Returns the text of a file, as ``vidiff.files.read_text`` does.
-
-    Raises:
-        YamlError: if it cannot be read; names the file and the line.
-    """
+    """As ``vidiff.files.read_text``; a ``YamlError`` names the file and the line."""
     try:
         return files.read_text(path)
     except ValueError as error:
@@ -49,25 +40,17 @@ def read_text(path: Path) -> str:
 
 
 def load_yaml(text: str, name: str | Path = "") -> Any:
-    """Returns what a YAML text says, as ``yaml.safe_load`` does.
-
-    Args:
-        text: to parse.
-        name: of its file, for errors.
-
-    Raises:
-        YamlError: if it is not YAML, or gives a key twice.
-    """
+    """As ``yaml.safe_load``; a ``YamlError`` if a key is given twice, which names the file."""
     import yaml  # here, as light modules import this one
 
     try:
-        return yaml.load(text, strict(_loader()))
+        return yaml.load(text, _strict(_loader()))
     except (DuplicateKeyError, yaml.YAMLError) as error:
         raise _named(error, name) from error
 
 
 def lines_of(text: str) -> dict[Key, int]:
-    """Returns the line of each key and list item of a YAML text, by its path from the top."""
+    """The line of each key and list item of a YAML text, by its path from the top."""
     import yaml
 
     root = yaml.compose(text, _loader())
@@ -76,11 +59,6 @@ def lines_of(text: str) -> dict[Key, int]:
 
 class DuplicateKeyError(YamlError):
     """A key that a mapping has twice, with both lines."""
-
-
-def strict(loader: Any) -> Any:
-    """Returns a loader class that raises ``DuplicateKeyError``, from one of PyYAML's."""
-    return _strict(loader)
 
 
 def teach_jsonargparse() -> None:
@@ -95,7 +73,7 @@ def teach_jsonargparse() -> None:
 
     if getattr(_loaders_dumpers.get_yaml_default_loader(), "refuses_duplicates", False):
         return
-    _loaders_dumpers.yaml_default_loader = strict(_loaders_dumpers.get_yaml_default_loader())
+    _loaders_dumpers.yaml_default_loader = _strict(_loaders_dumpers.get_yaml_default_loader())
 
     def load(text: str) -> Any:
         stack = config_load_stack.get()
@@ -120,6 +98,8 @@ def _loader() -> Any:
 
 @cache
 def _strict(loader: Any) -> Any:
+    """A loader class that raises ``DuplicateKeyError``, from one of PyYAML's."""
+
     class Strict(loader):
         refuses_duplicates = True
 
@@ -133,24 +113,18 @@ def _strict(loader: Any) -> Any:
 
 
 def _twice(root: Any) -> Iterator[str]:
-    lines: dict[tuple[int, str, str], list[int]] = {}
-    paths: dict[tuple[int, str, str], Key] = {}
+    places: dict[tuple[int, str, str], list[tuple[Key, int]]] = {}
     for path, line, (mapping, key) in _entries(root):
         if key is not None:
-            place = (mapping, *key)
-            lines.setdefault(place, []).append(line)
-            paths.setdefault(place, path)
-    for place, found in lines.items():
-        if len(found) > 1:
-            listed = f"{', '.join(map(str, found[:-1]))} and {found[-1]}"
-            where = f"lines {listed}" if len(set(found)) > 1 else f"line {found[0]}"
-            name = ".".join(paths[place])
-            advice = "write `<<: [*a, *b]`" if paths[place][-1] == "<<" else "keep one"
-            yield f"the key {name!r} is given {_times(len(found))}, in {where}: {advice}"
-
-
-def _times(number: int) -> str:
-    return "twice" if number == 2 else f"{number} times"
+            places.setdefault((mapping, *key), []).append((path, line))
+    for found in places.values():
+        path, lines = found[0][0], [line for _, line in found]
+        if len(lines) > 1:
+            listed = f"{', '.join(map(str, lines[:-1]))} and {lines[-1]}"
+            where = f"lines {listed}" if len(set(lines)) > 1 else f"line {lines[0]}"
+            times = "twice" if len(lines) == 2 else f"{len(lines)} times"
+            advice = "write `<<: [*a, *b]`" if path[-1] == "<<" else "keep one"
+            yield f"the key {'.'.join(path)!r} is given {times}, in {where}: {advice}"
 
 
 def _entries(root: Any) -> Iterator[tuple[Key, int, tuple[int, tuple[str, str] | None]]]:
@@ -164,21 +138,18 @@ def _entries(root: Any) -> Iterator[tuple[Key, int, tuple[int, tuple[str, str] |
     left: list[tuple[Key, Any]] = [((), root)]
     while left:
         path, node = left.pop(0)
-        children: list[tuple[Key, Any]] = []
+        children: list[tuple[str, Any, Any, tuple[str, str] | None]] = []
         if node.id == "mapping":
             for key, value in node.value:
                 name = str(key.value) if key.id == "scalar" else "…"
-                same = _canonical(key)
-                yield (*path, name), key.start_mark.line + 1, (id(node), same)
-                children.append(((*path, name), value))
+                children.append((name, key, value, _canonical(key)))
         elif node.id == "sequence":
-            for index, item in enumerate(node.value):
-                yield (*path, str(index)), item.start_mark.line + 1, (id(node), None)
-                children.append(((*path, str(index)), item))
-        for below, child in children:
+            children = [(str(k), item, item, None) for k, item in enumerate(node.value)]
+        for name, written, child, same in children:
+            yield (*path, name), written.start_mark.line + 1, (id(node), same)
             if child.id != "scalar" and id(child) not in seen:
                 seen.add(id(child))
-                left.append((below, child))
+                left.append(((*path, name), child))
 
 
 def _canonical(key: Any) -> tuple[str, str] | None:

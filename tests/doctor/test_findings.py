@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vidiff.doctor import codecs, extras, find_weights, installed, space, versions
+from vidiff.doctor import codecs, find_weights, space
+from vidiff.doctor import packages as judging
 from vidiff.doctor.base import Finding
 from vidiff.plugins import FailedPlugin
 
@@ -18,7 +19,7 @@ NEEDED = ["av", "lightning", "torch"]
 
 def packages(**changes: str) -> list[Finding]:
     there = {name: version for name, version in {**TESTED, **changes}.items() if version}
-    return versions.judge(NEEDED, TESTED, there)
+    return judging.judge_versions(NEEDED, TESTED, there)
 
 
 def test_the_tested_versions_are_as_tested_in_every_build() -> None:
@@ -52,20 +53,20 @@ def test_packages_that_others_bring_are_a_line_of_their_own() -> None:
 
 
 def test_the_tested_set_is_read_from_the_package() -> None:
-    tested = versions.tested_versions()
-    assert versions.TESTED.parent.name == "vidiff"
+    tested = judging.tested_versions()
+    assert judging.TESTED.parent.name == "vidiff"
     assert tested["torch"]
     assert tested["open-clip-torch"]  # it is open_clip_torch there
-    assert set(versions.required()) <= set(tested)
+    assert set(judging.required()) <= set(tested)
 
 
 def test_every_extra_of_the_package_has_a_line() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert set(extras.BRINGS) == set(project["optional-dependencies"]) - {"dev", "docs"}
-    line = extras.judge("clip", {"transformers": "5.0", "open-clip-torch": None})
+    assert set(judging.BRINGS) == set(project["optional-dependencies"]) - {"dev", "docs"}
+    line = judging.judge_extra("clip", {"transformers": "5.0", "open-clip-torch": None})
     assert line.found == "not here: open-clip-torch"
     assert line.next_step.startswith("pip install 'vidiff[clip]' brings clip_score")
-    assert extras.judge("clip", {"transformers": "5.0"}).state == "ok"
+    assert judging.judge_extra("clip", {"transformers": "5.0"}).state == "ok"
 
 
 @pytest.mark.parametrize(
@@ -106,11 +107,13 @@ def test_weights_say_where_they_are_or_were_looked_for(tmp_path: Path) -> None:
 
 def test_a_plugin_that_was_left_out_is_named_with_its_reason() -> None:
     failure = FailedPlugin("mine", "my-blocks 1.0", "ImportError: no x (a.py, line 3)")
-    bad, good = installed.judge({"mine": "my-blocks 1.0", "vidiff_eval": "vidiff 0.1"}, [failure])
+    bad, good = judging.judge_plugins(
+        {"mine": "my-blocks 1.0", "vidiff_eval": "vidiff 0.1"}, [failure]
+    )
     assert good.state == "ok"
     assert (bad.state, bad.found) == ("wrong", "left out: ImportError: no x (a.py, line 3)")
     assert "pip uninstall my-blocks" in bad.next_step
-    assert installed.judge({}, [])[0].state == "wrong"
+    assert judging.judge_plugins({}, [])[0].state == "wrong"
 
 
 def test_folders_and_memory() -> None:

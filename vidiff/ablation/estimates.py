@@ -16,7 +16,7 @@ from vidiff.ablation.precision import FILE, precisions
 from vidiff.costs.machines import measured_speed
 from vidiff.files import read_json
 from vidiff.precision import device_of
-from vidiff.units import duration, large
+from vidiff.units import columns, duration, large
 
 UTILISATION = 0.2
 """Share of a matrix product's speed that training is assumed to reach: 16-58 % were measured."""
@@ -47,8 +47,7 @@ def table(ablation: Ablation, runs: Sequence[Run], folders: Mapping[str, RunFold
             solved = ", ".join(f"{key}={value}" for key, value in cell.solved.items())
             row += [f"{cell.equality:.3f}", "" if cell.is_baseline else solved]
         rows.append(row)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)) for row in rows]
+    lines = columns(rows)
     num_at_once = ablation.launcher.num_at_once
     total = duration(left / min(num_at_once, max(len(runs), 1)))
     lines += [

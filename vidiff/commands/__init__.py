@@ -6,8 +6,7 @@ from vidiff.commands.check import CheckComponents
 from vidiff.commands.components import Components
 from vidiff.commands.doctor import Doctor
 from vidiff.commands.import_weights import ImportWeights
-from vidiff.commands.model_commands import Encode, Fit, Sample, Test, Validate
 from vidiff.commands.plan import Plan
 
-__all__ = ["Ablate", "CheckComponents", "Command", "Components", "Doctor", "Encode", "Fit"]
-__all__ += ["ImportWeights", "LightCommand", "ModelCommand", "Plan", "Sample", "Test", "Validate"]
+__all__ = ["Ablate", "CheckComponents", "Command", "Components", "Doctor", "ImportWeights"]
+__all__ += ["LightCommand", "ModelCommand", "Plan"]

@@ -1,4 +1,4 @@
-"""Command interface."""
+"""Command interface, and the commands that are methods of the trainer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from argparse import ArgumentParser, Namespace
 from typing import ClassVar
 
-from vidiff.registry import kind
+from vidiff.registry import kind, register
 
 
 @kind("command")
@@ -39,8 +39,7 @@ class LightCommand(Command, ABC):
     def run(self, args: Namespace) -> int:
         """Do the work and return the exit status.
 
-        Raises:
-            ValueError: for what the user can mend; the program shows it in one line.
+        A ``ValueError`` is what the user can mend; the program shows it in one line.
         """
 
 
@@ -63,3 +62,34 @@ class ModelCommand(Command):
     """
 
     needs_checkpoint: ClassVar[bool] = False
+
+
+@register("fit")
+class Fit(ModelCommand):
+    """Train a model as a config says, or go on from a checkpoint."""
+
+
+@register("validate")
+class Validate(ModelCommand):
+    """Measure a checkpoint on the validation split."""
+
+    needs_checkpoint = True
+
+
+@register("test")
+class Test(ModelCommand):
+    """Measure a checkpoint on the test split."""
+
+    needs_checkpoint = True
+
+
+@register("sample")
+class Sample(ModelCommand):
+    """Make videos from prompts with a checkpoint."""
+
+    needs_checkpoint = True
+
+
+@register("encode")
+class Encode(ModelCommand):
+    """Run the frozen encoders over a dataset once, to train from its latents."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vidiff.building import arguments_of
 from vidiff.commands.base import LightCommand
 from vidiff.commands.components import find_component
 from vidiff.plugins import PluginError, load_plugins
-from vidiff.registry import Component, get_kind, list_kinds, register
+from vidiff.registry import Component, all_components, get_kind, register
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,6 @@ class Verdict:
 
     Attributes:
         kind: of the component; empty for a file that cannot be loaded.
-        name: of the component, or the file.
         place: its file and line; those of the error, where that was raised in its own code.
         problem: the promise that it breaks, or the error; None if all is well.
         note: what was not checked.
@@ -81,30 +79,19 @@ class CheckComponents(LightCommand):
 
 
 def check(component: Component, settings: dict[str, Any]) -> Verdict:
-    """Run the checks of one component.
+    """Run the checks of a component, built with ``settings`` as a config has them.
 
-    Args:
-        component: any.
-        settings: arguments of its constructor, as a config has them.
-
-    Raises:
-        ValueError: if it has no such argument, or one cannot have this value.
+    A ``ValueError`` if it has no such argument, or one cannot have this value.
     """
     from vidiff.faults import fault_of, place_of
     from vidiff.testing import check_component, is_checked
 
     kind, name, place = component.kind, component.name, place_of(component.cls)
-    given = get_kind(kind).given
-    needed = [
-        p.name
-        for p in inspect.signature(component.cls).parameters.values()
-        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-        if p.name not in (*given, *settings)
-    ]
-    if needed:
+    taken = {n: p for n, p in arguments_of(component.cls).items() if n not in get_kind(kind).given}
+    if needed := [n for n, p in taken.items() if p.default is p.empty and n not in settings]:
         example = ", ".join(f"{argument}: …" for argument in needed)
         return Verdict(kind, name, place, f"not built: give --settings '{{{example}}}'")
-    parsed = _parsed(component.cls, settings, given)
+    parsed = _parsed(component, settings, list(taken))
     try:
         check_component(kind, name, **parsed)
     except AssertionError as error:
@@ -139,15 +126,11 @@ def _components(target: str) -> Iterator[Component | Verdict]:
 
 
 def _registered_in(path: Path) -> list[Component]:
-    found = []
-    for component in (c for kind in list_kinds() for c in kind.components.values()):
-        file = getattr(sys.modules.get(component.cls.__module__), "__file__", None)
-        if file and (path == (held := Path(file).resolve()) or path in held.parents):
-            found.append(component)
-    return found
+    files = ((c, Path(c.file).resolve()) for c in all_components() if c.file)
+    return [component for component, file in files if path in (file, *file.parents)]
 
 
-def _parsed(cls: type, settings: dict[str, Any], given: tuple[str, ...]) -> dict[str, Any]:
+def _parsed(component: Component, settings: dict[str, Any], known: list[str]) -> dict[str, Any]:
     """Settings as the constructor takes them, parts by their names included."""
     if not settings:
         return {}
@@ -157,12 +140,12 @@ def _parsed(cls: type, settings: dict[str, Any], given: tuple[str, ...]) -> dict
     from vidiff.cli.errors import explain, unknown
 
     names.install()
-    known = [name for name in inspect.signature(cls).parameters if name not in given]
     for name in settings:
         if name not in known:
             raise ValueError(unknown(f"settings.{name}", name, known))
     parser = Parser(exit_on_error=False)
-    parser.add_class_arguments(cls, "settings", skip=set(given))
+    given = set(get_kind(component.kind).given)
+    parser.add_class_arguments(component.cls, "settings", skip=given)
     try:
         parsed = parser.parse_object({"settings": settings})
         values = parser.instantiate(parsed, instantiate_groups=False).settings

@@ -8,7 +8,6 @@ import re
 import textwrap
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
-from typing import Any
 
 from vidiff.commands.base import LightCommand
 from vidiff.doctor.base import Check, Finding
@@ -34,10 +33,11 @@ class Doctor(LightCommand):
 
     def run(self, args: Namespace) -> int:
         found = examine()
-        wrong = sum(one.state == "wrong" for group in found.values() for one in group)
-        text = as_json(found) if args.json else as_text(found)
-        print(without_secrets(text))
-        return int(wrong > 0)
+        if args.json:
+            data = {name: [asdict(one) for one in group] for name, group in found.items()}
+            text = json.dumps({"checks": data}, indent=2, ensure_ascii=False)
+        print(without_secrets(text if args.json else as_text(found)))
+        return int(any(one.state == "wrong" for group in found.values() for one in group))
 
 
 def examine() -> dict[str, list[Finding]]:
@@ -55,12 +55,6 @@ def _look(name: str, cls: type[Check]) -> list[Finding]:
         said = " ".join(str(error).split())
         step = f"report this, or mend the package that brings it ({cls.__module__})"
         return [Finding(name, f"failed: {type(error).__name__}: {said}", step, "wrong")]
-
-
-def as_json(found: dict[str, list[Finding]]) -> str:
-    """All findings for programs."""
-    data: dict[str, Any] = {name: [asdict(one) for one in group] for name, group in found.items()}
-    return json.dumps({"checks": data}, indent=2, ensure_ascii=False)
 
 
 def as_text(found: dict[str, list[Finding]]) -> str:

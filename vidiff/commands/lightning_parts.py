@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib
-import inspect
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from vidiff.registry import Component, Kind, list_kinds
+from vidiff.registry import Component, Kind, all_components
 
 BASES = {"callback": "Callback", "logger": "Logger"}
 """Kinds of Lightning's own, and their base classes."""
@@ -39,14 +37,7 @@ LIGHTNING = {
 
 @dataclass(frozen=True)
 class LightningPart:
-    """A class that is not imported so far; in lists it stands with the components.
-
-    Attributes:
-        kind: ``callback`` or ``logger``.
-        name: of the class.
-        module: that holds it.
-        summary: one line.
-    """
+    """A class that is not imported so far; in lists it stands with the components."""
 
     kind: str
     name: str
@@ -60,9 +51,8 @@ class LightningPart:
 
     def load(self) -> Component:
         """Import it."""
-        return Component(
-            self.kind, self.name, getattr(importlib.import_module(self.module), self.name)
-        )
+        module = importlib.import_module(self.module)
+        return Component(self.kind, self.name, getattr(module, self.name))
 
 
 def lightning_parts(kind: str = "") -> list[LightningPart]:
@@ -87,8 +77,10 @@ def _callbacks() -> Iterator[LightningPart]:
     known = {"Callback", *LIGHTNING["callback"]}
     for module, file in _sources():
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef) and known & {_last_name(b) for b in node.bases}:
-                summary = inspect.cleandoc(ast.get_docstring(node) or "").partition("\n")[0]
+            if not isinstance(node, ast.ClassDef):
+                continue
+            if known & {ast.unparse(base).rpartition(".")[2] for base in node.bases}:
+                summary = (ast.get_docstring(node) or "").partition("\n")[0]
                 yield LightningPart("callback", node.name, module, summary)
 
 
@@ -96,14 +88,10 @@ def _sources() -> Iterator[tuple[str, Path]]:
     """Modules that hold callbacks: vidiff's, a package's ``callbacks.py``, a plugin's one file."""
     for file in (Path(__file__).parents[1] / "training" / "callbacks").glob("*.py"):
         yield f"vidiff.training.callbacks.{file.stem}", file
-    for package in sorted({c.package for kind in list_kinds() for c in kind.components.values()}):
+    for package in sorted({component.package for component in all_components()}):
         module = sys.modules.get(package)
         file = Path(getattr(module, "__file__", None) or "")
         if hasattr(module, "__path__"):
             package, file = f"{package}.callbacks", file.parent / "callbacks.py"
         if file.is_file():
             yield package, file
-
-
-def _last_name(base: Any) -> str:
-    return base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")

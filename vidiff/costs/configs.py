@@ -28,15 +28,10 @@ def checkpoint_of(node: Any) -> str | None:
 
 
 def refuse_missing(node: Any) -> None:
-    """An autoencoder that is still to be trained has no size yet.
-
-    Raises:
-        ValueError: if there is such a one in the node or below.
-    """
+    """Raise a ``ValueError`` if an autoencoder of the node is still to be trained, without size."""
     if not isinstance(node, Mapping):
         return
-    checkpoint = checkpoint_of(node)
-    if checkpoint and not exists(checkpoint):
+    if (checkpoint := checkpoint_of(node)) and not exists(checkpoint):
         raise ValueError(
             f"checkpoint {checkpoint} does not exist yet, and what it holds is part of the plan: "
             "train it first (`vidiff fit` with its own config), or plan with the part that it will "
@@ -47,14 +42,9 @@ def refuse_missing(node: Any) -> None:
 
 
 def clip_sizes(dataset: Any, asked: Mapping[str, int | None] | None = None) -> list[Any]:
-    """The sizes of a dataset's clips: as asked for, else as its arguments say.
+    """Frames, height and width of a dataset's clips; None for what nothing says.
 
-    Args:
-        dataset: a class, or a config node.
-        asked: what is not to be as there, by name.
-
-    Returns:
-        Frames, height and width of each; None for what nothing says.
+    ``asked`` counts by name, before the arguments of the dataset, a class or a config node.
     """
     known = arguments(dataset)
     given = {name: count for name, count in (asked or {}).items() if count is not None}
@@ -64,15 +54,7 @@ def clip_sizes(dataset: Any, asked: Mapping[str, int | None] | None = None) -> l
 
 
 def planned_clip(dataset: Any, asked: Mapping[str, int | None]) -> Grid:
-    """The size that is planned for; of several the one of most pixels, which needs most memory.
-
-    Args:
-        dataset: a class, or a config node.
-        asked: what is not to be as there, by name.
-
-    Raises:
-        ValueError: if nothing says it.
-    """
+    """The one of ``clip_sizes`` of most pixels, which needs most memory; it must be known."""
     sizes = clip_sizes(dataset, asked)
     if missing := [name for name, count in zip(SIZE, sizes[0], strict=True) if count is None]:
         options = " ".join(f"--{name.replace('_', '-')} N" for name in missing)
@@ -85,10 +67,8 @@ def planned_clip(dataset: Any, asked: Mapping[str, int | None]) -> Grid:
 
 def arguments(part: Any) -> dict[str, Any]:
     """What a part will be built with: a class, or a parsed config node."""
-    node = part if hasattr(part, "class_path") else None
-    cls = _class(node.class_path if node else part)
+    cls, given = _class(getattr(part, "class_path", part)), getattr(part, "init_args", None)
     defaults = {name: p.default for name, p in inspect.signature(cls).parameters.items()}
-    given = node.get("init_args") if node else None
     return {**defaults, **(given.as_dict() if given else {})}
 
 
@@ -99,21 +79,12 @@ def _class(path: Any) -> type:
 
 
 def plan_settings(
-    trainer: Any,
-    device: str | None = None,
-    devices: int | None = None,
-    strategy: str | None = None,
+    trainer: Any, device: str | None = None, devices: int | None = None, strategy: str | None = None
 ) -> dict[str, Any]:
-    """The trainer's settings as ``plan`` takes them.
+    """The settings of a trainer's parsed node as ``plan`` takes them.
 
-    Args:
-        trainer: its parsed node.
-        device: a name of ``DEVICES``, instead of its accelerator.
-        devices: their number, instead of its own.
-        strategy: instead of its own.
-
-    Raises:
-        ValueError: if the strategy is not known.
+    A name of ``DEVICES``, their number and a strategy replace the trainer's own; the strategy must
+    be known.
     """
     on_cpu = device == "cpu" or (device is None and trainer.accelerator == "cpu")
     return {
@@ -146,11 +117,7 @@ def num_devices(trainer: Any) -> int:
 
 
 def _is_sharded(strategy: Any) -> bool:
-    """Whether the devices share the weights.
-
-    Raises:
-        ValueError: if the strategy is not known to share them or not to.
-    """
+    """Whether the devices share the weights, where the strategy's name tells."""
     name = str(strategy if isinstance(strategy, str) else strategy.class_path)
     name = name.rpartition(".")[2].lower()
     if any(word in name for word in SHARDED):

@@ -1,35 +1,34 @@
-"""Tokens and floating-point operations of a training step, and the batch that stands for data."""
+"""Tokens and operations of a training step and its optimizer; the batch that stands for data."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
+from torch.optim import Optimizer
 
 from vidiff.autoencoders import Identity
-from vidiff.costs.optimizer import Keep, optimizer_products
-from vidiff.training.base import Task
+from vidiff.costs.memory import total_bytes
+from vidiff.training.base import Task, counting
 from vidiff.types import Batch, Grid, LatentBatch, VideoBatch
 
 CAPTION = "a red square moves left over a dark background while the camera stays still"
 """What is read in the place of the dataset's captions."""
 
+Keep = Callable[[Any, Callable[[], Any]], Any]
+"""Memoisation: returns ``call()``, computed once per key."""
+
 
 @dataclass(frozen=True)
 class Clips:
-    """What a model gets.
-
-    Attributes:
-        sizes: frames, height and width of clips, all that there are.
-        encoded: whether they are latents already.
-        batch_size: how many come at once.
-    """
+    """What a model gets: batches of clips of each of these sizes, as pixels or latents already."""
 
     sizes: tuple[Grid, ...]
     encoded: bool
@@ -43,14 +42,7 @@ class Clips:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a model takes, as ``vidiff plan`` counts it.
-
-    Attributes:
-        parameters: those that are trained, of all parts.
-        tokens_per_clip: of the largest clips; 0 where there are none.
-        flops: floating-point operations of a batch of these, a multiply-add counted as two.
-        optimizer_flops: those of the optimizer's matrix products.
-    """
+    """What a model takes, as ``Costs`` does: its trained parameters, and by its largest clips."""
 
     parameters: int
     tokens_per_clip: int
@@ -64,11 +56,8 @@ def count(task: Task, clips: Clips, keep: Keep) -> Counts:
     Meta tensors do not pretend to be on a device: they are several times as fast as fake ones, but
     do not show what is kept for the backward pass.
 
-    Args:
-        task: built on the meta device.
-        clips: what it gets.
-        keep: memoises counts. One serves all tasks of the same structure: those that differ only
-            in learning rates or predictions.
+    The task is built on the meta device. ``keep`` serves all tasks of the same structure: those
+    that differ only in learning rates or predictions.
 
     Raises:
         ValueError: if a size does not fit the model.
@@ -108,13 +97,7 @@ def stand_in(
 ) -> Batch:
     """A batch of equal clips, of zeros: small tensors of a fake CPU have values.
 
-    Args:
-        task: for which it is.
-        clip: frames, height and width of the pixels.
-        batch_size: number of clips.
-        caption: of every clip.
-        device: of the tensors.
-        encoded: whether it holds latents where the task has any, so that no autoencoder runs.
+    ``encoded`` ones are latents where the task has any, so that no autoencoder runs.
     """
     captions, ids = [caption] * batch_size, [str(k) for k in range(batch_size)]
     if encoded and (shape := latents_of(task, clip)):
@@ -125,7 +108,7 @@ def stand_in(
 
 
 def latents_of(task: Task, clip: Grid) -> tuple[int, int, int, int] | None:
-    """Channels, frames, height and width of a clip's latents; None without an autoencoder."""
+    """Shape (c, f, h, w) of a clip's latents; None without an autoencoder."""
     autoencoder = getattr(task, "autoencoder", None)
     if autoencoder is None:
         return None
@@ -147,17 +130,55 @@ def readable(task: Task) -> str:
     return CAPTION
 
 
+def optimizer_costs(task: Task) -> tuple[int, int]:
+    """Bytes of the optimizer's state, and floating-point operations of its matrix products."""
+    optimizer = _build(task)
+    flops = _step(optimizer, [p for group in optimizer.param_groups for p in group["params"]])
+    state = total_bytes(value for held in optimizer.state.values() for value in held.values())
+    return state, flops
+
+
+def optimizer_products(task: Task, keep: Keep) -> int:
+    """The operations of ``optimizer_costs``, for a task that was built on the meta device.
+
+    One parameter stands for all of its shape in its group: optimizers treat them one by one. A
+    key of ``keep`` is a group's settings and a shape.
+    """
+    optimizer = _build(task)
+    total = 0
+    for group in optimizer.param_groups:
+        group["fused"] = False  # there are no such kernels, and no products in them
+        settings = repr(sorted((k, v) for k, v in group.items() if k not in ("params", "lr")))
+        alike: dict[tuple[int, ...], list[nn.Parameter]] = {}
+        for parameter in group["params"]:
+            alike.setdefault(tuple(parameter.shape), []).append(parameter)
+        for shape, those in alike.items():
+            total += len(those) * keep((settings, shape), partial(_step, optimizer, those[:1]))
+    return total
+
+
+def _build(task: Task) -> Optimizer:
+    return task.make_optimizer().build(list(task.trained_parts().values()))
+
+
+def _step(optimizer: Optimizer, parameters: Sequence[nn.Parameter]) -> int:
+    """Operations of a step in which only these parameters have gradients, of zero."""
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    with counting() as counter:
+        optimizer.step()
+    for parameter in parameters:
+        parameter.grad = None
+    return counter.get_total_flops()
+
+
 def num_trained(task: Task) -> int:
     """Trained parameters of all parts."""
     return sum(p.numel() for p in task.parameters() if p.requires_grad)
 
 
 def _structure(task: Task) -> object:
-    """Equal for tasks whose batches take the same.
-
-    They have the same parts, down to all settings and the shapes of all weights, and themselves the
-    same plain settings.
-    """
+    """Equal for tasks of equal plain settings and parts, down to the shapes of all weights."""
     plain = {k: v for k, v in vars(task).items() if isinstance(v, bool | int | float | str)}
     return _content((type(task), plain, dict(task.named_children())))
 
@@ -174,7 +195,5 @@ def _without_rates(optimizer: Any) -> str:
     """An optimizer's node without its learning rates, on which no count depends."""
     if not isinstance(optimizer, Mapping):
         return repr(optimizer)
-    settings = optimizer.get("init_args") or {}
-    return repr(
-        (optimizer["class_path"], {k: v for k, v in settings.items() if "lr" not in k.split("_")})
-    )
+    settings = (optimizer.get("init_args") or {}).items()
+    return repr((optimizer["class_path"], {k: v for k, v in settings if "lr" not in k.split("_")}))

@@ -7,7 +7,7 @@ are on the device. So autocast, and code that asks where it runs, do what they d
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_iter
 SMALL = 4096
 """Tensors of up to as many values are made on a fake CPU as they would be on a real one."""
 
-_torch_load = torch.load
+_torch_load, _torch_attention = torch.load, F.scaled_dot_product_attention
 
 
 @contextmanager
@@ -31,18 +31,13 @@ def fake_device(name: str, small: int = SMALL) -> Iterator[torch.device]:
 
     Other tensors are real, and so are small ones on the CPU: a text encoder can look its tokens up.
     On ``cuda`` attention keeps for its backward pass what the fused kernels keep; on the CPU the
-    kernel is chosen as usual.
-
-    Args:
-        name: of the device.
-        small: how many values such a tensor may have: one for each clip of a batch, say.
+    kernel is chosen as usual. A ``small`` tensor has that many values at most.
     """
     device = torch.device(name)
     with warnings.catch_warnings():
         # Copying a module asks fake parameters for addresses.
         warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")
-        usual = F.scaled_dot_product_attention
-        attention = _choosing(usual) if device.type == "cuda" else usual
+        attention = _attention if device.type == "cuda" else _torch_attention
         with (
             patch.object(F, "scaled_dot_product_attention", attention),
             patch.object(torch, "load", _load),
@@ -106,46 +101,34 @@ def _load(*args: Any, **kwargs: Any) -> Any:
         return _torch_load(*args, **kwargs)
 
 
-def _choosing(usual: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
     """Flash attention (Dao 2023) in half precision, the memory-efficient kernel elsewhere.
 
     Torch chooses by the properties of a GPU, which a fake one has not.
     """
-
-    def attention(
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        attn_mask: Tensor | None = None,
-        dropout_p: float = 0.0,
-        is_causal: bool = False,
-        scale: float | None = None,
-        enable_gqa: bool = False,
-    ) -> Tensor:
-        if query.ndim != 4 or query.device.type != "cuda" or query.dtype == torch.float64:
-            return usual(
-                query, key, value, attn_mask, dropout_p, is_causal,
-                scale=scale, enable_gqa=enable_gqa,
-            )  # fmt: skip
-        if torch.is_autocast_enabled("cuda"):
-            half = torch.get_autocast_dtype("cuda")
-            query, key, value = query.to(half), key.to(half), value.to(half)
-        if enable_gqa:
-            shared = query.shape[1] // key.shape[1]
-            key, value = key.repeat_interleave(shared, 1), value.repeat_interleave(shared, 1)
-        if attn_mask is None and query.dtype != torch.float32:
-            return torch.ops.aten._scaled_dot_product_flash_attention(
-                query, key, value, dropout_p, is_causal, scale=scale
-            )[0]
-        bias = None
-        if attn_mask is not None:
-            if attn_mask.dtype == torch.bool:
-                bias = torch.zeros_like(attn_mask, dtype=query.dtype)
-            else:
-                bias = attn_mask.to(query.dtype)
-            bias = bias.expand(*query.shape[:3], key.shape[2])
-        return torch.ops.aten._scaled_dot_product_efficient_attention(
-            query, key, value, bias, True, dropout_p, is_causal, scale=scale
-        )[0]
-
-    return attention
+    settings: dict[str, Any] = {"dropout_p": dropout_p, "is_causal": is_causal, "scale": scale}
+    if query.ndim != 4 or query.device.type != "cuda" or query.dtype == torch.float64:
+        return _torch_attention(query, key, value, attn_mask, enable_gqa=enable_gqa, **settings)
+    if torch.is_autocast_enabled("cuda"):
+        half = torch.get_autocast_dtype("cuda")
+        query, key, value = query.to(half), key.to(half), value.to(half)
+    if enable_gqa:
+        shared = query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(shared, 1), value.repeat_interleave(shared, 1)
+    aten = torch.ops.aten
+    if attn_mask is None and query.dtype != torch.float32:
+        return aten._scaled_dot_product_flash_attention(query, key, value, **settings)[0]
+    bias = attn_mask
+    if bias is not None:
+        bias = bias.to(query.dtype).expand(*query.shape[:3], key.shape[2])
+    kernel = aten._scaled_dot_product_efficient_attention
+    return kernel(query, key, value, bias, compute_log_sumexp=True, **settings)[0]

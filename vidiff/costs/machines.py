@@ -26,17 +26,8 @@ def peak_of(
 ) -> tuple[float | None, bool]:
     """Operations a second that a device could do, over 10^12; and whether they were measured.
 
-    Args:
-        device: its name.
-        asked: is taken instead, if given.
-        precision: the trainer's.
-        matmul: the trainer's ``matmul_precision``; TF32 unless it is ``highest``.
-
-    Returns:
-        None for the peak where it is not known.
-
-    Raises:
-        ValueError: if it is not positive.
+    A positive number that is ``asked`` for is taken instead. The peak is None where it is not
+    known, and that of TF32 unless the trainer's ``matmul_precision`` is ``highest``.
     """
     positive(peak_tflops=asked)
     if asked is not None or device is None:

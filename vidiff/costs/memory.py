@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,6 @@ class Memory:
 
     Attributes:
         weights: parameters and buffers of all parts.
-        gradients: of what is trained.
         optimizer: its state after a step.
         average: the moving average of the weights.
         activations: what the forward pass of one batch keeps for the backward pass, without the
@@ -38,26 +37,24 @@ class Memory:
 
 
 def memory_of(task: Task, divided: int, optimizer: int, activations: int) -> Memory:
-    """The memory of a task that was built.
+    """The memory of a task that was built; its weights may be fake.
 
-    Args:
-        task: its weights may be fake.
-        divided: devices that share what belongs to the trained weights.
-        optimizer: bytes of its state on all of them.
-        activations: see ``saved_bytes``.
+    ``divided`` devices share what belongs to the trained weights, and the optimizer's bytes.
     """
     trained = [p for part in task.trained_parts().values() for p in part.parameters()]
-    average = list(task.ema.parameters()) if task.ema else []
+
+    def share(whole: int) -> int:
+        return -(-whole // divided)
+
     # The project's sharding spreads the parameters of trained parts, and nothing else.
-    shared = total_bytes(trained)
-    whole = total_bytes(_outside_average(task.named_parameters()))
-    buffers = total_bytes(_outside_average(task.named_buffers()))
-    averaged = total_bytes(task.ema.buffers()) if task.ema else 0
+    shared, ema = total_bytes(trained), task.ema
+    named = (task.named_parameters(), task.named_buffers())
+    whole, buffers = (total_bytes(x for n, x in each if not n.startswith("ema.")) for each in named)
     return Memory(
-        weights=whole - shared + -(-shared // divided) + buffers,
-        gradients=-(-total_bytes(p for p in trained if p.requires_grad) // divided),
-        optimizer=-(-optimizer // divided),
-        average=-(-total_bytes(average) // divided) + averaged,
+        weights=whole - shared + share(shared) + buffers,
+        gradients=share(total_bytes(p for p in trained if p.requires_grad)),
+        optimizer=share(optimizer),
+        average=share(total_bytes(ema.parameters())) + total_bytes(ema.buffers()) if ema else 0,
         activations=activations,
     )
 
@@ -65,9 +62,7 @@ def memory_of(task: Task, divided: int, optimizer: int, activations: int) -> Mem
 def saved_bytes(forward: Callable[[], Any], beside: Iterable[Tensor] = ()) -> int:
     """Bytes that autograd keeps for the backward pass of ``forward``, each storage counted once.
 
-    Args:
-        forward: what is run.
-        beside: tensors that are there anyway, such as weights.
+    Tensors ``beside`` it, such as weights, are there anyway and do not count.
     """
     storages: dict[int, torch.UntypedStorage] = {}
     apart = {_address(tensor) for tensor in beside}
@@ -90,10 +85,6 @@ def total_bytes(values: Iterable[Any]) -> int:
     """Bytes of tensors, each storage counted once; other values count nothing."""
     tensors = [value for value in values if isinstance(value, Tensor)]
     return sum({_address(t): t.untyped_storage().nbytes() for t in tensors}.values())
-
-
-def _outside_average(named: Iterable[tuple[str, Tensor]]) -> Iterator[Tensor]:
-    return (tensor for name, tensor in named if not name.startswith("ema."))
 
 
 def _address(tensor: Tensor) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from vidiff.units import large
+from vidiff.units import columns, large, size
 
 if TYPE_CHECKING:
     from vidiff.costs.plan import Costs
@@ -19,12 +19,11 @@ class Time:
     """How long training takes.
 
     Attributes:
-        peak_tflops: operations a second that a device could do, over 10^12.
+        peak_tflops: operations a second that a device could do, over 10^12; measured on this
+            machine, or as published.
         utilisation: share of it that training is assumed to reach.
-        seconds_per_step: of a step.
         steps: None if the config does not limit them.
         device_hours: of all steps and devices.
-        is_measured: whether the peak was measured on this machine.
     """
 
     peak_tflops: float
@@ -59,48 +58,32 @@ def report(costs: Costs, settings: Mapping[str, Any], time: Time | None) -> dict
 
 
 def page(costs: Costs, settings: Mapping[str, Any], time: Time | None, room: int | None) -> str:
-    """For people: a line each.
-
-    Args:
-        costs: of a step.
-        settings: as ``plan`` takes them.
-        time: None if it is not known.
-        room: memory of a device in bytes; None if it is not known.
-    """
-    rows = [
-        *_parameters(costs),
-        *_step(costs, settings),
-        *_memory(costs, settings, room),
-        *_time(time),
-    ]
-    left, middle = (max(len(row[column]) for row in rows) for column in (0, 1))
-    return "\n".join(f"{a:<{left}}  {b:>{middle}}  {c}".rstrip() for a, b, c in rows)
+    """For people: a line each, by the ``settings`` of ``plan`` and the bytes of a device."""
+    rows = [*_parameters(costs), *_step(costs, settings), *_memory(costs, settings, room)]
+    return "\n".join(columns([*rows, *_time(time)], right=(1,)))
 
 
 def _parameters(costs: Costs) -> list[Row]:
-    parts = {name: (part.trained, part.frozen) for name, part in costs.parts.items()}
-    return [
-        ("Parameters", large(sum(map(sum, parts.values()))), ""),
-        *(
-            (
-                f"  {name}",
-                large(trained + frozen),
-                " and ".join(w for w, n in (("trained", trained), ("frozen", frozen)) if n),
-            )
-            for name, (trained, frozen) in parts.items()
-        ),
-        ("  moving average", large(costs.average), "" if costs.average else "none is kept"),
-    ]
+    rows, total = [], 0
+    for name, part in costs.parts.items():
+        counts = vars(part)  # trained, frozen
+        total += sum(counts.values())
+        states = " and ".join(state for state, number in counts.items() if number)
+        rows.append((f"  {name}", large(sum(counts.values())), states))
+    average = ("  moving average", large(costs.average), "" if costs.average else "none is kept")
+    return [("Parameters", large(total), ""), *rows, average]
 
 
 def _step(costs: Costs, settings: Mapping[str, Any]) -> list[Row]:
-    several = settings["num_devices"] > 1
+    count, several = settings["num_devices"], settings["num_devices"] > 1
     everywhere = "on all devices" if several else ""
+    devices = f"{count:,} {'CPU' if settings['device'] == 'cpu' else 'GPU'}{'s' * several}"
+    batches = f", {settings['accumulate']} batches each" if settings["accumulate"] > 1 else ""
     rows = [
-        ("Clip", _product(costs.clip), "frames x height x width"),
-        ("Latents", _product(costs.latents or ()), "channels first"),
+        ("Clip", " x ".join(map(str, costs.clip)), "frames x height x width"),
+        ("Latents", " x ".join(map(str, costs.latents or ())), "channels first"),
         ("  tokens", f"{costs.tokens_per_clip:,}", ""),
-        ("Step", "", _devices(settings)),
+        ("Step", "", f"{devices}, {settings['precision']}{batches}"),
         ("  clips", f"{costs.clips_per_step:,}", everywhere),
         ("  tokens", f"{costs.tokens_per_step:,}", everywhere),
         ("  multiply-adds", large(costs.flops // 2), "per device" if several else ""),
@@ -113,14 +96,6 @@ def _step(costs: Costs, settings: Mapping[str, Any]) -> list[Row]:
         "  optimizer": not costs.optimizer_flops,
     }
     return [row for row in rows if not absent.get(row[0])]
-
-
-def _devices(settings: Mapping[str, Any]) -> str:
-    count, kind = settings["num_devices"], "CPU" if settings["device"] == "cpu" else "GPU"
-    said = f"{count:,} {kind}{'s' if count > 1 else ''}, {settings['precision']}"
-    if settings["accumulate"] > 1:
-        said += f", {settings['accumulate']} batches each"
-    return said
 
 
 def _memory(costs: Costs, settings: Mapping[str, Any], room: int | None) -> list[Row]:
@@ -151,31 +126,16 @@ def fits(total: int, room: int | None) -> str:
 def _time(time: Time | None) -> list[Row]:
     if time is None:
         return [("Time", "?", "give --device (cpu measures this machine) or --peak-tflops")]
-    peak = f"{time.peak_tflops:.3g} TFLOP/s"
-    at = f"at {time.utilisation:.0%} of {peak}, which is assumed"
+    share, peak = f"at {time.utilisation:.0%}", f"{time.peak_tflops:.3g} TFLOP/s"
+    at = f"{share} of {peak}, which is assumed"
     if time.is_measured:
-        at = f"at {time.utilisation:.0%}, which is assumed, of {peak}, measured here"
+        at = f"{share}, which is assumed, of {peak}, measured here"
     rows = [("Time", "", at), ("  step", _duration(time.seconds_per_step), "")]
     if time.steps is None or time.device_hours is None:
         return [*rows, ("  all steps", "?", "give --trainer.max_steps")]
-    total, hours = time.seconds_per_step * time.steps, time.device_hours
-    return [
-        *rows,
-        (f"  {time.steps:,} steps", _duration(total), "validation and sampling not counted"),
-        ("  device-hours", f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}", ""),
-    ]
-
-
-def _product(numbers: Sequence[int]) -> str:
-    return " x ".join(map(str, numbers))
-
-
-def size(number: int) -> str:
-    """Bytes as ``1.50 GiB``."""
-    for power, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
-        if number >= 1024**power:
-            return f"{number / 1024**power:,.2f} {unit}"
-    return f"{number} B"
+    total, hours = _duration(time.seconds_per_step * time.steps), time.device_hours
+    rows.append((f"  {time.steps:,} steps", total, "validation and sampling not counted"))
+    return [*rows, ("  device-hours", f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}", "")]
 
 
 def _duration(seconds: float) -> str:

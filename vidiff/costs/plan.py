@@ -14,10 +14,10 @@ from unittest.mock import patch
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 
-from vidiff.costs.count import latents_of, readable, stand_in
+from vidiff.checks import at_least
+from vidiff.costs.count import latents_of, optimizer_costs, readable, stand_in
 from vidiff.costs.fake_device import SMALL, fake_device, mixed_precision
 from vidiff.costs.memory import Memory, memory_of, saved_bytes
-from vidiff.costs.optimizer import optimizer_costs
 from vidiff.training.base import Task, each_part
 from vidiff.types import Grid
 
@@ -36,12 +36,7 @@ MOST_CLIPS = 2**17
 
 @dataclass(frozen=True)
 class Part:
-    """Parameters of one part of a task.
-
-    Attributes:
-        trained: those that need a gradient.
-        frozen: the others.
-    """
+    """Parameters of one part of a task: those that need a gradient, and the others."""
 
     trained: int
     frozen: int
@@ -52,16 +47,14 @@ class Costs:
     """What one optimizer step takes.
 
     Attributes:
-        clip: frames, height and width of a clip.
-        latents: channels, frames, height and width of its latents; None without an autoencoder.
+        latents: (c, f, h, w) of a clip's latents; None without an autoencoder.
         clips_per_step: clips on all devices together.
-        tokens_per_clip: tokens of one clip; 0 where there are none.
+        tokens_per_clip: 0 where there are none.
         parts: parameters by part, without the moving average.
         average: parameters of the moving average.
         flops: floating-point operations of a step on one device, a multiply-add counted as two:
             the forward pass of what is frozen, and three times that of what is trained.
         optimizer_flops: those of the optimizer's matrix products, which Muon has, on one device.
-        memory: bytes on one device.
     """
 
     clip: Grid
@@ -82,8 +75,7 @@ class Costs:
     def seconds_per_step(self, tflops: float, utilisation: float) -> float:
         """Time of a step where devices reach this share of ``tflops`` x 10^12 operations a second.
 
-        Raises:
-            ValueError: if either number is out of its range.
+        A ``ValueError`` if either number is out of its range.
         """
         if tflops <= 0:
             raise ValueError(f"the peak must be positive, got {tflops} TFLOP/s")
@@ -108,27 +100,21 @@ def plan(
 
     Args:
         task: a task whose parts are not built yet; it is of no use afterwards.
-        clip: frames, height and width of a clip.
-        batch_size: clips in a batch of one device.
+        clip: frames, height and width.
+        batch_size: of one device.
         device: ``cpu`` or ``cuda``.
         precision: as the trainer calls it.
         num_devices: devices that train together.
-        sharded: whether they share what belongs to the trained weights among them (FSDP), instead
-            of having all of it each.
+        sharded: whether they share what belongs to the trained weights (FSDP).
         accumulate: batches of a device before the optimizer steps.
-        caption: what every clip's caption is; ``CAPTION`` by default, or an empty one where the
-            text encoder takes no words.
+        caption: of every clip; ``CAPTION``, or an empty one where no condition reads words.
 
     Raises:
         ValueError: if the precision is not known, a count is below 1, the size does not fit the
             model, or a part looks at values of tensors to decide what to compute.
     """
-    for name, count in {
-        "num_frames": clip[0], "height": clip[1], "width": clip[2],
-        "batch_size": batch_size, "num_devices": num_devices, "accumulate": accumulate,
-    }.items():  # fmt: skip
-        if count < 1:
-            raise ValueError(f"{name} must be at least 1, got {count}")
+    at_least(1, num_frames=clip[0], height=clip[1], width=clip[2])
+    at_least(1, batch_size=batch_size, num_devices=num_devices, accumulate=accumulate)
     if batch_size > MOST_CLIPS:
         raise ValueError(
             f"batch_size {batch_size:,} is more than a device could hold: plan {MOST_CLIPS:,} "
@@ -138,14 +124,12 @@ def plan(
         raise ValueError(f"no plan for the precision {precision!r}; known: {', '.join(WEIGHTS)}")
     dtype = WEIGHTS[precision]
     small = max(SMALL, batch_size)  # a task may draw a number for each clip
-    with fake_device(device, small) as place, _default_type(dtype), _explained():
+    with fake_device(device, small) as place, _planned_in(dtype):
         with place:  # as Lightning does for a strategy that shards nothing
             task.configure_model()
         task.train()
         said = readable(task) if caption is None else caption
         batch = stand_in(task, clip, batch_size, said, place)
-        latents = latents_of(task, clip)
-        tokens = task.tokens_per_clip(batch)
         flops = task.count_flops(batch)
         held = [*task.parameters(), *task.buffers()]
         unlogged = patch.object(task, "finish_step", lambda terms, batch_size: None)
@@ -154,9 +138,9 @@ def plan(
         optimizer, optimizer_flops = optimizer_costs(task)
         return Costs(
             clip=clip,
-            latents=latents,
+            latents=latents_of(task, clip),
             clips_per_step=batch_size * accumulate * num_devices,
-            tokens_per_clip=tokens,
+            tokens_per_clip=task.tokens_per_clip(batch),
             parts=_parts(task),
             average=sum(p.numel() for p in task.ema.parameters()) if task.ema else 0,
             flops=flops * accumulate,
@@ -178,17 +162,10 @@ def _parts(task: Task) -> dict[str, Part]:
 
 
 @contextmanager
-def _default_type(dtype: torch.dtype) -> Iterator[None]:
+def _planned_in(dtype: torch.dtype) -> Iterator[None]:
+    """New tensors have this type; what needs values of fake ones is refused."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
     try:
         yield
     except (DataDependentOutputException, DynamicOutputShapeException) as error:
@@ -196,3 +173,5 @@ def _explained() -> Iterator[None]:
             f"a plan has shapes but no values, and a part of this model decides by values what to "
             f"compute ({error.func}): it cannot be planned"
         ) from error
+    finally:
+        torch.set_default_dtype(before)

@@ -3,10 +3,8 @@
 from vidiff.doctor.base import Check, Finding, find_weights
 from vidiff.doctor.codecs import Codecs
 from vidiff.doctor.device import Device
-from vidiff.doctor.extras import Extras
-from vidiff.doctor.installed import Plugins
+from vidiff.doctor.packages import Extras, Plugins, Versions
 from vidiff.doctor.space import Space
-from vidiff.doctor.versions import Versions
 from vidiff.doctor.weights import Weights
 
 __all__ = ["Check", "Codecs", "Device", "Extras", "Finding", "Plugins", "Space", "Versions"]

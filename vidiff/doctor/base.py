@@ -35,6 +35,14 @@ class Finding:
         assert (self.state == "ok") == (not self.next_step), f"{self.name}: what is to be done?"
 
 
+def judged(
+    name: str, found: str, step: str, facts: dict[str, Any], *, is_wrong: bool = False
+) -> Finding:
+    """The line of what is ok without a next step, else wrong or optional."""
+    state: State = "wrong" if is_wrong else "optional"
+    return Finding(name, found, step, state if step else "ok", facts)
+
+
 @kind("check")
 class Check(ABC):
     """A group of lines of ``vidiff doctor``.
@@ -53,17 +61,14 @@ class Check(ABC):
 
 
 def find_weights(name: str, use: str, find: Callable[[], Path]) -> Finding:
-    """Whether weights are on this machine.
+    """Whether a network's weights are on this machine.
 
-    Args:
-        name: of the network.
-        use: what needs them.
-        find: returns their path, or raises a ``ValueError`` that says where it looked and what
-            to do.
+    ``find`` returns their path, or raises a ``ValueError`` that says where it looked and what to
+    do; ``use`` is what needs them.
     """
+    path: str | None
     try:
-        path = str(find())
+        path, step = str(find()), ""
     except ValueError as error:
-        facts = {"path": None, "use": use}
-        return Finding(name, f"not here; for {use}", str(error), "optional", facts)
-    return Finding(name, f"{path}; for {use}", facts={"path": path, "use": use})
+        path, step = None, str(error)
+    return judged(name, f"{path or 'not here'}; for {use}", step, {"path": path, "use": use})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal
 
-from vidiff.doctor.base import Check, Finding
+from vidiff.doctor.base import Check, Finding, judged
 from vidiff.registry import register
 
 CODECS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
@@ -33,26 +33,19 @@ class Codecs(Check):
 
 
 def judge(has: Callable[[str, Mode], bool]) -> list[Finding]:
-    """A line for each codec.
-
-    Args:
-        has: whether there is a decoder (``r``) or an encoder (``w``) of a name.
-    """
+    """A line for each codec; ``has`` says whether there is a decoder or encoder of a name."""
     findings = []
     for name, (decoders, encoders) in CODECS.items():
         facts = {
             "decode": next((one for one in decoders if has(one, "r")), None),
             "encode": next((one for one in encoders if has(one, "w")), None),
         }
-        ways = [way for way in ("decode", "encode") if facts[way]]
-        found = " and ".join(f"{way}d" for way in ways) or "unknown"
-        is_needed = name in WRITTEN
-        step, state = "", "ok"
+        found = " and ".join(f"{way}d" for way, codec in facts.items() if codec) or "unknown"
+        is_needed, step = name in WRITTEN, ""
         if not facts["decode"] or (is_needed and not facts["encode"]):
             loss = "cannot be written" if facts["decode"] else "are left out"
             step = f"files of it {loss}: pip install --force-reinstall --only-binary :all: av"
-            state = "wrong" if is_needed else "optional"
-        findings.append(Finding(name, found, step, state, facts))  # type: ignore[arg-type]
+        findings.append(judged(name, found, step, facts, is_wrong=is_needed))
     return findings
 
 

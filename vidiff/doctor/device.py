@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from vidiff.doctor.base import Check, Finding
+from vidiff.doctor.base import Check, Finding, judged
 from vidiff.registry import register
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
@@ -31,15 +31,13 @@ class Machine:
     """What is known of the processors, by looking.
 
     Attributes:
-        cpu: its name.
         cores: that this process may use.
         threads: ``OMP_NUM_THREADS``, where it is set.
         gpus: names and GiB of memory of those that torch can use.
         has_driver: whether the operating system has an NVIDIA GPU.
         torch: version, which names the build.
         cuda: that torch was built for; None for a build without.
-        precision: that ``auto`` means here.
-        why: it does.
+        precision: that ``auto`` means here; ``why`` it does.
         speeds: FLOP/s of products, by the name of the type.
         compiler: of C++, by its path.
         load: processes that wait for a core, the mean of the last minute.
@@ -58,11 +56,6 @@ class Machine:
     compiler: str | None = None
     load: float = 0.0
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether other programs take so much that speeds say little."""
-        return self.load > 1.5 * self.cores
-
 
 @register("device")
 class Device(Check):
@@ -79,22 +72,18 @@ def processor(machine: Machine) -> Finding:
     """The line of CPU and GPUs."""
     gpus = ", ".join(f"{name} ({memory:.0f} GiB)" for name, memory in machine.gpus) or "no GPU"
     found = f"{machine.cpu}, {machine.cores} cores; {gpus}; torch {machine.torch}"
-    facts = {
-        "cpu": machine.cpu, "cores": machine.cores, "threads": machine.threads,
-        "gpus": [{"name": name, "memory_gib": memory} for name, memory in machine.gpus],
-        "torch": machine.torch, "cuda": machine.cuda,
-    }  # fmt: skip
-    if machine.has_driver and not machine.gpus:
-        build = f"CUDA {machine.cuda}" if machine.cuda else "CPUs"
+    facts = {name: getattr(machine, name) for name in ("cpu", "cores", "threads", "torch", "cuda")}
+    facts["gpus"] = [{"name": name, "memory_gib": memory} for name, memory in machine.gpus]
+    step, is_unused = "", machine.has_driver and not machine.gpus
+    if is_unused:
         step = (
-            f"there is an NVIDIA GPU, and torch, built for {build}, cannot use it: install a build "
+            f"there is an NVIDIA GPU, and torch, built for "
+            f"{f'CUDA {machine.cuda}' if machine.cuda else 'CPUs'}, cannot use it: install a build "
             "for the CUDA version that `nvidia-smi` shows, or a newer driver"
         )
-        return Finding("processor", found, step, "wrong", facts)
-    if machine.threads is not None and machine.threads < machine.cores:
+    elif machine.threads is not None and machine.threads < machine.cores:
         step = f"OMP_NUM_THREADS={machine.threads} leaves cores idle: unset it to use all"
-        return Finding("processor", found, step, "optional", facts)
-    return Finding("processor", found, facts=facts)
+    return judged("processor", found, step, facts, is_wrong=is_unused)
 
 
 def precision(machine: Machine) -> Finding:
@@ -102,39 +91,34 @@ def precision(machine: Machine) -> Finding:
     from vidiff.precision import ISA_VARIABLES
 
     found = f"auto is {machine.precision}: {machine.why}"
-    facts = {"auto": machine.precision, "why": machine.why}
     limits = (*ISA_VARIABLES, "ATEN_CPU_CAPABILITY")
     limit = next((name for name in limits if f"{name}=" in machine.why), None)
-    if limit is not None:
-        step = f"unset {limit}, unless it is meant"
-        return Finding("precision", found, step, "optional", facts)
-    return Finding("precision", found, facts=facts)
+    step = f"unset {limit}, unless it is meant" if limit else ""
+    return judged("precision", found, step, {"auto": machine.precision, "why": machine.why})
 
 
 def products(machine: Machine) -> Finding:
     """The line of measured speeds, and whether they agree with the precision."""
-    shown = ", ".join(f"{name} {_speed(speed)}" for name, speed in machine.speeds.items())
-    facts = {"flops_per_second": dict(machine.speeds), "load": machine.load}
-    if machine.is_busy and not machine.gpus:
-        found = f"{shown}, while other programs ran (load {machine.load:.1f})"
-        return Finding("products", found, facts=facts)
-    ratio = machine.speeds["bf16"] / machine.speeds["fp32"]
-    step = ""
-    if machine.precision.startswith("bf16") and ratio < 1:
+    found = ", ".join(f"{name} {_speed(speed)}" for name, speed in machine.speeds.items())
+    ratio, step = machine.speeds["bf16"] / machine.speeds["fp32"], ""
+    if machine.load > 1.5 * machine.cores and not machine.gpus:  # so speeds decide nothing
+        found += f", while other programs ran (load {machine.load:.1f})"
+    elif machine.precision.startswith("bf16") and ratio < 1:
         step = "bf16 was slower than fp32: if it stays so, set --trainer.precision 32-true"
     elif machine.precision == "32-true" and ratio > 1.5:
         step = f"bf16 was {ratio:.1f} times as fast as fp32: if it stays so, report this machine, "
         step += "and try --trainer.precision bf16-mixed"
-    return Finding("products", shown, step, "optional" if step else "ok", facts)
+    facts = {"flops_per_second": dict(machine.speeds), "load": machine.load}
+    return judged("products", found, step, facts)
 
 
 def compiler(machine: Machine) -> Finding:
     """The line of what ``torch.compile`` needs."""
-    facts = {"compiler": machine.compiler}
+    found, step = f"{machine.compiler}, for torch.compile", ""
     if machine.compiler is None:
+        found = "no C++ compiler"
         step = "apt-get install g++ (or set CXX), for model.compile_denoiser"
-        return Finding("compiler", "no C++ compiler", step, "optional", facts)
-    return Finding("compiler", f"{machine.compiler}, for torch.compile", facts=facts)
+    return judged("compiler", found, step, {"compiler": machine.compiler})
 
 
 def this_machine() -> Machine:
@@ -158,10 +142,7 @@ def this_machine() -> Machine:
         cuda=torch.version.cuda or torch.version.hip,
         precision=choice.precision,
         why=choice.why,
-        speeds={
-            name: product_speed(_multiplier(device, getattr(torch, dtype)))
-            for name, dtype in DTYPES.items()
-        },
+        speeds={name: speed_of(device, dtype) for name, dtype in DTYPES.items()},
         compiler=next(filter(None, map(shutil.which, (os.environ.get("CXX", "g++"), "c++"))), None),
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
     )
@@ -172,9 +153,7 @@ def product_speed(
 ) -> float:
     """FLOP/s of square products: of sizes that double for as long as the next is quick enough.
 
-    Args:
-        multiply: multiplies matrices of n rows and columns, and waits for the result.
-        clock: seconds.
+    ``multiply`` multiplies matrices of n rows and columns, and waits for the result.
     """
     best, size = 0.0, SMALLEST
     while True:
@@ -193,25 +172,14 @@ def product_speed(
 
 
 def speed_of(device: str, dtype: str) -> float:
-    """FLOP/s of this machine's matrix products, measured in a second.
-
-    Args:
-        device: of this machine.
-        dtype: ``float32``, ``bfloat16`` or ``float16``.
-    """
-    import torch
-
-    return product_speed(_multiplier(device, getattr(torch, dtype)))
-
-
-def _multiplier(device: str, dtype: Any) -> Callable[[int], None]:
+    """FLOP/s of this machine's matrix products in a type of torch, measured in a second."""
     import torch
 
     def multiply(size: int) -> None:
-        x = torch.ones(size, size, device=device, dtype=dtype)
+        x = torch.ones(size, size, device=device, dtype=getattr(torch, dtype))
         (x @ x)[0, 0].item()
 
-    return multiply
+    return product_speed(multiply)
 
 
 def _speed(flops: float) -> str:
@@ -220,9 +188,8 @@ def _speed(flops: float) -> str:
 
 
 def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    from vidiff.cores import kernel_lines
+
+    lines = [line for line in kernel_lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
+    names = [line.partition(":")[2].strip() for line in lines]
     return names[0] if names else platform.processor() or platform.machine()

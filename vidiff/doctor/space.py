@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from vidiff.doctor.base import Check, Finding
+from vidiff.cores import kernel_lines
+from vidiff.doctor.base import Check, Finding, judged
 from vidiff.files import cache_folder
 from vidiff.registry import register
 
@@ -18,14 +19,7 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Place:
-    """A folder that is written to.
-
-    Attributes:
-        name: what it is.
-        path: where it is.
-        least: bytes that should be free.
-        step: what to do if they are not.
-    """
+    """A folder that is written to, bytes that should be free, and what to do if they are not."""
 
     name: str
     path: Path
@@ -41,8 +35,9 @@ class Space(Check):
 
     def look(self) -> list[Finding]:
         found = [
-            folder(place, shutil.disk_usage(_there(place.path)).free, _is_writable(place.path))
+            folder(place, shutil.disk_usage(there).free, os.access(there, os.W_OK))
             for place in places()
+            for there in [_there(place.path)]
         ]
         shared = Path("/dev/shm")
         if shared.is_dir():
@@ -61,36 +56,31 @@ def places() -> list[Place]:
 
 def folder(place: Place, free: int, is_writable: bool) -> Finding:
     """The line of a folder."""
-    found = f"{free / GIB:.1f} GiB free in {place.path}"
-    facts = {"path": str(place.path), "free_bytes": free, "writable": is_writable}
+    found, step = f"{free / GIB:.1f} GiB free in {place.path}", ""
     if not is_writable:
-        step = f"{place.step} that may be written to"
-        return Finding(place.name, f"{place.path} cannot be written to", step, "wrong", facts)
-    if free < place.least:
+        found, step = f"{place.path} cannot be written to", f"{place.step} that may be written to"
+    elif free < place.least:
         step = f"free some, or {place.step}"
-        return Finding(place.name, found, step, "optional", facts)
-    return Finding(place.name, found, facts=facts)
+    facts = {"path": str(place.path), "free_bytes": free, "writable": is_writable}
+    return judged(place.name, found, step, facts, is_wrong=not is_writable)
 
 
 def workers_memory(size: int) -> Finding:
     """The line of the memory through which dataloader workers hand over clips."""
-    found, facts = f"{size / GIB:.1f} GiB of shared memory for workers", {"bytes": size}
-    if size < GIB:
-        step = "docker run --shm-size=8g, or --data.num_workers 0"
-        return Finding("workers", found, step, "optional", facts)
-    return Finding("workers", found, facts=facts)
+    step = "docker run --shm-size=8g, or --data.num_workers 0" if size < GIB else ""
+    found = f"{size / GIB:.1f} GiB of shared memory for workers"
+    return judged("workers", found, step, {"bytes": size})
 
 
 def memory(available: int | None) -> Finding:
     """The line of free memory; None where this system does not say."""
-    facts = {"available_bytes": available}
-    if available is None:
-        return Finding("memory", "this system does not say how much is free", facts=facts)
-    found = f"{available / GIB:.1f} GiB available"
-    if available < 4 * GIB:
-        step = "close other programs, or lower data.batch_size; `vidiff plan` says what is needed"
-        return Finding("memory", found, step, "optional", facts)
-    return Finding("memory", found, facts=facts)
+    found, step = "this system does not say how much is free", ""
+    if available is not None:
+        found = f"{available / GIB:.1f} GiB available"
+        if available < 4 * GIB:
+            step = "close other programs, or lower data.batch_size; `vidiff plan` says what is "
+            step += "needed"
+    return judged("memory", found, step, {"available_bytes": available})
 
 
 def available_memory(
@@ -98,26 +88,15 @@ def available_memory(
 ) -> int | None:
     """Bytes that this process could have: what is free, or what its container leaves it."""
     known = []
-    for line in _lines(proc / "meminfo"):
+    for line in kernel_lines(proc / "meminfo"):
         if line.startswith("MemAvailable:"):
             known.append(int(line.split()[1]) * 1024)
-    limit, used = (_lines(cgroup / name) for name in ("memory.max", "memory.current"))
+    limit, used = (kernel_lines(cgroup / name) for name in ("memory.max", "memory.current"))
     if limit and used and limit[0].isdigit():
         known.append(int(limit[0]) - int(used[0]))
     return min(known, default=None)
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-
-
 def _there(path: Path) -> Path:
     """The path, or the folder that it would be made in."""
     return next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
-
-
-def _is_writable(path: Path) -> bool:
-    return os.access(_there(path), os.W_OK)

@@ -20,7 +20,5 @@ class Weights(Check):
         from vidiff.perceptual.weights import find_weights as find
 
         use = "model.perceptual and lpips"
-        return [
-            find_weights(f"LPIPS {name}", use, partial(find, name))
-            for name in get_args(BackboneName)
-        ]
+        names = get_args(BackboneName)
+        return [find_weights(f"LPIPS {name}", use, partial(find, name)) for name in names]

@@ -1,18 +1,14 @@
-"""Published weights as vidiff tasks."""
+"""Importers of published weights: state dicts of other code bases, under vidiff's names."""
 
-from vidiff.importers.autoencoder import with_autoencoder
-from vidiff.importers.base import Imported, Importer
+from vidiff.importers.base import Imported, Importer, with_autoencoder, write_checkpoint
 from vidiff.importers.dit import DiTImporter
-from vidiff.importers.files import write_checkpoint
 from vidiff.importers.latte import LatteImporter
 from vidiff.importers.sit import SiTImporter
 from vidiff.weight_files import Weights, read_weights
 
 IMPORTERS: dict[str, type[Importer]] = {
-    "dit": DiTImporter,
-    "latte": LatteImporter,
-    "sit": SiTImporter,
-}
+    "dit": DiTImporter, "latte": LatteImporter, "sit": SiTImporter,
+}  # fmt: skip
 """By the names that ``vidiff import-weights --from`` takes."""
 
 __all__ = ["IMPORTERS", "DiTImporter", "Imported", "Importer", "LatteImporter", "SiTImporter"]

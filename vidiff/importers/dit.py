@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+import re
 
 import torch
 from einops import rearrange
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vidiff.building import Node
 from vidiff.denoisers.dit import SIZES
-from vidiff.importers.base import Imported, Importer, Weights
+from vidiff.importers.base import Imported, Importer, Weights, node
 from vidiff.positions import SinCos
 from vidiff.types import Grid
 
@@ -46,21 +46,20 @@ class DiTImporter(Importer):
         }
         names = MODEL | {
             f"blocks.{n}.{theirs}": f"blocks.{n}.{ours}"
-            for n in range(depth)
-            for theirs, ours in BLOCK.items()
-        }
+            for n in range(depth) for theirs, ours in BLOCK.items()
+        }  # fmt: skip
         for part in ("weight", "bias"):
             for theirs, ours in names.items():
                 found[f"denoiser.{ours}.{part}"] = taken(left, f"{theirs}.{part}")
-            rows = channels_first(taken(left, f"final_layer.linear.{part}"), patch_size)
+            rows = taken(left, f"final_layer.linear.{part}")
+            rows = rearrange(rows, "(p q c) ... -> (c p q) ...", p=patch_size, q=patch_size)
             used = self.used_rows(rows, in_channels * patch_size**2)
             found[f"denoiser.patchifier.to_latents.{part}"] = used
         conditions = {}
         if LABELS in left:
             table = found["conditions.label.table.weight"] = taken(left, LABELS)
-            conditions["label"] = node(
-                "vidiff.conditions.Labels", num_classes=len(table) - 1, text_dim=width
-            )
+            sizes = {"num_classes": len(table) - 1, "text_dim": width}
+            conditions["label"] = node("vidiff.conditions.Labels", **sizes)
         num_frames, height, across = self.check_positions(left, width)
         if left:
             raise ValueError(
@@ -99,18 +98,12 @@ class DiTImporter(Importer):
 
     def parts(self) -> Node:
         """Positions and attention."""
-        return {"positions": self.space(), "attention": node("vidiff.attention.Full")}
-
-    def space(self) -> Node:
-        """The fixed table over height and width, in which the width comes first."""
-        return node("vidiff.positions.SinCos", shares=[0.0, 1.0, 1.0], order="fwh")
+        # The fixed table over height and width, in which the width comes first.
+        positions = node("vidiff.positions.SinCos", shares=[0.0, 1.0, 1.0], order="fwh")
+        return {"positions": positions, "attention": node("vidiff.attention.Full")}
 
     def check_positions(self, left: Weights, width: int) -> Grid:
-        """Take the tables of positions, which are formulas, and return the grid of tokens.
-
-        Raises:
-            ValueError: if a table is not the formula's.
-        """
+        """Take the tables of positions, which must be the formulas'; return the grid of tokens."""
         table = taken(left, "pos_embed")
         side = math.isqrt(table.shape[1])
         positions = SinCos(width=width, shares=(0.0, 1.0, 1.0), order="fwh")
@@ -122,46 +115,24 @@ class DiTImporter(Importer):
         return rows
 
 
-def node(class_path: str, **arguments: Any) -> Node:
-    """A config node."""
-    return {"class_path": class_path, "init_args": arguments}
-
-
 def taken(left: Weights, name: str) -> Tensor:
-    """Remove and return one tensor, as float32.
-
-    Raises:
-        ValueError: if there is none of this name.
-    """
+    """Remove and return one tensor, as float32; a ``ValueError`` if there is none of this name."""
     if name not in left:
         raise ValueError(f"there is no tensor {name!r}; is it another model's file? (--from)")
     return left.pop(name).float()
 
 
 def count_blocks(weights: Weights) -> int:
-    """How many blocks there are.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    parts = [name.split(".") for name in weights]
-    numbers = [int(p[1]) for p in parts if p[0] == "blocks" and len(p) > 2 and p[1].isdigit()]
+    """Number of blocks; a ``ValueError`` if there is none."""
+    found = [re.match(r"blocks\.(\d+)\.", name) for name in weights]
+    numbers = [int(match[1]) for match in found if match]
     if not numbers:
         raise ValueError("there is no tensor blocks.0.…: these are not the weights of a DiT")
     return max(numbers) + 1
 
 
-def channels_first(rows: Tensor, patch_size: int) -> Tensor:
-    """Rows (or their bias) of the last layer from the order (p p c) to (c p p)."""
-    return rearrange(rows, "(ph pw c) ... -> (c ph pw) ...", ph=patch_size, pw=patch_size)
-
-
 def published_heads(width: int) -> int:
-    """Heads of the published models of a width (Peebles & Xie 2023, table 1).
-
-    Raises:
-        ValueError: if none has this width.
-    """
+    """Heads of the published models of a width (Peebles & Xie 2023, table 1), if there are any."""
     heads = {size[0]: size[2] for size in SIZES.values()}
     if width not in heads:
         raise ValueError(
@@ -172,11 +143,7 @@ def published_heads(width: int) -> int:
 
 
 def check_table(name: str, table: Tensor, formula: Tensor) -> None:
-    """Refuse a table of positions that is not the fixed one.
-
-    Raises:
-        ValueError: if it differs.
-    """
+    """Raise a ``ValueError`` if a table of positions is not the fixed one."""
     if table.shape[1:] != formula.shape or not torch.allclose(table[0], formula, atol=1e-3):
         raise ValueError(
             f"{name} {list(table.shape)} is not the published table of sines and cosines, which "

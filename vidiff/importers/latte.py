@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from vidiff.building import Node
-from vidiff.importers.base import Imported, Weights
-from vidiff.importers.dit import DiTImporter, check_table, node, taken
+from vidiff.importers.base import Imported, Weights, node
+from vidiff.importers.dit import DiTImporter, check_table, taken
 from vidiff.positions import Factorised
 from vidiff.types import Grid
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from vidiff.building import Node
-from vidiff.importers.dit import DiTImporter, node
+from vidiff.importers.base import node
+from vidiff.importers.dit import DiTImporter
 
 
 class SiTImporter(DiTImporter):

@@ -69,11 +69,8 @@ def make_chart(
 ) -> Chart:
     """One chart; its vertical axis is logarithmic where values are positive and span a decade.
 
-    Args:
-        title: above it.
-        curves: finite points by label; each has one at least.
-        x: what is along the horizontal axis.
-        bands: lower and upper edges of what is shaded round curves, by their labels.
+    Each of the curves, by label, has a finite point at least; ``bands`` are lower and upper edges
+    of what is shaded round them.
     """
     thinned = {tag: _thin(curve) for tag, curve in curves.items()}
     edges = {tag: (_thin(low), _thin(high)) for tag, (low, high) in (bands or {}).items()}
@@ -94,28 +91,19 @@ def make_chart(
         corners = (place(step, y_of(value)) for step, value in curve)
         return "M" + "L".join(f"{x} {y}" for x, y in corners)
 
-    def band(tag: str) -> str:
+    series = []
+    for tag, curve in thinned.items():
+        few = curve if len(curve) <= MAX_DOTS else []
+        dots = [place(step, y_of(value)) for step, value in few]
         low, high = edges.get(tag, ([], []))
-        return path([*low, *reversed(high)]) + "Z" if low else ""
-
-    def dots(curve: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-        few = len(curve) <= MAX_DOTS
-        return [place(step, y_of(value)) for step, value in curve] if few else []
-
-    heights = _log_ticks(y_low, y_high) if logarithmic else ticks(y_low, y_high)
-    return Chart(
-        title=title,
-        series=[
-            Series(tag, path(curve), curves[tag][-1][1], dots(curve), band(tag))
-            for tag, curve in thinned.items()
-        ],
-        x=x,
-        x_ticks=[(place(step, y_low)[0], _count(step)) for step in ticks(x_low, x_high)],
-        y_ticks=[
-            (place(x_low, height)[1], _count(float(f"{10**height if logarithmic else height:.3g}")))
-            for height in heights
-        ],
-    )
+        band = path([*low, *reversed(high)]) + "Z" if low else ""
+        series.append(Series(tag, path(curve), curves[tag][-1][1], dots, band))
+    x_ticks = [(place(step, y_low)[0], _count(step)) for step in ticks(x_low, x_high)]
+    y_ticks = []
+    for height in _log_ticks(y_low, y_high) if logarithmic else ticks(y_low, y_high):
+        label = _count(float(f"{10**height if logarithmic else height:.3g}"))
+        y_ticks.append((place(x_low, height)[1], label))
+    return Chart(title, series, x, x_ticks, y_ticks)
 
 
 def _tag_order(tag: str) -> tuple[int, str, float]:

@@ -49,15 +49,10 @@ def embed_clip(
 ) -> Media | None:
     """A clip of a file, small; None if it cannot be read.
 
-    The file is taken as it is if browsers play its kind, it is small and holds little but the clip;
-    else the clip is written anew, at ``MAX_SIDE`` pixels and ``MAX_FRAMES`` frames at most.
-
-    Args:
-        path: the file.
-        start: of the clip, in seconds.
-        num_frames: of the clip; None is the whole file.
-        fps: that the file is read at, in frames per second; None is the file's own.
-        stride: frames at that rate from one frame of the clip to the next.
+    The clip starts at a second, and takes every ``stride``-th of the frames that the file has at
+    ``fps``. The file is taken as it is if browsers play its kind, it is small and holds little but
+    the clip; else the clip is written anew, at ``MAX_SIDE`` pixels and ``MAX_FRAMES`` frames at
+    most.
     """
     from vidiff.video import probe
 
@@ -70,7 +65,9 @@ def embed_clip(
         plays = path.suffix.lower() in PLAYED and _is_for_browsers(path)
         if plays and is_whole and path.stat().st_size <= LARGEST:
             return embed(path)
-        return _copy(path, start, min(length, MAX_FRAMES), rate, _size(info.height, info.width))
+        scale = min(1.0, MAX_SIDE / max(info.height, info.width))
+        height, width = (max(2, round(side * scale)) for side in (info.height, info.width))
+        return _copy(path, start, min(length, MAX_FRAMES), rate, (height, width))
     except (ValueError, OSError):
         return None
 
@@ -83,11 +80,6 @@ def _copy(path: Path, start: float, num_frames: int, fps: float, size: tuple[int
         copy = Path(folder) / "clip.mp4"
         write_video(copy, pixels, fps)
         return embed(copy)
-
-
-def _size(height: int, width: int) -> tuple[int, int]:
-    scale = min(1.0, MAX_SIDE / max(height, width))
-    return max(2, round(height * scale)), max(2, round(width * scale))
 
 
 def _is_for_browsers(path: Path) -> bool:

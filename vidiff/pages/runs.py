@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,7 @@ class Run:
     @property
     def training_seconds(self) -> float | None:
         """As the run's record says, if it does."""
-        seconds = self.record.get("training_seconds")
-        return None if seconds is None else float(seconds)
+        return self.record.get("training_seconds")
 
     @property
     def validates_on_training(self) -> bool:
@@ -43,15 +43,13 @@ class Run:
     @property
     def num_parameters(self) -> int | None:
         """How many parameters were trained, as the run's record says, if it does."""
-        number = (self.record.get("parameters") or {}).get("trained")
-        return None if number is None else int(number)
+        return (self.record.get("parameters") or {}).get("trained")
 
 
 def read_run(folder: Path) -> Run:
     """Read a run's folder; a run stopped early lacks parts, and that is fine.
 
-    Raises:
-        ValueError: if the folder is missing, or is no run's.
+    A ``ValueError`` if the folder is missing, or is no run's.
     """
     if not folder.is_dir():
         raise ValueError(f"--run {folder} is no folder")
@@ -88,13 +86,10 @@ def read_curves(folder: Path) -> dict[str, Curve]:
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = []
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(line))
-            except ValueError:  # cut off when the run was killed
-                continue
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        with suppress(ValueError):  # cut off when the run was killed
+            lines.append(json.loads(line))
     return lines
 
 

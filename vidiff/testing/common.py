@@ -1,31 +1,45 @@
-"""What conformance checks share: small dimensions, and what they ask of every module."""
+"""What conformance checks share: their table, and what they ask of every module."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from vidiff.testing.sizes import TEXT_DIM
 from vidiff.types import Signal
 
-WIDTH, HEADS, TEXT_DIM, CHANNELS = 24, 4, 16, 4
-GRID = (2, 3, 4)
-NUM_TOKENS = 24
-PROMPTS = ["", "a red square moves left"]
+M = TypeVar("M", bound=nn.Module)
+Check = TypeVar("Check", bound=Callable[[Any], None])
+
+CHECKS: dict[str, Callable[[Any], None]] = {}
+"""By kind: asserts what the base class promises of what a factory makes."""
 
 
-def check_module(make: Callable[[], nn.Module], run: Callable[[Any], Iterable[Tensor]]) -> None:
-    """Gradients reach every parameter, and a saved state gives the same outputs.
+def checks(kind: str) -> Callable[[Check], Check]:
+    """Make the decorated function the check of a kind."""
 
-    All weights are random here: many components start at zero, where gradients are zero too.
-    """
-    module = make()
+    def add(check: Check) -> Check:
+        CHECKS[kind] = check
+        return check
+
+    return add
+
+
+def randomised(module: M) -> M:
+    """The module with random weights: many components start at zero, with gradients of zero."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.normal_(std=0.2)
+    return module
+
+
+def check_module(make: Callable[[], nn.Module], run: Callable[[Any], Iterable[Tensor]]) -> None:
+    """Gradients reach every parameter, and a saved state gives the same outputs."""
+    module = randomised(make())
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
     if trained:
         torch.stack([x.square().mean() for x in run(module)]).sum().backward()

@@ -9,7 +9,6 @@ import textwrap
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import cast
 
 import av
@@ -19,6 +18,7 @@ from av.video.stream import VideoStream
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from vidiff.files import replacing
 from vidiff.video.colour import BT709, EXACT, FULL_RANGE
 
 SMALL = 512 * 512
@@ -49,8 +49,9 @@ def write_video(path: str | os.PathLike[str], pixels: Tensor, fps: float) -> Non
     if fps <= 0:
         raise ValueError(f"fps must be positive, got {fps}")
     frames = to_uint8(pixels)
-    with _replacing(path) as temporary:
-        write(temporary.path, frames, fps)
+    with replacing(path) as temporary:
+        write(temporary, frames, fps)
+        temporary.chmod(0o666 & ~_UMASK)
 
 
 def write_frames(folder: str | os.PathLike[str], pixels: Tensor) -> None:
@@ -86,8 +87,9 @@ def contact_sheet(path: str | os.PathLike[str], rows: Sequence[Image.Image]) -> 
     for row in rows:
         sheet.paste(row, (0, top))
         top += row.height
-    with _replacing(Path(path)) as temporary:
-        sheet.save(temporary.path, format="PNG")
+    with replacing(Path(path)) as temporary:
+        sheet.save(temporary, format="PNG")
+        temporary.chmod(0o666 & ~_UMASK)
 
 
 def to_uint8(pixels: Tensor) -> np.ndarray:
@@ -177,31 +179,6 @@ _WRITERS: dict[str, Callable[[Path, np.ndarray, float], None]] = {
 
 ENDINGS = tuple(_WRITERS)
 """Of the files that ``write_video`` writes."""
-
-
-class _replacing:
-    """A temporary file beside ``path`` that takes its name on success and goes on failure."""
-
-    def __init__(self, path: Path) -> None:
-        self.target = path
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        self.path = Path(name)
-
-    def __enter__(self) -> _replacing:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.path.chmod(0o666 & ~_UMASK)
-            self.path.replace(self.target)
-        else:
-            self.path.unlink(missing_ok=True)
 
 
 def sheet_row(video: Tensor, caption: str, *, num_frames: int = 8, height: int = 96) -> Image.Image:

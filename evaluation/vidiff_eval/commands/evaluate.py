@@ -12,6 +12,7 @@ from vidiff.commands.base import LightCommand
 from vidiff.errors import Errors, UsageError
 from vidiff.files import refuse_overwrite, write_json, write_text
 from vidiff.registry import get_component, list_components, nearest, register
+from vidiff.units import columns
 from vidiff_eval.commands.options import (
     Options,
     change_protocol,
@@ -348,11 +349,7 @@ def table(report: dict[str, Any]) -> str:
         for index, figure in enumerate(metric["figures"]):
             cells = [_cell(group["figures"][name], figure) for group in groups.values()]
             rows.append([figure, *cells, f"{floor['mean']:.4g}" if floor and not index else ""])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    return "\n".join(columns(rows))
 
 
 def _cell(figures: list[dict[str, Any]], name: str) -> str:

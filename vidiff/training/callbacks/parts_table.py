@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from vidiff.training.base import each_part
-from vidiff.units import large
+from vidiff.units import columns, large
 
 
 class PartsTable(ModelSummary):
@@ -31,8 +31,4 @@ def parts_table(task: LightningModule) -> str:
         rows.append((name, type(part).__name__, large(count), large(learns)))
         total, trained = total + count, trained + learns
     rows.append(("together", "", large(total), large(trained)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        f"{name:<{widths[0]}}  {kind:<{widths[1]}}  {count:>{widths[2]}}  {learns:>{widths[3]}}"
-        for name, kind, count, learns in rows
-    )
+    return "\n".join(columns(rows, right=(2, 3)))

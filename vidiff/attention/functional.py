@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -17,12 +18,7 @@ SHORT = 128
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Attention of (b, heads, n, head_dim) queries over (b, heads, l, head_dim) keys and values.
 
-    Args:
-        q: queries.
-        k: keys.
-        v: values.
-        mask: True where a key may be attended to: (b, l), or (b, n, l) where queries differ. None
-            for all.
+    ``mask`` is True where a key may be attended to: (b, l), or (b, n, l) where queries differ.
     """
     if mask is not None:
         mask = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
@@ -34,6 +30,18 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
         with sdpa_kernel(SDPBackend.MATH):
             return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+def split_heads(projected: Tensor, parts: int, num_heads: int) -> Tensor:
+    """Queries, keys or values side by side, (b, n, parts d), by head: (parts, b, heads, n, d')."""
+    return rearrange(
+        projected, "b n (parts heads d) -> parts b heads n d", parts=parts, heads=num_heads
+    )
+
+
+def merge_heads(mixed: Tensor) -> Tensor:
+    """(b, heads, n, head_dim) to (b, n, d)."""
+    return rearrange(mixed, "b heads n d -> b n (heads d)")
 
 
 @dataclass
@@ -57,16 +65,7 @@ def attend_in_groups(
 ) -> Tensor:
     """Each group of video tokens attends to itself and to the context, the context to all tokens.
 
-    Args:
-        q: (b, heads, k + n, head_dim), or the video's n alone where the context asks nothing.
-        k: (b, heads, k + n, head_dim), the context first.
-        v: like ``k``.
-        groups: of the video's tokens.
-        num_context: k.
-        mask: (b, k + n), True where a token may be attended to, or None for all.
-
-    Returns:
-        The shape of ``q``.
+    Shapes as in ``MultiHead.mix``; the context's k tokens, ``num_context``, come first.
     """
     num_asking = q.shape[2] - k.shape[2] + num_context  # context tokens with a query
     own_q = groups.part(q[:, :, num_asking:])

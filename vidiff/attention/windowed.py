@@ -27,7 +27,7 @@ class Windowed(MultiHead):
         window: tokens of a window along frames, height and width.
 
     Raises:
-        ValueError: as the base class, or if an extent is below 1.
+        ValueError: if an extent is below 1.
     """
 
     def __init__(self, *, window: tuple[int, int, int] = (4, 8, 8), **given: Any) -> None:

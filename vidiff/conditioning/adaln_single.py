@@ -68,14 +68,7 @@ class AdaLNSingle(Conditioning):
 
 
 class AdaLNSingleBlock(Block):
-    """Gated self-attention, attention to the conditions' tokens, gated MLP.
-
-    Args:
-        width: width of a token.
-        num_context_heads: heads that attend to tokens; 0 for a model without any.
-        attention: self-attention.
-        mlp: the MLP.
-    """
+    """Gated self-attention, attention to the conditions' tokens (if there are any), gated MLP."""
 
     def __init__(
         self, width: int, num_context_heads: int, attention: Attention, mlp: nn.Module

@@ -15,10 +15,7 @@ from vidiff.registry import register
 
 @register("adaln_zero")
 class AdaLNZero(Modulated):
-    """Time and the conditions' vectors scale, shift and gate every layer; gates start at zero.
-
-    A prompt enters as one vector, so word order reaches the video only through its encoder.
-    """
+    """Time and the conditions' vectors scale, shift and gate every layer; gates start at zero."""
 
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
         return AdaLNZeroBlock(self.width, attention, mlp)

@@ -31,8 +31,7 @@ class Context:
     """Time and conditions, ready for the blocks; made once per forward pass.
 
     Attributes:
-        vector: (b, 1, d), or (b, f, d) where frames differ, or wider if the class shares more;
-            modulates.
+        vector: (b, 1, d), or (b, f, d) where frames differ, or wider if the class shares more.
         tokens: (b, l, d), attended to; None where only the vector is used.
         mask: (b, l), True where a token is real.
     """
@@ -60,21 +59,18 @@ class Block(nn.Module, ABC):
 class Conditioning(nn.Module, ABC):
     """How diffusion time and the conditions reach the tokens.
 
-    Prepares the context once, makes every block of the transformer and the last norm, and may put
-    tokens of its own before the video's. What conditions have in common is done here: each form
-    that is used is mapped to the model's width, vectors are added to the time, tokens follow each
+    Prepares the context once, and makes every block of the transformer and the last norm. Each form
+    that is used is mapped to the model's width; vectors are added to the time, tokens follow each
     other. Channels never come here: the denoiser puts them next to the latents.
 
     Args:
-        width: of a token.
-        num_heads: attention heads.
-        signals: widths of the conditions' forms, by name; none for a model without conditions.
         project: map each form linearly; False takes them as they are, as DiT does with classes, and
             needs them to be as wide as the tokens.
 
     Attributes:
         routes: forms that can be used, and what they become, the best first.
         uses_all: whether every form that a condition has is used, not only the best.
+        tokens_first: whether the blocks see the conditions' tokens too, before the video's.
 
     Raises:
         ValueError: if a condition has no form that can be used, with the conditionings that fit; or
@@ -83,6 +79,7 @@ class Conditioning(nn.Module, ABC):
 
     routes: ClassVar[tuple[Route, ...]] = (Route("vector", "vector"),)
     uses_all: ClassVar[bool] = False
+    tokens_first: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -120,11 +117,7 @@ class Conditioning(nn.Module, ABC):
 
     @abstractmethod
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
-        """A block of these two layers.
-
-        Raises:
-            ValueError: if it has no use for this attention, with those that fit.
-        """
+        """A block of these two layers; for attention that does not fit, a ``ValueError``."""
 
     @abstractmethod
     def make_last_norm(self) -> nn.Module:
@@ -135,12 +128,16 @@ class Conditioning(nn.Module, ABC):
         return nn.Linear(dim, self.width)
 
     def enter(self, tokens: Tensor, context: Context) -> Tensor:
-        """Video tokens (b, n, d) to what the blocks see, (b, k + n, d); as they are, by default."""
-        return tokens
+        """Video tokens (b, n, d) to the input of the blocks, (b, k + n, d)."""
+        if not self.tokens_first or context.tokens is None:
+            return tokens
+        return torch.cat([context.tokens, tokens], dim=1)
 
     def leave(self, tokens: Tensor, context: Context) -> Tensor:
         """Undo ``enter``."""
-        return tokens
+        if not self.tokens_first or context.tokens is None:
+            return tokens
+        return tokens[:, context.tokens.shape[1] :]
 
     def as_tokens(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors (b, 1, d) or (b, f, d) as tokens and their mask; several know their frames."""

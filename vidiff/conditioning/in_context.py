@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import torch
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
@@ -16,16 +17,10 @@ from vidiff.registry import register
 class InContext(AsTokens):
     """Time and conditions stand before the video's tokens in one sequence; dropped at the end."""
 
+    tokens_first: ClassVar[bool] = True
+
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
         return InContextBlock(self.width, attention, mlp)
-
-    def enter(self, tokens: Tensor, context: Context) -> Tensor:
-        assert context.tokens is not None
-        return torch.cat([context.tokens, tokens], dim=1)
-
-    def leave(self, tokens: Tensor, context: Context) -> Tensor:
-        assert context.tokens is not None
-        return tokens[:, context.tokens.shape[1] :]
 
 
 class InContextBlock(Block):

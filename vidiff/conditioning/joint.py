@@ -6,10 +6,10 @@ import copy
 from typing import ClassVar
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
+from vidiff.attention.functional import split_heads
 from vidiff.attention.multi_head import HeadNorm, MultiHead, Projections
 from vidiff.conditioning.adaln_zero import AdaLNZeroBlock
 from vidiff.conditioning.base import Block, Context, Route
@@ -29,12 +29,12 @@ class Joint(Modulated):
     such tokens has one stream, and is that of ``adaln_zero``.
 
     Raises:
-        ValueError: as the base class; or if the attention does not mix queries, keys and values of
-            both streams in one step.
+        ValueError: if the attention does not mix queries, keys and values of both in one step.
     """
 
     routes: ClassVar[tuple[Route, ...]] = (Route("vector", "vector"), Route("tokens", "tokens"))
     uses_all: ClassVar[bool] = True
+    tokens_first: ClassVar[bool] = True
 
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
         if not self.token_maps:
@@ -48,14 +48,6 @@ class Joint(Modulated):
                 + ", ".join(sorted(c.name for c in known if _mixes_once(c.cls)))
             )
         return JointBlock(self.width, attention, mlp)
-
-    def enter(self, tokens: Tensor, context: Context) -> Tensor:
-        if context.tokens is None:
-            return tokens
-        return torch.cat([context.tokens, tokens], dim=1)
-
-    def leave(self, tokens: Tensor, context: Context) -> Tensor:
-        return tokens if context.tokens is None else tokens[:, context.tokens.shape[1] :]
 
 
 class JointBlock(AdaLNZeroBlock):
@@ -136,11 +128,7 @@ class LastTextStream(nn.Module):
 
     def split(self, text: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor]:
         """Text (b, l, d) to no queries, and keys and values, (b, heads, l, head_dim)."""
-        k, v = rearrange(
-            self.kv(self.norm_attention(text, context)),
-            "b l (two heads d) -> two b heads l d",
-            two=2, heads=self.num_heads,
-        )  # fmt: skip
+        k, v = split_heads(self.kv(self.norm_attention(text, context)), 2, self.num_heads)
         return k[:, :, :0], self.norm_k(k), v
 
     def update(self, text: Tensor, mixed: Tensor, context: Context) -> Tensor:

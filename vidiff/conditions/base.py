@@ -91,11 +91,7 @@ class TextCondition(Condition):
 
 
 class MakeCondition(Protocol):
-    """A condition with everything set but what the model decides.
-
-    Args:
-        autoencoder: the model's, for conditions that encode pixels.
-    """
+    """A condition with everything set but the model's autoencoder."""
 
     def __call__(self, *, autoencoder: Autoencoder) -> Condition: ...
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vidiff.checks import at_least
+from vidiff.checks import among_heads, at_least
 from vidiff.conditions.base import TextCondition
 from vidiff.registry import register
 from vidiff.types import Signal
@@ -50,14 +50,9 @@ class Words(TextCondition):
         max_words: int = 64,
     ) -> None:
         super().__init__()
-        at_least(1, text_dim=text_dim, num_heads=num_heads)
-        if text_dim % num_heads:
-            raise ValueError(f"text_dim {text_dim} does not divide among num_heads {num_heads}")
-        if depth < 0 or num_rows < 1 or max_words < 1:
-            raise ValueError(
-                "words needs depth >= 0, num_rows >= 1 and max_words >= 1, got "
-                f"depth={depth}, num_rows={num_rows}, max_words={max_words}"
-            )
+        among_heads(num_heads, text_dim=text_dim)
+        at_least(0, depth=depth)
+        at_least(1, num_rows=num_rows, max_words=max_words)
         self.text_dim, self.num_rows, self.max_words = text_dim, num_rows, max_words
         self.words = nn.Embedding(num_rows, text_dim)
         self.start = nn.Parameter(torch.randn(text_dim) * 0.02)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vidiff.attention import Full, MakeAttention
 from vidiff.building import made
-from vidiff.checks import at_least
+from vidiff.checks import among_heads, at_least
 from vidiff.conditioning import AdaLNZero, MakeConditioning
 from vidiff.denoisers.base import Denoiser, merge_frames, merge_signals
 from vidiff.denoisers.time import TimeEmbedding
@@ -66,9 +66,8 @@ class DiT(Denoiser):
     ) -> None:
         super().__init__(in_channels=in_channels, out_channels=out_channels, signals=signals)
         width, depth, num_heads = dimensions(size, width, depth, num_heads)
-        at_least(1, width=width, depth=depth, num_heads=num_heads)
-        if width % num_heads:
-            raise ValueError(f"width {width} does not divide among num_heads {num_heads}")
+        at_least(1, depth=depth)
+        among_heads(num_heads, width=width)
         self.patchifier = made(
             patchifier, in_channels=self.channels, out_channels=out_channels, width=width
         )

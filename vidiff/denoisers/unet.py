@@ -18,16 +18,8 @@ from torch.nn import functional as F
 from vidiff.conditioning.base import Context, joined
 from vidiff.denoisers.base import Denoiser
 from vidiff.denoisers.time import TimeEmbedding
-from vidiff.denoisers.unet_blocks import (
-    Block,
-    Grow,
-    Shrink,
-    fold,
-    group_norm,
-    per_frame,
-    unfold,
-    zero,
-)
+from vidiff.denoisers.unet_blocks import Block, Grow, Shrink, fold, group_norm, per_frame, unfold
+from vidiff.layers import zero
 from vidiff.positions import SinCos
 from vidiff.registry import register
 from vidiff.types import SignalDims, Signals

@@ -8,19 +8,15 @@ the time of ``nn.Conv3d`` on (b, c, f, h, w) in space, and a third of it in time
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vidiff.attention.functional import attend
+from vidiff.attention.functional import attend, merge_heads, split_heads
 from vidiff.conditioning.base import Context
-from vidiff.layers import Modulation, ZeroLinear
+from vidiff.layers import Modulation, ZeroLinear, zero
 from vidiff.positions import Rope, Rotary, rotate
-
-Layer = TypeVar("Layer", bound=nn.Conv2d)
 
 
 class Block(nn.Module):
@@ -30,8 +26,8 @@ class Block(nn.Module):
         inputs: channels that come in.
         outputs: channels that go out.
         signal: width of the context's vector.
-        num_heads: heads of each attention layer; 0 for a block without attention.
-        token_dim: width of the conditions' tokens; 0 for a model without any.
+        num_heads: of each attention layer; 0 for none.
+        token_dim: width of the conditions' tokens; 0 for none.
     """
 
     def __init__(
@@ -119,10 +115,7 @@ class Attention(nn.Module):
 
     def forward(self, tokens: Tensor, context: Context, rotary: Rotary | None = None) -> Tensor:
         """Tokens (k b, n, d), where k rows in turn share a clip, to the same shape."""
-        q, k, v = rearrange(
-            self.qkv(self.norm(tokens)), "b n (three heads d) -> three b heads n d",
-            three=3, heads=self.num_heads,
-        )  # fmt: skip
+        q, k, v = split_heads(self.qkv(self.norm(tokens)), 3, self.num_heads)
         if rotary is not None:
             q, k = rotate(q, rotary), rotate(k, rotary)
         mask = None
@@ -130,16 +123,13 @@ class Attention(nn.Module):
             assert self.text is not None
             assert context.mask is not None
             times = len(tokens) // len(context.tokens)
-            text = rearrange(
-                self.text(context.tokens), "b l (two heads d) -> two b heads l d",
-                two=2, heads=self.num_heads,
-            )  # fmt: skip
+            text = split_heads(self.text(context.tokens), 2, self.num_heads)
             text_k, text_v = repeat(text, "two b heads l d -> two (b times) heads l d", times=times)
             k, v = torch.cat([text_k, k], dim=2), torch.cat([text_v, v], dim=2)
             mask = F.pad(context.mask, (0, tokens.shape[1]), value=True)
             mask = repeat(mask, "b l -> (b times) l", times=times)
         mixed = attend(q, k, v, mask)
-        return tokens + self.out(rearrange(mixed, "b heads n d -> b n (heads d)"))
+        return tokens + self.out(merge_heads(mixed))
 
 
 class Shrink(nn.Module):
@@ -191,11 +181,3 @@ def per_place(layer: nn.Module, x: Tensor) -> Tensor:
 def group_norm(channels: int) -> nn.GroupNorm:
     """Over groups of eight channels, or of all where those do not divide into eights."""
     return nn.GroupNorm(channels // 8 if channels % 8 == 0 else 1, channels)
-
-
-def zero(layer: Layer) -> Layer:
-    """A convolution whose weights and biases start at zero."""
-    nn.init.zeros_(layer.weight)
-    assert layer.bias is not None
-    nn.init.zeros_(layer.bias)
-    return layer

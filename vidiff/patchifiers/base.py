@@ -1,4 +1,4 @@
-"""What a patchifier promises."""
+"""Patchifier interface."""
 
 from __future__ import annotations
 
@@ -33,12 +33,6 @@ class Patchifier(nn.Module, ABC):
 
 
 class MakePatchifier(Protocol):
-    """A patchifier with everything set but the dimensions.
-
-    Args:
-        in_channels: channels of the latents that are embedded.
-        out_channels: channels of those that tokens become.
-        width: of a token.
-    """
+    """A patchifier with everything set but the dimensions."""
 
     def __call__(self, *, in_channels: int, out_channels: int, width: int) -> Patchifier: ...

@@ -1,4 +1,4 @@
-"""What a position encoding promises."""
+"""Position encoding interface."""
 
 from __future__ import annotations
 
@@ -31,41 +31,29 @@ class Layout:
 
 @kind("positions", given=("width", "num_heads"))
 class Positions(nn.Module, ABC):
-    """Tells tokens where they stand: vectors added to them, turned queries and keys, or both.
+    """Position encodings: vectors added to tokens, rotated queries and keys, or both.
 
     Tokens are in the order of ``(f h w)``. Any grid is possible unless the class says otherwise.
     """
 
     def check_depth(self, num_blocks: int) -> None:
-        """Refuse a model of so many blocks, if some position would never be told.
-
-        Raises:
-            ValueError: with the reason.
-        """
+        """Raises a ``ValueError`` if some position would never be added in so many blocks."""
 
     def add(self, tokens: Tensor, grid: Grid) -> Tensor:
         """Tokens (b, n, d) with positions added; as they are, by default."""
         return tokens
 
     def add_before_block(self, block: int, tokens: Tensor, grid: Grid) -> Tensor:
-        """What block number ``block`` sees of tokens (b, k + n, d), the video's n last.
-
-        As they are, by default. Called before each block, in order.
-        """
+        """Input tokens (b, k + n, d) of a block, the video's n last; unchanged by default."""
         return tokens
 
     def rotary(self, grid: Grid, device: torch.device) -> Rotary | None:
-        """Angles that turn queries and keys in every attention layer; none by default."""
+        """Angles that rotate queries and keys in every attention layer; none by default."""
         return None
 
 
 class MakePositions(Protocol):
-    """Positions with everything set but the dimensions.
-
-    Args:
-        width: of a token.
-        num_heads: attention heads; each turns ``width / num_heads`` channels.
-    """
+    """Positions with everything set but the dimensions."""
 
     def __call__(self, *, width: int, num_heads: int) -> Positions: ...
 

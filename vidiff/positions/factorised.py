@@ -19,9 +19,9 @@ class Factorised(Positions):
     DiT's table: half of the width for a token's place along the width, half along the height.
 
     Args:
-        temporal_block: number of the block, from 0 on, that is the first to know frames apart;
-            must be below the depth. 1 for ``alternating`` attention, half of the
-            depth for ``late``, 0 for layouts that mix frames from the start.
+        temporal_block: number of the first block, from 0 on, that knows frames apart: 1 for
+            ``alternating`` attention, half of the depth for ``late``, 0 for layouts that mix
+            frames from the start.
         max_period: base of the geometric row of wavelengths.
 
     Raises:

@@ -42,11 +42,7 @@ class Learned(Positions):
         return tokens + table.flatten(0, 2).to(tokens.dtype)
 
     def rows(self, axis: str, size: int) -> Tensor:
-        """The vectors of ``size`` places along f, h or w: (size, d).
-
-        Raises:
-            ValueError: if the table is shorter and must not be stretched.
-        """
+        """The vectors of ``size`` places along f, h or w: (size, d)."""
         number = "fhw".index(axis)
         table = self.tables[number]
         if size <= len(table):

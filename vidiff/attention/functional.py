@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from vidiff.positions.base import Layout
 
 SHORT = 128
 """Up to so many queries and keys the CPU trains faster in bf16 with its plain kernel than flash."""
@@ -48,26 +51,24 @@ def merge_heads(mixed: Tensor) -> Tensor:
 class Groups:
     """A way to part a video's tokens into groups of one size that attend within themselves.
 
-    Attributes:
-        part: (b, heads, n, head_dim) to (b * groups, heads, size, head_dim), for any number of
-            heads and any head_dim; what it pads with is zero.
-        join: back to (b, heads, n, head_dim).
-        mask: (groups, size, size), True where a query may attend to a key, or None for all.
+    ``part`` takes (b, heads, n, head_dim), of any heads and head_dim, to (b * groups, heads, size,
+    head_dim), padded with zeros; ``join`` undoes it.
     """
 
     part: Callable[[Tensor], Tensor]
     join: Callable[[Tensor], Tensor]
-    mask: Tensor | None = None
+    mask: Tensor | None = None  # (groups, size, size), True where a query may attend to a key
 
 
 def attend_in_groups(
-    q: Tensor, k: Tensor, v: Tensor, groups: Groups, num_context: int, mask: Tensor | None = None
+    q: Tensor, k: Tensor, v: Tensor, groups: Groups, layout: Layout, mask: Tensor | None = None
 ) -> Tensor:
     """Each group of video tokens attends to itself and to the context, the context to all tokens.
 
-    Shapes as in ``MultiHead.mix``; the context's k tokens, ``num_context``, come first.
+    Arguments as those of ``MultiHead.mix``.
     """
-    num_asking = q.shape[2] - k.shape[2] + num_context  # context tokens with a query
+    num_video = math.prod(layout.grid)
+    num_context, num_asking = k.shape[2] - num_video, q.shape[2] - num_video  # with a query
     own_q = groups.part(q[:, :, num_asking:])
     own_k, own_v = groups.part(k[:, :, num_context:]), groups.part(v[:, :, num_context:])
     num_groups = len(own_q) // len(q)

@@ -16,11 +16,7 @@ from vidiff.positions.base import Layout, Rotary, rotate
 
 
 class Projections(nn.Module):
-    """Tokens to every head's queries, keys and values, and back to tokens.
-
-    Raises:
-        ValueError: if the width does not divide among the heads.
-    """
+    """Tokens to every head's queries, keys and values, and back to tokens."""
 
     def __init__(self, width: int, num_heads: int, qk_norm: bool = False) -> None:
         super().__init__()

@@ -23,9 +23,6 @@ class Serial(Attention):
 
     Args:
         qk_norm: normalise queries and keys per head by RMSNorm.
-
-    Raises:
-        ValueError: if the width does not divide among the heads.
     """
 
     def __init__(self, *, width: int, num_heads: int, qk_norm: bool = False) -> None:

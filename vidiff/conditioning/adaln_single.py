@@ -23,9 +23,9 @@ from vidiff.types import SignalDims, Signals
 class AdaLNSingle(Conditioning):
     """Time scales, shifts and gates through one map for all blocks; tokens by cross-attention.
 
-    Each block adds a small table of its own to what the map gives, in the place of a map of its
-    own. Cross-attention starts at zero. Tokens are mapped by a two-layer MLP; a condition without
-    tokens adds its vector to the time (as PixArt's sizes of pictures do).
+    Each block adds a small table of its own to the shared map's output. Cross-attention starts at
+    zero. Tokens are mapped by a two-layer MLP; a condition without tokens adds its vector to the
+    time (as PixArt's sizes of pictures do).
     """
 
     routes: ClassVar[tuple[Route, ...]] = (Route("tokens", "tokens"), Route("vector", "vector"))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vidiff.attention.base import Attention
 from vidiff.positions.base import Layout
 from vidiff.positions.sincos import SinCos
-from vidiff.registry import get_kind, kind
+from vidiff.registry import fitting, kind
 from vidiff.types import SignalDims, Signals
 
 Form = Literal["vector", "tokens"]
@@ -28,17 +28,11 @@ class Route(NamedTuple):
 
 @dataclass
 class Context:
-    """Time and conditions, ready for the blocks; made once per forward pass.
+    """Time and conditions, ready for the blocks; made once per forward pass."""
 
-    Attributes:
-        vector: (b, 1, d), or (b, f, d) where frames differ, or wider if the class shares more.
-        tokens: (b, l, d), attended to; None where only the vector is used.
-        mask: (b, l), True where a token is real.
-    """
-
-    vector: Tensor
-    tokens: Tensor | None = None
-    mask: Tensor | None = None
+    vector: Tensor  # (b, 1, d), or (b, f, d) where frames differ; wider if the class shares more
+    tokens: Tensor | None = None  # (b, l, d), attended to; None where only the vector is used
+    mask: Tensor | None = None  # (b, l), True where a token is real
 
     def for_frames(self) -> Context:
         """The same with one vector for all frames, their mean."""
@@ -91,24 +85,23 @@ class Conditioning(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.width, self.num_heads, self.project = width, num_heads, project
-        self.taken = {name: self._taken(name, dims) for name, dims in (signals or {}).items()}
-        maps: dict[Form, nn.ModuleDict] = {"vector": nn.ModuleDict(), "tokens": nn.ModuleDict()}
-        for to in ("vector", "tokens"):
-            for name, routes in self.taken.items():
-                for route in routes:
-                    if route.to == to:
-                        dim = getattr((signals or {})[name], route.form)
-                        maps[to][name] = self._map(name, dim)
-        self.vector_maps, self.token_maps = maps["vector"], maps["tokens"]
+        signals = signals or {}
+        self.taken = {name: self._taken(name, dims) for name, dims in signals.items()}
+        self.vector_maps, self.token_maps = (
+            nn.ModuleDict(
+                {
+                    name: self._map(name, getattr(signals[name], route.form))
+                    for name, routes in self.taken.items()
+                    for route in routes
+                    if route.to == to
+                }
+            )
+            for to in ("vector", "tokens")
+        )
         self.places = SinCos(width=width, shares=(1.0, 0.0, 0.0))
 
     def prepare(self, time: Tensor, signals: Signals) -> Context:
-        """Join time and conditions.
-
-        Args:
-            time: embedding of the time, (b, 1, d), or (b, f, d) where frames differ.
-            signals: of the conditions, by name; one that is missing has no say.
-        """
+        """Join the time's embedding, (b, 1, d) or (b, f, d), and the conditions, some missing."""
         vector = time
         for name, to_width in self.vector_maps.items():
             if name in signals:
@@ -164,15 +157,10 @@ class Conditioning(nn.Module, ABC):
         routes = tuple(route for route in self.routes if getattr(dims, route.form))
         if not routes and (dims.vector or dims.tokens):
             form = "tokens" if dims.tokens else "vector"
-            fitting = [
-                component.name
-                for component in get_kind("conditioning").components.values()
-                if any(route.form == form for route in component.cls.routes)  # type: ignore[attr-defined]
-            ]
+            can = fitting("conditioning", lambda cls: form in {route.form for route in cls.routes})
             raise ValueError(
                 f"condition {name!r} has {' and '.join(dims.forms)} only, which "
-                f"{type(self).__name__} conditioning cannot use; these can: "
-                f"{', '.join(sorted(fitting))}"
+                f"{type(self).__name__} conditioning cannot use; these can: {can}"
             )
         return routes if self.uses_all else routes[:1]
 

@@ -16,17 +16,16 @@ from vidiff.conditioning.base import Block, Context, Route
 from vidiff.conditioning.modulation import AdaptiveNorm, Modulated, modulate, per_token
 from vidiff.layers import Linear, Modulation
 from vidiff.positions.base import Layout
-from vidiff.registry import get_kind, register
+from vidiff.registry import fitting, register
 
 
 @register("joint")
 class Joint(Modulated):
     """Conditions and video are two streams with weights of their own that meet in attention.
 
-    Time and the conditions' vectors modulate both streams as ``adaln_zero`` does one. The
-    conditions' tokens stand before the video's as context, in whatever layout the attention has.
-    The last block only reads them, since nothing follows that would need them. A model without
-    such tokens has one stream, and is that of ``adaln_zero``.
+    Time and the conditions' vectors modulate both streams as in ``adaln_zero``, which this is for a
+    model without conditions' tokens. They stand before the video's as context, whatever the layout
+    of the attention. The last block only reads them.
 
     Raises:
         ValueError: if the attention does not mix queries, keys and values of both in one step.
@@ -40,21 +39,17 @@ class Joint(Modulated):
         if not self.token_maps:
             return AdaLNZeroBlock(self.width, attention, mlp)
         if not _mixes_once(type(attention)) or not isinstance(attention, MultiHead):
-            known = get_kind("attention").components.values()
             raise ValueError(
                 f"joint conditioning does not fit {type(attention).__name__} attention: two "
                 "streams with projections of their own need one that projects, mixes once and "
                 "projects (MultiHead, with its forward as it is); these fit: "
-                + ", ".join(sorted(c.name for c in known if _mixes_once(c.cls)))
+                + fitting("attention", _mixes_once)
             )
         return JointBlock(self.width, attention, mlp)
 
 
 class JointBlock(AdaLNZeroBlock):
-    """A block of adaLN-Zero for the video, and one for the text, with one attention between them.
-
-    Called without text, it is the video's alone.
-    """
+    """A block of adaLN-Zero for the video, and one for the text, if any, with one attention."""
 
     attention: MultiHead
 

@@ -20,10 +20,7 @@ class Labels(TextCondition):
     Args:
         num_classes: number of classes.
         text_dim: width of the vectors.
-        names: what prompts call the classes, in order; by their numbers from 0 on, by default.
-
-    Raises:
-        ValueError: if a count is below 1, or names are not one per class, each once.
+        names: names of the classes in prompts, in order, all different; by default 0, 1, 2, ….
     """
 
     def __init__(

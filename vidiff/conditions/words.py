@@ -21,19 +21,16 @@ from vidiff.types import Signal
 class Words(TextCondition):
     """Words to vectors through a hash (Weinberger et al. 2009), mixed by a small transformer.
 
-    No vocabulary has to be made or shipped: a word's row is its checksum modulo ``num_rows``. A
-    token that starts every prompt gives the pooled vector, and is all that an empty prompt has.
-    Rows that training has met are remembered, so that an unknown word can be reported.
+    There is no vocabulary: a word's row is its checksum modulo ``num_rows``. A token that starts
+    every prompt gives the pooled vector; an empty prompt has no other. Rows that training has met
+    are remembered, so that an unknown word can be reported.
 
     Args:
         text_dim: width of the features.
         depth: transformer layers; 0 leaves the words unmixed.
-        num_heads: attention heads of each layer.
+        num_heads: attention heads of each layer; the width divides among them.
         num_rows: rows of the word table; two words share one with probability 1 / num_rows.
         max_words: words of a prompt beyond these are ignored.
-
-    Raises:
-        ValueError: if the width does not divide among the heads, or a count is below its least.
     """
 
     united: ClassVar = ("met",)

@@ -1,9 +1,8 @@
-"""The parts of the space-time U-Net.
+"""The parts of the space-time U-Net, on (b, f, h, w, c).
 
-All of them take and give (b, f, h, w, c). In this order of memory the batch of frames that
-convolutions in space want, the rows of frames that those in time want, and the tokens of attention
-are views, and every convolution is channels-last: with bfloat16 on a CPU its training takes half
-the time of ``nn.Conv3d`` on (b, c, f, h, w) in space, and a third of it in time.
+In this order of memory, batches of frames for convolutions in space, rows of frames for those in
+time, and tokens of attention are views, and every convolution is channels-last: with bfloat16 on a
+CPU, training takes half the time of ``nn.Conv3d`` on (b, c, f, h, w) in space, a third in time.
 """
 
 from __future__ import annotations
@@ -101,8 +100,7 @@ class SpaceTimeAttention(nn.Module):
 class Attention(nn.Module):
     """Attention of tokens to each other and to conditions, around a skip; starts as the identity.
 
-    Keys and values of conditions stand beside the tokens' own (GLIDE, Nichol et al. 2021), so that
-    both kinds share one softmax and one layer.
+    Tokens and conditions share one softmax (GLIDE, Nichol et al. 2021).
     """
 
     def __init__(self, width: int, num_heads: int, token_dim: int) -> None:
@@ -173,7 +171,7 @@ def per_frame(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def per_place(layer: nn.Module, x: Tensor) -> Tensor:
-    """Videos (b, f, h, w, c) through a layer for images, which are to be f high and h w wide."""
+    """Videos (b, f, h, w, c) through a layer for images, as images f high and h w wide."""
     y = layer(rearrange(x, "b f h w c -> b c f (h w)"))
     return rearrange(y, "b c f (h w) -> b f h w c", h=x.shape[2])
 

@@ -21,35 +21,25 @@ Network = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass
 class Loss:
-    """The loss of a batch, per clip.
+    """The loss of a batch, per clip."""
 
-    Attributes:
-        weighted: (b,), what training minimises the mean of.
-        unweighted: (b,), mean squared error of the prediction, comparable across loss weights.
-        t: (b,) or (b, f), the times that were drawn.
-    """
-
-    weighted: Tensor
-    unweighted: Tensor
-    t: Tensor
+    weighted: Tensor  # (b,), whose mean training minimises
+    unweighted: Tensor  # (b,), squared error of the prediction, comparable across loss weights
+    t: Tensor  # (b,) or (b, f), the times that were drawn
 
 
 class Objective:
     """The training loss, and the conversion of predictions to x0 and noise.
-
-    The loss samples times and noise, predicts, and weights the error.
 
     Args:
         schedule: how clean latents turn into noise.
         prediction: what the network predicts.
         time_sampler: which times are trained on.
         loss_weight: how much each time's error counts.
-        learn_variance: the network has twice the channels, and says in the second half how
-            uncertain a step of the ancestral sampler is; a thousandth of the variational bound is
-            added to the loss (the hybrid loss of Nichol & Dhariwal 2021, eq. 16).
-
-    Raises:
-        ValueError: if a variance is to be learned on a schedule of fewer than 2 discrete steps.
+        learn_variance: the network has twice the channels, and predicts in the second half the
+            variance of the ancestral sampler's steps; a thousandth of the variational bound is
+            added to the loss (the hybrid loss of Nichol & Dhariwal 2021, eq. 16). The schedule must
+            have discrete steps.
     """
 
     def __init__(
@@ -83,8 +73,8 @@ class Objective:
             latents: (b, c, f, h, w), clean.
             t: (b,), or (b, f) for a time of its own per frame; drawn unless given.
             noise: like the latents; drawn unless given.
-            known: what is given: it is clean at the network's input, the time of frames that are
-                known everywhere is 0, and the error is averaged over the rest.
+            known: clean at the network's input; the time of frames that are known everywhere is 0,
+                and the error is averaged over the rest.
 
         Raises:
             ValueError: if something is known and the variance is learned.

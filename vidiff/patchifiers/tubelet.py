@@ -20,10 +20,7 @@ class Tubelet(Patchifier):
     The last map starts at zero, so that an untrained model predicts zero (DiT, Peebles & Xie 2023).
 
     Args:
-        patch_size: extent of a patch along frames, height and width.
-
-    Raises:
-        ValueError: if an extent is below 1.
+        patch_size: extent of a patch along frames, height and width, each at least 1.
     """
 
     def __init__(

@@ -18,15 +18,10 @@ Rotary = tuple[Tensor, Tensor]
 
 @dataclass
 class Layout:
-    """Where the video's tokens stand, for attention layers.
+    """Where the video's tokens stand, for attention layers."""
 
-    Attributes:
-        grid: number of tokens along frames, height and width, with product n.
-        rotary: angles for the n tokens' queries and keys, or None.
-    """
-
-    grid: Grid
-    rotary: Rotary | None = None
+    grid: Grid  # number of tokens along frames, height and width, with product n
+    rotary: Rotary | None = None  # angles for the n tokens' queries and keys
 
 
 @kind("positions", given=("width", "num_heads"))
@@ -65,11 +60,7 @@ def coordinates(grid: Grid, device: torch.device) -> Tensor:
 
 
 def pairs_of_channels(num_pairs: int, shares: tuple[float, float, float]) -> list[int]:
-    """How many pairs of channels frames, height and width get; some may be left over.
-
-    Raises:
-        ValueError: if a share is negative or all are zero.
-    """
+    """Pairs of channels of frames, height and width by their shares; some may be left over."""
     if min(shares) < 0 or sum(shares) == 0:
         raise ValueError(f"shares must not be negative nor all zero, got {list(shares)}")
     return [int(num_pairs * share / sum(shares)) for share in shares]

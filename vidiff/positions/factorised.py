@@ -15,17 +15,14 @@ from vidiff.types import Grid
 class Factorised(Positions):
     """A spatial table over the whole width, added once, and a temporal one before a later block.
 
-    With ``alternating`` attention that is the first temporal block. Space has the channels of
-    DiT's table: half of the width for a token's place along the width, half along the height.
+    Space has the channels of DiT's table: half of them for a token's place along the width, half
+    along the height.
 
     Args:
         temporal_block: number of the first block, from 0 on, that knows frames apart: 1 for
             ``alternating`` attention, half of the depth for ``late``, 0 for layouts that mix
             frames from the start.
         max_period: base of the geometric row of wavelengths.
-
-    Raises:
-        ValueError: if ``temporal_block`` is negative.
     """
 
     def __init__(

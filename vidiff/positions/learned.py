@@ -15,12 +15,9 @@ class Learned(Positions):
     """The sum of three vectors, for a token's place along frames, height and width, added once.
 
     Args:
-        max_grid: rows of the tables of frames, height and width.
-        interpolate: stretch the tables linearly along axes with more tokens than rows.
-
-    Raises:
-        ValueError: if a table has no row, or, without ``interpolate``, a grid is larger than the
-            tables.
+        max_grid: rows of the tables of frames, height and width, each at least 1.
+        interpolate: stretch the tables linearly along axes with more tokens than rows; else a
+            ``ValueError``.
     """
 
     def __init__(

@@ -23,11 +23,7 @@ class Regulariser(ABC):
 
     @abstractmethod
     def __call__(self, features: Mapping[int, Tensor]) -> Tensor:
-        """What is added to the loss, a scalar.
-
-        Args:
-            features: the video's tokens (b, n, d) after each of ``blocks``, by its number.
-        """
+        """The term, a scalar, of the video's tokens (b, n, d) after each of ``blocks``."""
 
 
 class MakeRegulariser(Protocol):

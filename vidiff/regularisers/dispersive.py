@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vidiff.checks import positive
+from vidiff.checks import at_least, positive
 from vidiff.registry import register
 from vidiff.regularisers.base import Regulariser
 
@@ -23,15 +23,11 @@ class Dispersive(Regulariser):
     Args:
         block: number of the block, from 1 on; a quarter of the depth is a good place.
         weight: of the term; 0.5 in the paper.
-        temperature: of the distances; 0.5 in the paper.
-
-    Raises:
-        ValueError: if ``block`` is below 1, or ``temperature`` is not positive.
+        temperature: of the distances, above 0; 0.5 in the paper.
     """
 
     def __init__(self, block: int = 1, weight: float = 0.5, temperature: float = 0.5) -> None:
-        if block < 1:
-            raise ValueError(f"block is the number of a block from 1 on, got {block}")
+        at_least(1, block=block)
         positive(temperature=temperature)
         self.blocks, self.weight, self.temperature = (block,), weight, temperature
 

@@ -17,17 +17,11 @@ _WITH_ALPHA = ("rgba", "bgra", "argb", "abgr", "yuva", "gbrap", "ya8", "ya16", "
 
 @dataclass(frozen=True)
 class Orientation:
-    """How stored frames are turned before they are shown: one of eight ways.
+    """How stored frames are turned before they are shown: one of eight ways."""
 
-    Attributes:
-        transposed: whether rows become columns, before anything is mirrored.
-        upside_down: whether rows are then mirrored.
-        mirrored: whether columns are then mirrored.
-    """
-
-    transposed: bool = False
-    upside_down: bool = False
-    mirrored: bool = False
+    transposed: bool = False  # rows become columns, before anything is mirrored
+    upside_down: bool = False  # rows are then mirrored
+    mirrored: bool = False  # columns are then mirrored
 
     @classmethod
     def of(cls, frame: av.VideoFrame) -> Orientation:

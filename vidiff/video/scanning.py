@@ -1,7 +1,7 @@
 """The timeline of a file, from its packets; decodes nothing.
 
-Headers are often wrong or silent: about the duration (streamed files), the rate (recordings of
-phones and screens) and the time of the first frame. Packets say when each frame is shown.
+Headers are often wrong or silent about the duration (streamed files), the rate (recordings of
+phones and screens) and the time of the first frame. Packets have the time of each frame.
 """
 
 from __future__ import annotations
@@ -27,20 +27,12 @@ _REORDERED = 32  # packets at the end of a part of which some frames may be miss
 
 @dataclass(frozen=True)
 class Scan:
-    """What packets say of a file.
-
-    Attributes:
-        timeline: when its frames are shown.
-        origin: time stamp of its first frame, in ticks.
-        has_times: whether time stamps tell which frame is which. If not, frames are counted from
-            the beginning of the file.
-        ticks: the time stamps of all frames, rising, where all were read.
-    """
+    """The timeline of a file by its packets."""
 
     timeline: Timeline
-    origin: int
-    has_times: bool
-    ticks: np.ndarray | None = None
+    origin: int  # time stamp of the first frame, in ticks
+    has_times: bool  # whether frames are known by their time stamps; else they are counted
+    ticks: np.ndarray | None = None  # time stamps of all frames, rising, where all were read
 
     def knows(self, tick: int) -> bool:
         """Whether a time stamp can be believed: after a seek some containers interpolate them."""

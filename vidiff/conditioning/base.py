@@ -61,19 +61,14 @@ class Conditioning(nn.Module, ABC):
         project: map each form linearly; False takes them as they are, as DiT does with classes, and
             needs them to be as wide as the tokens.
 
-    Attributes:
-        routes: forms that can be used, and what they become, the best first.
-        uses_all: whether every form that a condition has is used, not only the best.
-        tokens_first: whether the blocks see the conditions' tokens too, before the video's.
-
     Raises:
         ValueError: if a condition has no form that can be used, with the conditionings that fit; or
             one that is taken as it is does not have the width of a token.
     """
 
-    routes: ClassVar[tuple[Route, ...]] = (Route("vector", "vector"),)
-    uses_all: ClassVar[bool] = False
-    tokens_first: ClassVar[bool] = False
+    routes: ClassVar[tuple[Route, ...]] = (Route("vector", "vector"),)  # the best first
+    uses_all: ClassVar[bool] = False  # whether every form of a condition is used, not only the best
+    tokens_first: ClassVar[bool] = False  # whether blocks see the conditions' tokens too
 
     def __init__(
         self,

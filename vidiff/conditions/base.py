@@ -56,14 +56,10 @@ class Condition(nn.Module, ABC):
 
 
 class TextCondition(Condition):
-    """A condition that reads captions; the empty caption is its unconditional input.
-
-    Attributes:
-        text_dim: width of the vector and of each token.
-    """
+    """A condition that reads captions; the empty caption is its unconditional input."""
 
     reads: ClassVar[tuple[str, ...]] = ("caption",)
-    text_dim: int
+    text_dim: int  # width of the vector and of each token
 
     @property
     def dims(self) -> SignalDims:  # type: ignore[override]

@@ -18,11 +18,7 @@ from vidiff.types import Signal, SignalDims, Signals
 
 @kind("denoiser", given=("in_channels", "out_channels", "signals"))
 class Denoiser(nn.Module, ABC):
-    """The network: noisy latents, time and conditions to the objective's prediction.
-
-    Attributes:
-        channels: of the latents and of the conditions together, see ``with_channels``.
-    """
+    """The network: noisy latents, time and conditions to the objective's prediction."""
 
     def __init__(
         self,
@@ -34,6 +30,7 @@ class Denoiser(nn.Module, ABC):
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
         self.signals = dict(signals or {})
+        # Of the latents and of the conditions together, see ``with_channels``.
         self.channels = in_channels + sum(dims.channels for dims in self.signals.values())
 
     @abstractmethod

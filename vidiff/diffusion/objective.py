@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ class Loss:
     t: Tensor  # (b,) or (b, f), the times that were drawn
 
 
+@dataclass(eq=False)
 class Objective:
     """The training loss, and the conversion of predictions to x0 and noise.
 
@@ -42,20 +43,14 @@ class Objective:
             have discrete steps.
     """
 
-    def __init__(
-        self,
-        schedule: Schedule | None = None,
-        prediction: Prediction | None = None,
-        time_sampler: TimeSampler | None = None,
-        loss_weight: LossWeight | None = None,
-        learn_variance: bool = False,
-    ) -> None:
-        self.schedule = schedule or Rectified()
-        self.prediction = prediction or Flow()
-        self.time_sampler = time_sampler or LogitNormal()
-        self.loss_weight = loss_weight or Constant()
-        self.learn_variance = learn_variance
-        if learn_variance:
+    schedule: Schedule = field(default_factory=Rectified)
+    prediction: Prediction = field(default_factory=Flow)
+    time_sampler: TimeSampler = field(default_factory=LogitNormal)
+    loss_weight: LossWeight = field(default_factory=Constant)
+    learn_variance: bool = False
+
+    def __post_init__(self) -> None:
+        if self.learn_variance:
             check_steps(self.schedule)
 
     def loss(

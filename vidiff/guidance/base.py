@@ -140,8 +140,5 @@ def extrapolated(
         guided = without[:, :channels].lerp(with_prompt[:, :channels], scale)
         return guided if channels is None else torch.cat([guided, with_prompt[:, channels:]], 1)
 
-    return Denoised(
-        x0=mixed(conditional.x0, contrast.x0),
-        noise=mixed(conditional.noise, contrast.noise),
-        variance=conditional.variance,
-    )
+    x0, noise = mixed(conditional.x0, contrast.x0), mixed(conditional.noise, contrast.noise)
+    return Denoised(x0, noise, conditional.variance)

@@ -15,9 +15,7 @@ BackboneName = Literal["alex", "vgg"]
 class Backbone(nn.Module):
     """Stages of convolutions, one after the other; each gives a feature map.
 
-    Attributes:
-        min_size: height and width below which nothing is left for the last stage.
-        channels: of each stage's features.
+    Nothing is left for the last stage of a height or width below ``min_size``.
     """
 
     def __init__(self, stages: list[nn.Sequential], min_size: int) -> None:

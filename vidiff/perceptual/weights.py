@@ -68,11 +68,10 @@ def read_weights(path: Path) -> Weights:
     if not path.is_file():
         raise ValueError(f"weights {path} do not exist: give the path of a .pth or .safetensors")
     try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
         raise ValueError(f"{path} cannot be read as weights: {why_unreadable(error)}") from error
     if not isinstance(state, dict):

@@ -35,12 +35,9 @@ class ReconstructionMetric(nn.Module, ABC):
     A batch gives sums, and the scores follow from the sums of all batches: several processes give
     the scores of one, and memory does not grow with the number of videos. A metric may hold a
     network, which is moved to the device with it and never trained.
-
-    Attributes:
-        higher_is_better: which way the first score is better; None where neither is.
     """
 
-    higher_is_better: ClassVar[bool | None] = None
+    higher_is_better: ClassVar[bool | None] = None  # of the first score; None where neither is
 
     @property
     def figures(self) -> tuple[str, ...]:

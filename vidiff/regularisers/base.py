@@ -13,13 +13,9 @@ from vidiff.registry import kind
 
 @kind("regulariser")
 class Regulariser(ABC):
-    """A term of the training loss on tokens inside the denoiser, next to the error of its output.
+    """A term of the training loss on tokens inside the denoiser."""
 
-    Attributes:
-        blocks: numbers of the blocks, from 1 on, whose tokens it looks at.
-    """
-
-    blocks: tuple[int, ...]
+    blocks: tuple[int, ...]  # numbers, from 1 on, of the blocks whose tokens it reads
 
     @abstractmethod
     def __call__(self, features: Mapping[int, Tensor]) -> Tensor:

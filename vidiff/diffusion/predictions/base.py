@@ -55,10 +55,8 @@ class Prediction(ABC):
         p, q = (expand(c, x_t) for c in self.coefficients(schedule, t))
         determinant = alpha * q - sigma * p
         determinant = determinant.abs().clamp(min=1e-3).copysign(determinant)
-        return Denoised(
-            x0=(q * x_t - sigma * output) / determinant,
-            noise=(alpha * output - p * x_t) / determinant,
-        )
+        x0, noise = q * x_t - sigma * output, alpha * output - p * x_t
+        return Denoised(x0 / determinant, noise / determinant)
 
     def error_scale(self, schedule: Schedule, t: Tensor) -> Tensor:
         """How an error of the clean latents grows in this prediction, x_t fixed: in the shape of t.

@@ -40,7 +40,7 @@ class Projections(nn.Module):
         return q, k, v
 
     def merge(self, mixed: Tensor) -> Tensor:
-        """What the heads found, (b, heads, n, head_dim), to tokens (b, n, d)."""
+        """The heads' output, (b, heads, n, head_dim), to tokens (b, n, d)."""
         return self.out(merge_heads(mixed))
 
 
@@ -85,7 +85,7 @@ class MultiHead(Projections, Attention):
 
     @property
     def is_last(self) -> bool:
-        """Whether it stands in the last block."""
+        """Whether it is in the last block."""
         return self.block == self.num_blocks - 1
 
     def forward(self, tokens: Tensor, layout: Layout, mask: Tensor | None = None) -> Tensor:

@@ -174,7 +174,7 @@ class Autoencoder(nn.Module, ABC):
                 "x / 127.5 - 1 turns bytes into them"
             )
         frames, height, width = pixels.shape[2:]
-        if past:  # the first frame, which stands alone, was in an earlier chunk
+        if past:  # the first frame was in an earlier chunk
             self._check_later_frames(frames)
             frames += 1
         self.latent_size(frames, height, width)

@@ -164,7 +164,7 @@ class Up(nn.Module):
 
 
 class Fold(nn.Module):
-    """Space-time to depth; the first frame, alone in its fold, is repeated to fill it."""
+    """Space-time to depth; the first frame, by itself in its fold, is repeated to fill it."""
 
     def __init__(self, fold: Grid) -> None:
         super().__init__()

@@ -121,5 +121,5 @@ class FSQ(Causal):
         return levels.float(), (levels // 2).float()
 
     def _places(self) -> Tensor:
-        """What a digit of each channel is worth in an index: (1, c, 1, 1, 1)."""
+        """The worth of a digit of each channel in an index: (1, c, 1, 1, 1)."""
         return (self.levels.cumprod(0) // self.levels).view(1, -1, 1, 1, 1)

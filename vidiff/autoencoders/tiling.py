@@ -146,13 +146,13 @@ def seam_error(
     whole = autoencoder.decode(latents)
     tiled = decode_tiled(autoencoder, latents, tile=tile, overlap=overlap)
     error = (tiled.float() - whole.float()).abs()
-    beside = []
+    at_seams = []
     for tiles in plan_tiles(autoencoder, latents, tile, overlap):
         at_seam = torch.zeros(tiles[-1].pixels.stop, dtype=torch.bool)
         for before, after in pairwise(tiles):
             at_seam[after.pixels.start - 1 : before.pixels.stop + 1] = True
-        beside.append(at_seam)
-    seams = (beside[0][:, None] | beside[1]).to(error.device)
+        at_seams.append(at_seam)
+    seams = (at_seams[0][:, None] | at_seams[1]).to(error.device)
     parts = [error[..., places] for places in (seams, ~seams)]
     errors = [float(f(x)) if x.numel() else 0.0 for x in parts for f in (torch.amax, torch.mean)]
     return SeamError(*errors)

@@ -15,7 +15,7 @@ from vidiff.registry import register
 
 @register("in_context")
 class InContext(AsTokens):
-    """Time and conditions stand before the video's tokens in one sequence; dropped at the end."""
+    """Time and conditions precede the video's tokens in one sequence; dropped at the end."""
 
     tokens_first: ClassVar[bool] = True
 

@@ -24,7 +24,7 @@ class Joint(Modulated):
     """Conditions and video are two streams with weights of their own that meet in attention.
 
     Time and the conditions' vectors modulate both streams as in ``adaln_zero``, which this is for a
-    model without conditions' tokens. They stand before the video's as context, whatever the layout
+    model without conditions' tokens. They precede the video's as context, whatever the layout
     of the attention. The last block only reads them.
 
     Raises:

@@ -64,7 +64,7 @@ class Frames(Condition):
             known = Known(latents, mask)
         if known is None:
             # As clips of which training gives nothing: frames have times of their own there too,
-            # which a network that sees time as tokens tells from one time for all.
+            # which differ from one time for all in a network that sees time as tokens.
             nothing = self.empty(inputs)
             assert nothing.channels is not None
             nothing.known = Known(nothing.channels[:, :-1], nothing.channels[:, -1:])

@@ -46,7 +46,7 @@ class InSpace(nn.Module):
     """Two 1 x 3 x 3 convolutions around a skip, scaled and shifted between them by the context.
 
     The context's vector is one for each frame, (b, f, signal). The block of ADM (Dhariwal &
-    Nichol 2021, appendix A); starts as the skip alone.
+    Nichol 2021, appendix A); starts as the skip.
     """
 
     def __init__(self, inputs: int, outputs: int, signal: int) -> None:

@@ -15,7 +15,7 @@ from vidiff.registry import register
 @register("adamw")
 @dataclass(eq=False)
 class AdamW(OptimizerRecipe):
-    """AdamW for every parameter; weight decay leaves vectors (biases, gains) alone.
+    """AdamW for every parameter; weight decay leaves out vectors (biases, gains).
 
     Args:
         lr: peak learning rate.

@@ -92,7 +92,7 @@ class Muon(Optimizer):
                 self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter.grad)
         averages = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
         torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
-        if hasattr(gradients[0], "placements"):  # which knows the call below in place alone
+        if hasattr(gradients[0], "placements"):  # for which the call below exists only in place
             pairs = zip(gradients, averages, strict=True)
             return [gradient.lerp(average, group["momentum"]) for gradient, average in pairs]
         return torch._foreach_lerp(gradients, averages, group["momentum"])

@@ -16,7 +16,7 @@ from vidiff.optimizers.muon import Muon
 from vidiff.registry import register
 
 NO_MATRICES = (Modulation, Table, nn.Embedding)
-"""Layers whose weights are no hidden matrices, wherever they stand."""
+"""Layers whose weights are no hidden matrices, wherever they are."""
 
 
 @register("muon_adamw")

@@ -18,7 +18,7 @@ Rotary = tuple[Tensor, Tensor]
 
 @dataclass
 class Layout:
-    """Where the video's tokens stand, for attention layers."""
+    """The places of the video's tokens, for attention layers."""
 
     grid: Grid  # number of tokens along frames, height and width, with product n
     rotary: Rotary | None = None  # angles for the n tokens' queries and keys

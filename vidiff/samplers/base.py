@@ -33,7 +33,7 @@ class Sampler(ABC):
 
     Args:
         num_steps: number of steps, each one call of the network.
-        spacing: where they stand in time.
+        spacing: of the steps in time.
     """
 
     num_steps: int = 50

@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from vidiff.video.timing import JITTER, USUAL_RATE, Timeline
 
 READ_THROUGH = 64 * 2**20
-"""Bytes of frames after which an even file is taken to go on as its header says."""
+"""Bytes of frames after which an even file is taken to continue as its header promises."""
 
 _TAIL = 2.0  # seconds before the end that a file promises, from where its last frame is looked for
 _REORDERED = 32  # packets at the end of a part of which some frames may be missing
@@ -133,7 +133,7 @@ def _num_listed(stream: VideoStream) -> int:
 
 
 def _are_even(packets: _Packets, stream: VideoStream, rate: float) -> bool:
-    """Whether the first packets of a file come as evenly as its header says."""
+    """Whether the first packets of a file come as evenly as its header promises."""
     tick, ticks = float(stream.time_base or 0), packets.ticks
     if ticks is None or len(ticks) <= _REORDERED:
         return False

@@ -31,7 +31,7 @@ __all__ = [
     "list_components",
     "list_kinds",
 ]
-__all__ += ["fitting", "nearest", "register"]
+__all__ += ["nearest", "register"]
 
 T = TypeVar("T", bound=type)
 

@@ -33,6 +33,13 @@ class Attention(nn.Module, ABC):
 
 
 class MakeAttention(Protocol):
-    """An attention layer with everything set but its dimensions and its place."""
+    """An attention layer with everything set but its dimensions and its place.
+
+    Args:
+        width: of a token.
+        num_heads: attention heads.
+        block: number of the block that it is in, from 0.
+        num_blocks: of the network.
+    """
 
     def __call__(self, *, width: int, num_heads: int, block: int, num_blocks: int) -> Attention: ...

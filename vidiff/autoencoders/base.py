@@ -72,13 +72,20 @@ class Autoencoder(nn.Module, ABC):
 
     Videos have 1 + k x ``compression[0]`` frames: the first is encoded by itself, so that an image
     is a video of one frame.
+
+    Attributes:
+        latent_channels: channels of the latents.
+        compression: pixels per latent along frames, height and width.
+        pixel_channels: channels of what it decodes; other than 3 only where there are no pixels.
+        frozen: never trained, so that it can be measured without a checkpoint.
+        node: how to build one that was read from a file, without that file.
     """
 
-    frozen: ClassVar[bool] = False  # never trained, so that it can be measured without a checkpoint
-    node: Node | None = None  # how to build one that was read from a file, without that file
+    frozen: ClassVar[bool] = False
+    node: Node | None = None
     latent_channels: int
-    pixel_channels: int = 3  # of what it decodes; another number only where there are no pixels
-    compression: Grid = (1, 1, 1)  # pixels per latent along frames, height and width
+    pixel_channels: int = 3
+    compression: Grid = (1, 1, 1)
 
     @abstractmethod
     def encode(self, pixels: Tensor) -> Tensor:

@@ -61,14 +61,19 @@ class Conditioning(nn.Module, ABC):
         project: map each form linearly; False takes them as they are, as DiT does with classes, and
             needs them to be as wide as the tokens.
 
+    Attributes:
+        routes: forms that can be used, and what they become, the best first.
+        uses_all: whether every form of a condition is used, not only the best.
+        tokens_first: whether the blocks see the conditions' tokens too, before the video's.
+
     Raises:
         ValueError: if a condition has no form that can be used, with the conditionings that fit; or
             one that is taken as it is does not have the width of a token.
     """
 
-    routes: ClassVar[tuple[Route, ...]] = (Route("vector", "vector"),)  # the best first
-    uses_all: ClassVar[bool] = False  # whether every form of a condition is used, not only the best
-    tokens_first: ClassVar[bool] = False  # whether blocks see the conditions' tokens too
+    routes: ClassVar[tuple[Route, ...]] = (Route("vector", "vector"),)
+    uses_all: ClassVar[bool] = False
+    tokens_first: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -172,7 +177,13 @@ class Conditioning(nn.Module, ABC):
 
 
 class MakeConditioning(Protocol):
-    """A way of conditioning with everything set but the dimensions."""
+    """A way of conditioning with everything set but the dimensions.
+
+    Args:
+        width: of a token.
+        num_heads: attention heads.
+        signals: widths of the conditions' forms, by name; none for a model without conditions.
+    """
 
     def __call__(
         self, *, width: int, num_heads: int, signals: Mapping[str, SignalDims]

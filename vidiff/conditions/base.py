@@ -56,10 +56,14 @@ class Condition(nn.Module, ABC):
 
 
 class TextCondition(Condition):
-    """A condition that reads captions; the empty caption is its unconditional input."""
+    """A condition that reads captions; the empty caption is its unconditional input.
+
+    Attributes:
+        text_dim: width of the vector and of each token.
+    """
 
     reads: ClassVar[tuple[str, ...]] = ("caption",)
-    text_dim: int  # width of the vector and of each token
+    text_dim: int
 
     @property
     def dims(self) -> SignalDims:  # type: ignore[override]
@@ -85,7 +89,11 @@ class TextCondition(Condition):
 
 
 class MakeCondition(Protocol):
-    """A condition with everything set but the model's autoencoder."""
+    """A condition with everything set but what the model decides.
+
+    Args:
+        autoencoder: the model's, for conditions that encode pixels.
+    """
 
     def __call__(self, *, autoencoder: Autoencoder) -> Condition: ...
 

@@ -18,7 +18,11 @@ from vidiff.types import Signal, SignalDims, Signals
 
 @kind("denoiser", given=("in_channels", "out_channels", "signals"))
 class Denoiser(nn.Module, ABC):
-    """The network: noisy latents, time and conditions to the objective's prediction."""
+    """The network: noisy latents, time and conditions to the objective's prediction.
+
+    Attributes:
+        channels: of the latents and of the conditions together, see ``with_channels``.
+    """
 
     def __init__(
         self,
@@ -30,7 +34,6 @@ class Denoiser(nn.Module, ABC):
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
         self.signals = dict(signals or {})
-        # Of the latents and of the conditions together, see ``with_channels``.
         self.channels = in_channels + sum(dims.channels for dims in self.signals.values())
 
     @abstractmethod
@@ -127,7 +130,13 @@ def merge_signals(signals: Signals, num_frames: int) -> Signals:
 
 
 class MakeDenoiser(Protocol):
-    """A denoiser with everything set but the dimensions."""
+    """A denoiser with everything set but the dimensions.
+
+    Args:
+        in_channels: channels of the latents.
+        out_channels: channels to predict.
+        signals: widths of the conditions' forms, by name; none for a model without conditions.
+    """
 
     def __call__(
         self, *, in_channels: int, out_channels: int, signals: Mapping[str, SignalDims]

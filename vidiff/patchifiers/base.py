@@ -33,6 +33,12 @@ class Patchifier(nn.Module, ABC):
 
 
 class MakePatchifier(Protocol):
-    """A patchifier with everything set but the dimensions."""
+    """A patchifier with everything set but the dimensions.
+
+    Args:
+        in_channels: channels of the latents that are embedded.
+        out_channels: channels of those that tokens become.
+        width: of a token.
+    """
 
     def __call__(self, *, in_channels: int, out_channels: int, width: int) -> Patchifier: ...

@@ -48,7 +48,12 @@ class Positions(nn.Module, ABC):
 
 
 class MakePositions(Protocol):
-    """Positions with everything set but the dimensions."""
+    """Positions with everything set but the dimensions.
+
+    Args:
+        width: of a token.
+        num_heads: attention heads; each rotates ``width / num_heads`` channels.
+    """
 
     def __call__(self, *, width: int, num_heads: int) -> Positions: ...
 

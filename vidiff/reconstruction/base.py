@@ -35,9 +35,12 @@ class ReconstructionMetric(nn.Module, ABC):
     A batch gives sums, and the scores follow from the sums of all batches: several processes give
     the scores of one, and memory does not grow with the number of videos. A metric may hold a
     network, which is moved to the device with it and never trained.
+
+    Attributes:
+        higher_is_better: which way the first score is better; None where neither is.
     """
 
-    higher_is_better: ClassVar[bool | None] = None  # of the first score; None where neither is
+    higher_is_better: ClassVar[bool | None] = None
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -54,7 +57,11 @@ class ReconstructionMetric(nn.Module, ABC):
 
 
 class VideoScore(ReconstructionMetric):
-    """A measure of each video; the score, named ``figure``, is the mean."""
+    """A measure of each video; the score is their mean.
+
+    Attributes:
+        figure: name of the score.
+    """
 
     figure: str
 

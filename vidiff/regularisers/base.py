@@ -13,9 +13,13 @@ from vidiff.registry import kind
 
 @kind("regulariser")
 class Regulariser(ABC):
-    """A term of the training loss on tokens inside the denoiser."""
+    """A term of the training loss on tokens inside the denoiser.
 
-    blocks: tuple[int, ...]  # numbers, from 1 on, of the blocks whose tokens it reads
+    Attributes:
+        blocks: numbers of the blocks, from 1 on, whose tokens it reads.
+    """
+
+    blocks: tuple[int, ...]
 
     @abstractmethod
     def __call__(self, features: Mapping[int, Tensor]) -> Tensor:

@@ -21,12 +21,7 @@ class Alternating(MultiHead):
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
-        # A bit of its own: blocks that read their number while they run compile one by one.
-        self.is_temporal = self.comes_late()
-
-    def comes_late(self) -> bool:
-        """Whether this block attends along time."""
-        return self.block % 2 == 1
+        self.is_temporal = self.block % 2 == 1  # blocks that read their number compile one by one
 
     def mix(self, *args: Any) -> Tensor:
         return (temporal if self.is_temporal else spatial)(*args)

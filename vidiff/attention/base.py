@@ -25,8 +25,8 @@ class Attention(nn.Module, ABC):
         """Mix tokens.
 
         Args:
-            tokens: (b, k + n, d): k context tokens without a position (none, for most ways of
-                conditioning), then the video's tokens in the order of ``(f h w)``.
+            tokens: (b, k + n, d): k context tokens, often none, without a position, then the
+                video's tokens in the order of ``(f h w)``.
             layout: the video tokens' grid and, where positions are rotary, their angles.
             mask: (b, k + n), True where a token may be attended to, or None for all.
         """

@@ -60,10 +60,7 @@ class MultiHead(Projections, Attention):
         qk_norm: normalise queries and keys per head by RMSNorm (Dehghani et al. 2023; SD3).
 
     Attributes:
-        min_blocks: fewest blocks of a model in which the layout means anything.
-
-    Raises:
-        ValueError: if the width does not divide among the heads, or there are too few blocks.
+        min_blocks: fewest blocks of a model in which the layout means anything; fewer are refused.
     """
 
     min_blocks: ClassVar[int] = 1

@@ -30,10 +30,7 @@ class Posterior(ABC):
 
     @abstractmethod
     def kl(self, free_bits: float = 0.0) -> Tensor:
-        """Divergence from the prior, in nats per latent value: a scalar.
-
-        ``free_bits`` is what each channel may carry at no cost, in bits per latent value.
-        """
+        """KL to the prior in nats per latent value, beyond ``free_bits`` (in bits) per channel."""
 
 
 @dataclass
@@ -163,12 +160,9 @@ class Autoencoder(nn.Module, ABC):
     # -- Sizes ----------------------------------------------------------------------------------
 
     def check(self, pixels: Tensor, past: Past | None = None) -> None:
-        """Refuse pixels that cannot be encoded: a whole video's, or those of a chunk with a past.
+        """Refuse pixels of wrong axes, channels, type, size or values: a video's, or a chunk's.
 
         Values are looked at only on the CPU: a GPU would have to be waited for.
-
-        Raises:
-            ValueError: if axes, channels, type, size or a value are wrong.
         """
         if pixels.ndim != 5 or pixels.shape[1] != self.pixel_channels:
             raise ValueError(

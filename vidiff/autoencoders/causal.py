@@ -45,7 +45,7 @@ def plan_stages(
     decoder_depth: int | list[int] | None,
     block: Block,
 ) -> list[Stage]:
-    """The stages from pixels to latents, from the arguments of ``Causal``; raises its error."""
+    """The stages from pixels to latents, from the arguments of ``Causal``, which are checked."""
     folds = [(2, 4, 4)] if folds is None else folds
     width = [128] * len(folds) if width is None else width
     depths, decoder_depths = (
@@ -70,17 +70,13 @@ class Causal(Learned):
     """An autoencoder of folds and causal convolutions, in stages.
 
     Args:
-        folds: how much each stage folds along frames, height and width; the compression is their
-            product. ``[[2, 4, 4]]``, by default.
+        folds: how much each stage folds along frames, height and width, at least 1; the compression
+            is their product. ``[[2, 4, 4]]``, by default.
         width: channels of each stage's convolutions, one number per fold; 128, by default.
         depth: blocks of each stage of the encoder, one number for all stages or one per fold.
         decoder_depth: the same for the decoder, which has more to do; by default the encoder's.
         block: ``residual`` (two full convolutions) or ``depthwise`` (ConvNeXt's block, a sixth of
             the multiply-adds).
-
-    Raises:
-        ValueError: if ``folds``, ``width`` and the depths differ in length, or a number is
-            below 1.
     """
 
     def make_halves(self, stages: Sequence[Stage], outputs: int) -> None:

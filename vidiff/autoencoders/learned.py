@@ -83,10 +83,7 @@ class Learned(Autoencoder):
 
     @torch.no_grad()
     def _update_statistics(self, mean: Tensor, square: Tensor, momentum: float = 0.98) -> None:
-        """Moving averages; the first updates are a plain average, so that nothing lags.
-
-        Over all processes, as in synchronised batch norm, so that all of them keep the same.
-        """
+        """Moving averages over all processes; of the first updates a plain average, without lag."""
         mean, square = mean_of_processes(torch.stack([mean.float(), square.float()]))
         keep = (self.num_updates / (self.num_updates + 1)).clamp(max=momentum)
         for average, value in ((self.latent_mean, mean), (self.latent_square, square)):

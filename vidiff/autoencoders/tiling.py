@@ -35,9 +35,6 @@ def decode_in_parts(
         tile: height and width of a tile, in latents; None for whole frames.
         overlap: see ``decode_tiled``.
         frames: frames of latents at a time; None for all.
-
-    Raises:
-        ValueError: if a number is out of its range, or the autoencoder needs the whole video.
     """
     if frames is None and tile is None:
         return autoencoder.decode(latents)
@@ -98,12 +95,10 @@ def decode_tiled(
         autoencoder: any.
         latents: to decode.
         tile: height and width of a tile, in latents, each of which is ``compression`` pixels.
-        overlap: the least that neighbours share, in latents; by default a quarter of a tile.
+        overlap: the least that neighbours share, in latents, at most half a tile; by default a
+            quarter.
         pasts: for a chunk, a dict that is empty for the first and handed on to the next, as
             ``past`` is to ``decode_chunk``; None for a whole video.
-
-    Raises:
-        ValueError: if ``tile`` is below 1, or ``overlap`` negative or more than half a tile.
     """
     rows, columns = plan_tiles(autoencoder, latents, tile, overlap)
     pixels: Tensor | None = None

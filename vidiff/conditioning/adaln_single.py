@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.conditioning.base import Block, Conditioning, Context, Route
+from vidiff.conditioning.base import Block, Conditioning, Context, Route, modulate, per_token
 from vidiff.conditioning.cross_attention import AttendContext
-from vidiff.conditioning.modulation import modulate, per_token
 from vidiff.layers import Table
 from vidiff.positions.base import Layout
 from vidiff.registry import register

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.conditioning.base import Block, Context
-from vidiff.conditioning.modulation import Modulated, modulate, per_token
+from vidiff.conditioning.base import Block, Context, Modulated, modulate, per_token
 from vidiff.layers import Modulation
 from vidiff.positions.base import Layout
 from vidiff.registry import register

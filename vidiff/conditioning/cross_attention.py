@@ -6,8 +6,7 @@ from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
 from vidiff.attention.functional import attend, merge_heads, split_heads
-from vidiff.conditioning.base import Block, Context
-from vidiff.conditioning.context import AsTokens
+from vidiff.conditioning.base import AsTokens, Block, Context
 from vidiff.layers import Linear, ZeroLinear
 from vidiff.positions.base import Layout
 from vidiff.registry import register

@@ -7,8 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.conditioning.base import Block, Context
-from vidiff.conditioning.context import AsTokens
+from vidiff.conditioning.base import AsTokens, Block, Context
 from vidiff.positions.base import Layout
 from vidiff.registry import register
 

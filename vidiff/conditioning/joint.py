@@ -12,8 +12,15 @@ from vidiff.attention.base import Attention
 from vidiff.attention.functional import split_heads
 from vidiff.attention.multi_head import HeadNorm, MultiHead, Projections
 from vidiff.conditioning.adaln_zero import AdaLNZeroBlock
-from vidiff.conditioning.base import Block, Context, Route
-from vidiff.conditioning.modulation import AdaptiveNorm, Modulated, modulate, per_token
+from vidiff.conditioning.base import (
+    AdaptiveNorm,
+    Block,
+    Context,
+    Modulated,
+    Route,
+    modulate,
+    per_token,
+)
 from vidiff.layers import Linear, Modulation
 from vidiff.positions.base import Layout
 from vidiff.registry import fitting, register
@@ -25,10 +32,8 @@ class Joint(Modulated):
 
     Time and the conditions' vectors modulate both streams as in ``adaln_zero``, which this is for a
     model without conditions' tokens. They precede the video's as context, whatever the layout
-    of the attention. The last block only reads them.
-
-    Raises:
-        ValueError: if the attention does not mix queries, keys and values of both in one step.
+    of the attention, which must mix queries, keys and values of both in one step. The last block
+    only reads them.
     """
 
     routes: ClassVar[tuple[Route, ...]] = (Route("vector", "vector"), Route("tokens", "tokens"))

@@ -69,10 +69,7 @@ class Denoiser(nn.Module, ABC):
     def tapped(self, blocks: Collection[int]) -> Iterator[dict[int, Tensor]]:
         """The video's tokens (b, n, d) after blocks, by their numbers; filled by forward passes.
 
-        Blocks are counted from 1 on, in the order of ``blocks_to_compile``.
-
-        Raises:
-            ValueError: if there is no block of a number.
+        Blocks are counted from 1 on, in the order of ``blocks_to_compile``; others are refused.
         """
         found: dict[int, Tensor] = {}
         known = self.blocks_to_compile()

@@ -98,9 +98,9 @@ class SpaceTimeAttention(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention of tokens to each other and to conditions, around a skip; starts as the identity.
+    """Attention of tokens to each other and to conditions (GLIDE, Nichol et al. 2021), with a skip.
 
-    Tokens and conditions share one softmax (GLIDE, Nichol et al. 2021).
+    Both share one softmax; starts as the identity.
     """
 
     def __init__(self, width: int, num_heads: int, token_dim: int) -> None:

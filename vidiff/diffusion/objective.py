@@ -69,10 +69,7 @@ class Objective:
             t: (b,), or (b, f) for a time of its own per frame; drawn unless given.
             noise: like the latents; drawn unless given.
             known: clean at the network's input; the time of frames that are known everywhere is 0,
-                and the error is averaged over the rest.
-
-        Raises:
-            ValueError: if something is known and the variance is learned.
+                and the error is averaged over the rest. Refused where the variance is learned.
         """
         if known is not None and self.learn_variance:
             raise ValueError(

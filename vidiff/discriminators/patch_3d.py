@@ -19,8 +19,7 @@ from vidiff.registry import register
 class Patch3D(Discriminator):
     """Strided 3-D convolutions, to one logit for each patch of a few frames.
 
-    Time is halved with kernels of three frames, rounded up, so that any number of frames will do:
-    an image is a video of one frame.
+    Time is halved with kernels of three frames, rounded up: any number of frames will do, even one.
 
     Args:
         width: channels of the first layer; each next one doubles them, up to eight times as many.

@@ -29,9 +29,6 @@ class Muon(Optimizer):
         momentum: of the moving average of gradients (Nesterov's).
         weight_decay: pull towards zero, times the learning rate (decoupled).
         num_iterations: Newton-Schulz iterations.
-
-    Raises:
-        ValueError: if a parameter has fewer than two dimensions.
     """
 
     def __init__(

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 class LPIPS(Perceptual):
     """Weighted squared differences of normalised features, averaged over space and frames.
 
-    The weights decide the variant; scores of different variants must not be compared. Nothing is
-    downloaded.
+    The weights, which must be of the backbone, decide the variant; scores of different variants
+    must not be compared. Nothing is downloaded.
 
     Args:
         weights: path of a backbone's file (torchvision's ``vgg16-397923af.pth`` or
@@ -35,9 +35,6 @@ class LPIPS(Perceptual):
 
     Attributes:
         variant: ``lpips-vgg``, ``lpips-alex``, ``st-lpips-vgg`` or ``st-lpips-alex``.
-
-    Raises:
-        ValueError: if there are no such weights, or they are of another backbone.
     """
 
     shift: Tensor

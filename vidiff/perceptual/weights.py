@@ -41,11 +41,7 @@ class Weights:
 
 
 def find_weights(backbone: BackboneName) -> Path:
-    """The file of a backbone: in ``$VIDIFF_WEIGHTS``, torch hub's cache, or stlpips-pytorch.
-
-    Raises:
-        ValueError: if there is none, with the places that were looked in.
-    """
+    """The file of a backbone: in ``$VIDIFF_WEIGHTS``, torch hub's cache, or stlpips-pytorch."""
     places = [Path(torch.hub.get_dir()) / "checkpoints"]
     if "VIDIFF_WEIGHTS" in os.environ:
         places.insert(0, Path(os.environ["VIDIFF_WEIGHTS"]))

@@ -28,10 +28,8 @@ class Rope(Positions):
         shares: relative shares of frames, height and width; a zero leaves an axis out.
         max_period: base of the geometric row of wavelengths.
         trained_grid: tokens along frames, height and width that the model was trained with.
-        extrapolation: what to do along an axis with more tokens than that.
-
-    Raises:
-        ValueError: if a head's width is odd, or ``extrapolation`` lacks a ``trained_grid``.
+        extrapolation: what to do along an axis with more tokens than ``trained_grid``, which it
+            needs.
     """
 
     def __init__(

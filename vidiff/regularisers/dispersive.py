@@ -17,8 +17,7 @@ class Dispersive(Regulariser):
     """Pushes the tokens of a batch's clips apart: a contrastive loss without positive pairs.
 
     ``weight log mean_ij exp(-|z_i - z_j|^2 / (temperature dim))``, over all pairs of the batch, i =
-    j included, where z is all tokens of a clip after one block and ``dim`` its size, by which the
-    published code divides.
+    j included; z is all tokens of a clip after one block, ``dim`` its size (as in published code).
 
     Args:
         block: number of the block, from 1 on; a quarter of the depth is a good place.

@@ -10,7 +10,9 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation
 
-from vidiff.video.colour import EXACT, FULL_RANGE
+# How colours are converted between files and tensors, the same in both directions.
+EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
+FULL_RANGE, BT709 = 2, 1
 
 _WITH_ALPHA = ("rgba", "bgra", "argb", "abgr", "yuva", "gbrap", "ya8", "ya16", "pal8")
 
@@ -68,8 +70,7 @@ def picture(
 ) -> np.ndarray:
     """``frame`` as shown, scaled to cover ``size`` and cropped: (h, w, 3), uint8.
 
-    Raises:
-        FFmpegError, ValueError: if its pixels cannot be converted.
+    Pixels that cannot be converted raise an ``FFmpegError`` or ``ValueError``.
     """
     shown_height, shown_width = shown_size(frame, aspect)
     height, width = size or (shown_height, shown_width)

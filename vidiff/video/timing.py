@@ -88,10 +88,7 @@ class Timeline:
 
         At the file's own rate they follow each other, from the one nearest to ``start`` on. At
         another rate the k-th is the one that is shown at ``start + k / fps``; a frame may come
-        early by a share of its length, see ``EARLY``.
-
-        Raises:
-            ValueError: if the file ends before the clip does.
+        early by a share of its length, see ``EARLY``. A ``ValueError`` if the file ends before.
         """
         own = self.is_own(fps)
         wanted = start + np.arange(num_frames) / (self.fps if own else fps or self.fps)

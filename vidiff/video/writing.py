@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from vidiff.video.colour import BT709, EXACT, FULL_RANGE
+from vidiff.video.picture import BT709, EXACT, FULL_RANGE
 
 SMALL = 512 * 512
 """Frames of so many pixels are encoded by one thread: more would wait for each other."""

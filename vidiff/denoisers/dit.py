@@ -29,15 +29,19 @@ class DiT(Denoiser):
     """Patchify, add positions, transformer blocks under time and conditions, unpatchify.
 
     Args:
-        size: the paper's S, B, L or XL, in the place of width, depth and num_heads: not with these.
+        size: the paper's S, B, L or XL, in the place of width, depth and num_heads.
         width: width of a token; that of S, by default.
-        depth: number of blocks, at least 1; that of S, by default.
-        num_heads: attention heads, among which the width divides; those of S, by default.
+        depth: number of blocks; that of S, by default.
+        num_heads: attention heads of each block; those of S, by default.
         mlp_ratio: hidden width of a block's MLP, over ``width``.
         patchifier: latents to tokens and back.
         positions: where tokens stand.
         attention: which tokens see which.
         conditioning: how time and conditions reach the tokens.
+
+    Raises:
+        ValueError: if ``depth`` is below 1, the width does not divide among the heads, or there is
+            a size as well as one of the three.
     """
 
     def __init__(

@@ -18,3 +18,22 @@ def positive(**numbers: float | None) -> None:
     for name, number in numbers.items():
         if number is not None and not number > 0:
             raise ValueError(f"{name} must be positive, got {number}")
+
+
+def within(low: float, high: float, **numbers: float) -> None:
+    """Check that numbers are within [low, high]; a ``ValueError`` names one that is not."""
+    for name, number in numbers.items():
+        if not low <= number <= high:
+            raise ValueError(f"{name} must be within [{low}, {high}], got {number}")
+
+
+def among_heads(num_heads: int, **widths: int) -> None:
+    """Check that a width divides among attention heads.
+
+    Raises:
+        ValueError: if it does not, or either is below 1; names both.
+    """
+    for name, width in widths.items():
+        at_least(1, **{name: width}, num_heads=num_heads)
+        if width % num_heads:
+            raise ValueError(f"{name} {width} does not divide among num_heads {num_heads}")

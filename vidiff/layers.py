@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.Conv3d)
+
+
+def zero(layer: Layer) -> Layer:
+    """The layer, with weights and biases that start at zero."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
 
 
 class Linear(nn.Linear):
@@ -21,9 +33,7 @@ class ZeroLinear(nn.Linear):
 
     def reset_parameters(self) -> None:
         """Called by the constructor."""
-        nn.init.zeros_(self.weight)
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
+        zero(self)
 
 
 class Modulation(ZeroLinear):

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T", bound=type)
 
@@ -156,6 +156,12 @@ def all_components() -> list[Component]:
 def list_components(kind_name: str) -> list[str]:
     """The names registered in one kind, sorted: what tests parametrise over."""
     return sorted(get_kind(kind_name).components)
+
+
+def fitting(kind_name: str, fits: Callable[[Any], bool]) -> str:
+    """The names of a kind's components whose class fits, for an error that refuses others."""
+    components = get_kind(kind_name).components.values()
+    return ", ".join(sorted(component.name for component in components if fits(component.cls)))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

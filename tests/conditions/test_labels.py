@@ -18,7 +18,7 @@ def test_a_prompt_is_a_number_or_a_name_and_an_empty_one_is_no_class():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_classes": 0}, "at least 1, got num_classes=0"),
+        ({"num_classes": 0}, "num_classes must be at least 1, got 0"),
         ({"num_classes": 3, "names": ["a", "b"]}, "names must be 3 different names"),
         ({"num_classes": 2, "names": ["a", "a"]}, "got 2 of which 1 differ"),
     ],

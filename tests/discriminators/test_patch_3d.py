@@ -45,5 +45,5 @@ def test_spectral_norm_bounds_every_layer():
 def test_refuses_what_does_not_fit():
     with pytest.raises(ValueError, match="at least 8 x 8 pixels, got 8 x 6: lower its depth"):
         Patch3D(width=8)(torch.zeros(1, 3, 1, 8, 6))
-    with pytest.raises(ValueError, match="time_depth=-1"):
+    with pytest.raises(ValueError, match="time_depth must be at least 0, got -1"):
         Patch3D(time_depth=-1)

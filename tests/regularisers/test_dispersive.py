@@ -69,7 +69,7 @@ def test_a_block_that_there_is_not_is_refused_with_those_that_there_are():
         network.tapped((4,)),
     ):
         pass
-    with pytest.raises(ValueError, match="from 1 on, got 0"):
+    with pytest.raises(ValueError, match="block must be at least 1, got 0"):
         Dispersive(block=0)
     with pytest.raises(ValueError, match="temperature must be positive"):
         Dispersive(temperature=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 from einops import rearrange
@@ -34,7 +33,7 @@ def spatial(q: Tensor, k: Tensor, v: Tensor, layout: Layout, mask: Tensor | None
         lambda x: rearrange(x, "b heads (f s) d -> (b f) heads s d", f=layout.grid[0]),
         lambda x: rearrange(x, "(b f) heads s d -> b heads (f s) d", f=layout.grid[0]),
     )
-    return attend_in_groups(q, k, v, frames, k.shape[2] - math.prod(layout.grid), mask)
+    return attend_in_groups(q, k, v, frames, layout, mask)
 
 
 def temporal(q: Tensor, k: Tensor, v: Tensor, layout: Layout, mask: Tensor | None) -> Tensor:
@@ -44,4 +43,4 @@ def temporal(q: Tensor, k: Tensor, v: Tensor, layout: Layout, mask: Tensor | Non
         lambda x: rearrange(x, "b heads (f s) d -> (b s) heads f d", s=num_places),
         lambda x: rearrange(x, "(b s) heads f d -> b heads (f s) d", s=num_places),
     )
-    return attend_in_groups(q, k, v, places, k.shape[2] - math.prod(layout.grid), mask)
+    return attend_in_groups(q, k, v, places, layout, mask)

@@ -1,4 +1,4 @@
-"""What an attention layer promises."""
+"""Attention interface."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from vidiff.registry import kind
 class Attention(nn.Module, ABC):
     """One block's self-attention: decides which tokens see which.
 
-    A layout that changes from block to block (spatial, then temporal) reads its place from
-    ``block`` and ``num_blocks``. Whatever the layout, each video token may attend to all context
-    tokens, and each context token to all tokens, so that a prompt reaches the whole video. All use
-    ``torch.nn.functional.scaled_dot_product_attention``.
+    A layout that changes from block to block reads its place from ``block`` (from 0) and
+    ``num_blocks``. In every layout, each video token may attend to all context tokens, and each
+    context token to all tokens, so that a prompt reaches the whole video.
     """
 
     @abstractmethod
@@ -26,13 +25,10 @@ class Attention(nn.Module, ABC):
         """Mix tokens.
 
         Args:
-            tokens: (b, k + n, d): k context tokens without a position (none, for most ways of
-                conditioning), then the video's tokens in the order of ``(f h w)``.
+            tokens: (b, k + n, d): k context tokens, often none, without a position, then the
+                video's tokens in the order of ``(f h w)``.
             layout: the video tokens' grid and, where positions are rotary, their angles.
             mask: (b, k + n), True where a token may be attended to, or None for all.
-
-        Returns:
-            (b, k + n, d).
         """
 
 
@@ -43,7 +39,7 @@ class MakeAttention(Protocol):
         width: of a token.
         num_heads: attention heads.
         block: number of the block that it is in, from 0.
-        num_blocks: how many the network has.
+        num_blocks: of the network.
     """
 
     def __call__(self, *, width: int, num_heads: int, block: int, num_blocks: int) -> Attention: ...

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from vidiff.positions.base import Layout
 
 SHORT = 128
 """Up to so many queries and keys the CPU trains faster in bf16 with its plain kernel than flash."""
@@ -17,12 +21,7 @@ SHORT = 128
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """Attention of (b, heads, n, head_dim) queries over (b, heads, l, head_dim) keys and values.
 
-    Args:
-        q: queries.
-        k: keys.
-        v: values.
-        mask: True where a key may be attended to: (b, l), or (b, n, l) where queries differ. None
-            for all.
+    ``mask`` is True where a key may be attended to: (b, l), or (b, n, l) where queries differ.
     """
     if mask is not None:
         mask = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
@@ -36,39 +35,40 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
+def split_heads(projected: Tensor, parts: int, num_heads: int) -> Tensor:
+    """Queries, keys or values side by side, (b, n, parts d), by head: (parts, b, heads, n, d')."""
+    return rearrange(
+        projected, "b n (parts heads d) -> parts b heads n d", parts=parts, heads=num_heads
+    )
+
+
+def merge_heads(mixed: Tensor) -> Tensor:
+    """(b, heads, n, head_dim) to (b, n, d)."""
+    return rearrange(mixed, "b heads n d -> b n (heads d)")
+
+
 @dataclass
 class Groups:
     """A way to part a video's tokens into groups of one size that attend within themselves.
 
-    Attributes:
-        part: (b, heads, n, head_dim) to (b * groups, heads, size, head_dim), for any number of
-            heads and any head_dim; what it pads with is zero.
-        join: back to (b, heads, n, head_dim).
-        mask: (groups, size, size), True where a query may attend to a key, or None for all.
+    ``part`` takes (b, heads, n, head_dim), of any heads and head_dim, to (b * groups, heads, size,
+    head_dim), padded with zeros; ``join`` undoes it.
     """
 
     part: Callable[[Tensor], Tensor]
     join: Callable[[Tensor], Tensor]
-    mask: Tensor | None = None
+    mask: Tensor | None = None  # (groups, size, size), True where a query may attend to a key
 
 
 def attend_in_groups(
-    q: Tensor, k: Tensor, v: Tensor, groups: Groups, num_context: int, mask: Tensor | None = None
+    q: Tensor, k: Tensor, v: Tensor, groups: Groups, layout: Layout, mask: Tensor | None = None
 ) -> Tensor:
     """Each group of video tokens attends to itself and to the context, the context to all tokens.
 
-    Args:
-        q: (b, heads, k + n, head_dim), or the video's n alone where the context asks nothing.
-        k: (b, heads, k + n, head_dim), the context first.
-        v: like ``k``.
-        groups: of the video's tokens.
-        num_context: k.
-        mask: (b, k + n), True where a token may be attended to, or None for all.
-
-    Returns:
-        The shape of ``q``.
+    Arguments as those of ``MultiHead.mix``.
     """
-    num_asking = q.shape[2] - k.shape[2] + num_context  # context tokens with a query
+    num_video = math.prod(layout.grid)
+    num_context, num_asking = k.shape[2] - num_video, q.shape[2] - num_video  # with a query
     own_q = groups.part(q[:, :, num_asking:])
     own_k, own_v = groups.part(k[:, :, num_context:]), groups.part(v[:, :, num_context:])
     num_groups = len(own_q) // len(q)

@@ -6,32 +6,21 @@ from abc import abstractmethod
 from typing import ClassVar
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.checks import at_least
+from vidiff.attention.functional import merge_heads, split_heads
+from vidiff.checks import among_heads
 from vidiff.layers import Linear
 from vidiff.positions.base import Layout, Rotary, rotate
 
 
 class Projections(nn.Module):
-    """Tokens to every head's queries, keys and values, and back to tokens.
-
-    Args:
-        width: width of a token.
-        num_heads: heads that share the width.
-        qk_norm: normalise queries and keys per head by RMSNorm (Dehghani et al. 2023; SD3).
-
-    Raises:
-        ValueError: if the width does not divide among the heads.
-    """
+    """Tokens to every head's queries, keys and values, and back to tokens."""
 
     def __init__(self, width: int, num_heads: int, qk_norm: bool = False) -> None:
         super().__init__()
-        at_least(1, width=width, num_heads=num_heads)
-        if width % num_heads:
-            raise ValueError(f"width {width} does not divide among num_heads {num_heads}")
+        among_heads(num_heads, width=width)
         head_dim = width // num_heads
         self.num_heads, self.qk_norm = num_heads, qk_norm
         self.qkv = Linear(width, 3 * width)
@@ -44,20 +33,15 @@ class Projections(nn.Module):
 
         Rotary positions turn the last n queries and keys.
         """
-        q, k, v = rearrange(
-            self.qkv(tokens),
-            "b n (three heads d) -> three b heads n d",
-            three=3,
-            heads=self.num_heads,
-        )
+        q, k, v = split_heads(self.qkv(tokens), 3, self.num_heads)
         q, k = self.norm_q(q), self.norm_k(k)
         if rotary is not None:
             q, k = _rotate_video(q, rotary), _rotate_video(k, rotary)
         return q, k, v
 
     def merge(self, mixed: Tensor) -> Tensor:
-        """What the heads found, (b, heads, n, head_dim), to tokens (b, n, d)."""
-        return self.out(rearrange(mixed, "b heads n d -> b n (heads d)"))
+        """The heads' output, (b, heads, n, head_dim), to tokens (b, n, d)."""
+        return self.out(merge_heads(mixed))
 
 
 class HeadNorm(nn.RMSNorm):
@@ -73,17 +57,10 @@ class MultiHead(Projections, Attention):
     """Attention with one set of projections; a layout decides how queries, keys and values mix.
 
     Args:
-        width: of a token.
-        num_heads: heads that share the width.
-        block: number of the block that it stands in, from 0 on.
-        num_blocks: number of blocks.
         qk_norm: normalise queries and keys per head by RMSNorm (Dehghani et al. 2023; SD3).
 
     Attributes:
-        min_blocks: fewest blocks of a model in which the layout means anything.
-
-    Raises:
-        ValueError: if the width does not divide among the heads, or there are too few blocks.
+        min_blocks: fewest blocks of a model in which the layout means anything; fewer are refused.
     """
 
     min_blocks: ClassVar[int] = 1
@@ -108,7 +85,7 @@ class MultiHead(Projections, Attention):
 
     @property
     def is_last(self) -> bool:
-        """Whether it stands in the last block."""
+        """Whether it is in the last block."""
         return self.block == self.num_blocks - 1
 
     def forward(self, tokens: Tensor, layout: Layout, mask: Tensor | None = None) -> Tensor:
@@ -116,23 +93,20 @@ class MultiHead(Projections, Attention):
 
     @abstractmethod
     def mix(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, mask: Tensor | None) -> Tensor:
-        """Attend.
+        """Attention output, in the shape of ``q``.
 
         Args:
             q: (b, heads, k + n, head_dim), already rotated; only the n video queries where the
                 context's output is unused (last block).
-            k: (b, heads, k + n, head_dim), already rotated.
+            k: (b, heads, k + n, head_dim), already rotated, the context's k first.
             v: like ``k``.
             layout: the video tokens' grid.
             mask: (b, k + n), True where a token may be attended to, or None for all.
-
-        Returns:
-            The shape of ``q``.
         """
 
 
 def _rotate_video(x: Tensor, rotary: Rotary) -> Tensor:
-    """Turn the video's tokens, which come last, and leave context tokens as they are."""
+    """Rotate the video's tokens, which come last, and leave context tokens as they are."""
     num_context = x.shape[2] - rotary[0].shape[0]
     if num_context == 0:
         return rotate(x, rotary)

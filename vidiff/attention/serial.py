@@ -18,17 +18,11 @@ from vidiff.registry import register
 class Serial(Attention):
     """Attention within each frame, then along time at each place, each with its own projections.
 
-    The block's residual stands around both, and one more inside: of normed tokens x it gives
-    ``s + temporal(norm(x + s))`` with ``s = spatial(x)``, which the block adds to its tokens. So
-    both are layers on one residual stream, behind a norm each and under one gate.
+    Normed tokens x become ``s + temporal(norm(x + s))`` with ``s = spatial(x)``, which the block
+    adds to its tokens: both are layers on one residual stream, behind a norm each, under one gate.
 
     Args:
-        width: of a token.
-        num_heads: heads that share the width.
         qk_norm: normalise queries and keys per head by RMSNorm.
-
-    Raises:
-        ValueError: if the width does not divide among the heads.
     """
 
     def __init__(self, *, width: int, num_heads: int, qk_norm: bool = False) -> None:

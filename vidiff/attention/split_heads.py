@@ -17,10 +17,8 @@ from vidiff.registry import register
 class SplitHeads(MultiHead):
     """The first half of the heads attends within each frame, the second along time at each place.
 
-    Both are added up by the output's map: a map of two halves side by side is the sum of two maps.
-
-    Raises:
-        ValueError: as the base class, or if the number of heads is odd.
+    The number of heads is even. The output's map adds both up: a map of two halves side by side is
+    the sum of two maps.
     """
 
     def __init__(self, *, num_heads: int, **given: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -24,10 +23,7 @@ class Windowed(MultiHead):
     no shift. A grid that does not divide is padded with tokens that no other token sees.
 
     Args:
-        window: tokens of a window along frames, height and width.
-
-    Raises:
-        ValueError: as the base class, or if an extent is below 1.
+        window: tokens of a window along frames, height and width, each at least 1.
     """
 
     def __init__(self, *, window: tuple[int, int, int] = (4, 8, 8), **given: Any) -> None:
@@ -38,7 +34,7 @@ class Windowed(MultiHead):
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, layout: Layout, mask: Tensor | None) -> Tensor:
         windows = windows_of(layout.grid, self.window, self.shifted, q.device)
-        return attend_in_groups(q, k, v, windows, k.shape[2] - math.prod(layout.grid), mask)
+        return attend_in_groups(q, k, v, windows, layout, mask)
 
 
 def windows_of(grid: Grid, window: Grid, shifted: bool, device: torch.device) -> Groups:

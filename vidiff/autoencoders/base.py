@@ -1,4 +1,4 @@
-"""What an autoencoder promises."""
+"""Autoencoder interface."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vidiff.types import Grid
 
 
 class Posterior(ABC):
-    """What an encoder says of a batch: unscaled latents, perhaps uncertain, and what they cost."""
+    """The encoder's distribution over unscaled latents, and its KL to the prior."""
 
     @property
     @abstractmethod
@@ -30,24 +30,21 @@ class Posterior(ABC):
 
     @abstractmethod
     def kl(self, free_bits: float = 0.0) -> Tensor:
-        """Divergence from the prior, in nats per latent value: a scalar.
-
-        Args:
-            free_bits: what each channel may carry at no cost, in bits per latent value.
-        """
+        """KL to the prior in nats per latent value, beyond ``free_bits`` (in bits) per channel."""
 
 
 @dataclass
 class Gaussian(Posterior):
-    """A diagonal Gaussian over latents (Kingma & Welling 2014).
-
-    Attributes:
-        mean: (b, c, f, h, w).
-        log_variance: the same shape.
-    """
+    """A diagonal Gaussian over latents (b, c, f, h, w) (Kingma & Welling 2014)."""
 
     mean: Tensor
     log_variance: Tensor
+
+    @classmethod
+    def of(cls, moments: Tensor) -> Gaussian:
+        """From means and log-variances (b, 2 c, f, h, w), clamped as diffusers does it."""
+        mean, log_variance = moments.chunk(2, dim=1)
+        return cls(mean.float(), log_variance.float().clamp(-30, 20))
 
     @property
     def mode(self) -> Tensor:
@@ -70,14 +67,14 @@ Past = dict[Any, Tensor]
 class Autoencoder(nn.Module, ABC):
     """Pixels to latents and back.
 
-    Videos have 1 + k x ``compression[0]`` frames where time is compressed: the first frame is
-    encoded alone, so that one image is a video of one frame.
+    Videos have 1 + k x ``compression[0]`` frames: the first is encoded by itself, so that an image
+    is a video of one frame.
 
     Attributes:
         latent_channels: channels of the latents.
         compression: pixels per latent along frames, height and width.
         pixel_channels: channels of what it decodes; other than 3 only where there are no pixels.
-        frozen: nothing of it is ever trained, so that it can be measured without a checkpoint.
+        frozen: never trained, so that it can be measured without a checkpoint.
         node: how to build one that was read from a file, without that file.
     """
 
@@ -102,7 +99,7 @@ class Autoencoder(nn.Module, ABC):
     # -- Long videos, piece by piece --------------------------------------------------------------
 
     def encode_chunk(self, pixels: Tensor, past: Past) -> Tensor:
-        """The next frames of a video, given what was kept of the earlier ones.
+        """Encode the next frames of a video.
 
         Args:
             pixels: (b, 3, f, h, w); 1 + k x ``compression[0]`` frames at first, then k x
@@ -119,15 +116,12 @@ class Autoencoder(nn.Module, ABC):
         raise ValueError(f"{type(self).__name__} needs the whole video at once: call decode")
 
     def encode_chunks(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
-        """What ``encode`` gives for a whole video, chunk by chunk.
-
-        Memory stays that of a chunk, but under gradients, which reach back through all chunks.
-        """
+        """``encode`` of a whole video, chunk by chunk: without gradients in the memory of one."""
         past: Past = {}
         return (self.encode_chunk(chunk, past) for chunk in chunks)
 
     def decode_chunks(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
-        """What ``decode`` gives for a whole video, chunk by chunk; see ``encode_chunks``."""
+        """``decode`` of a whole video, chunk by chunk; see ``encode_chunks``."""
         past: Past = {}
         return (self.decode_chunk(chunk, past) for chunk in chunks)
 
@@ -136,30 +130,23 @@ class Autoencoder(nn.Module, ABC):
     def forward(self, pixels: Tensor) -> tuple[Tensor, Posterior]:
         """Reconstruct: from a draw in training, from the likeliest latents otherwise.
 
-        One call for both halves, because this is where sharded weights are gathered.
-
-        Raises:
-            ValueError: as ``encode`` does.
-            TypeError: if there is nothing to train.
+        One call for both halves, because this is where sharded weights are gathered. Raises as
+        ``encode`` and ``posterior`` do.
         """
         posterior = self.posterior(pixels)
         latents = posterior.draw() if self.training else posterior.mode
         return self.reconstruct(latents), posterior
 
     def posterior(self, pixels: Tensor) -> Posterior:
-        """What is trained: a distribution over unscaled latents.
+        """The trained encoder: a distribution over unscaled latents.
 
         Raises:
-            TypeError: if there is nothing to train.
+            TypeError: if there is nothing to train; so do ``reconstruct`` and ``last_layer``.
         """
         raise TypeError(f"{type(self).__name__} has nothing to train")
 
     def reconstruct(self, latents: Tensor) -> Tensor:
-        """What is trained: unscaled latents to pixels.
-
-        Raises:
-            TypeError: if there is nothing to train.
-        """
+        """The trained decoder: unscaled latents to pixels."""
         raise TypeError(f"{type(self).__name__} has nothing to train")
 
     def normalise(self, latents: Tensor) -> Tensor:
@@ -167,26 +154,15 @@ class Autoencoder(nn.Module, ABC):
         return latents
 
     def last_layer(self) -> nn.Parameter:
-        """The weights that give pixels, by which losses are weighed against each other.
-
-        Raises:
-            TypeError: if there is nothing to train.
-        """
+        """The weights that give pixels, by which losses are weighed against each other."""
         raise TypeError(f"{type(self).__name__} has nothing to train")
 
     # -- Sizes ----------------------------------------------------------------------------------
 
     def check(self, pixels: Tensor, past: Past | None = None) -> None:
-        """Refuse pixels that cannot be encoded.
+        """Refuse pixels of wrong axes, channels, type, size or values: a video's, or a chunk's.
 
-        Whether they are finite is looked at on the CPU alone, as a GPU would have to be waited for.
-
-        Args:
-            pixels: a whole video, or a chunk of one.
-            past: None for a whole video; for a chunk, see ``encode_chunk``.
-
-        Raises:
-            ValueError: if axes, channels, type, size or a value are wrong.
+        Values are looked at only on the CPU: a GPU would have to be waited for.
         """
         if pixels.ndim != 5 or pixels.shape[1] != self.pixel_channels:
             raise ValueError(
@@ -199,7 +175,7 @@ class Autoencoder(nn.Module, ABC):
                 "x / 127.5 - 1 turns bytes into them"
             )
         frames, height, width = pixels.shape[2:]
-        if past:  # the first frame, which stands alone, was in an earlier chunk
+        if past:  # the first frame was in an earlier chunk
             self._check_later_frames(frames)
             frames += 1
         self.latent_size(frames, height, width)
@@ -213,6 +189,14 @@ class Autoencoder(nn.Module, ABC):
                 "infinite; look at those clips, or replace them by x.nan_to_num()"
             )
 
+    def check_latents(self, latents: Tensor) -> None:
+        """Refuse latents (b, c, f, h, w) of no frame or of other channels, by a ``ValueError``."""
+        if latents.ndim != 5 or latents.shape[1] != self.latent_channels or not latents.shape[2]:
+            raise ValueError(
+                f"latents must be (b, {self.latent_channels}, f, h, w) with at least one frame, "
+                f"got {tuple(latents.shape)}"
+            )
+
     def _check_later_frames(self, frames: int) -> None:
         ct = self.compression[0]
         if frames < 1 or frames % ct:
@@ -222,17 +206,9 @@ class Autoencoder(nn.Module, ABC):
             )
 
     def latent_size(self, frames: int, height: int, width: int) -> Grid:
-        """The latents' frames, height and width for a video's.
-
-        Raises:
-            ValueError: if the size does not fit the compression, with the nearest that does.
-        """
+        """The latents' frames, height and width for a video's; raises as ``encode`` does."""
         ct, ch, cw = self.compression
-        if frames < 1 or (frames - 1) % ct:
-            raise ValueError(
-                f"{frames} frames do not fit a compression in time of {ct}, which needs "
-                f"1 + k x {ct}; the nearest is {1 + max(0, round((frames - 1) / ct)) * ct}"
-            )
+        check_frames(frames, ct, f"frames do not fit a compression in time of {ct}, which needs")
         for axis, size, factor in (("height", height, ch), ("width", width, cw)):
             if size < 1 or size % factor:
                 nearest = max(factor, round(size / factor) * factor)
@@ -247,3 +223,10 @@ class MakeAutoencoder(Protocol):
     """An autoencoder with everything set."""
 
     def __call__(self) -> Autoencoder: ...
+
+
+def check_frames(frames: int, step: int, need: str) -> None:
+    """Refuse other numbers than 1 + k x ``step``, with ``need`` and the nearest."""
+    if frames < 1 or (frames - 1) % step:
+        nearest = 1 + max(0, round((frames - 1) / step)) * step
+        raise ValueError(f"{frames} {need} 1 + k x {step}; the nearest is {nearest}")

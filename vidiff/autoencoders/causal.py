@@ -3,7 +3,7 @@
 Space and time are folded into channels (space-to-depth) instead of being strided over, so that
 every convolution runs at a small size: the cheapest way to sharp reconstructions on a CPU.
 
-Every layer takes a video whole, or chunk by chunk: what it needs of earlier frames, it keeps in
+Every layer takes a video whole, or chunk by chunk: it keeps what it needs of earlier frames in
 ``past`` under itself as the key, so that one model can work on several videos by turns. Without a
 ``past``, and in the first chunk, the video begins.
 """
@@ -20,28 +20,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidiff.autoencoders.base import Past
-from vidiff.autoencoders.learned import in_type_of
+from vidiff.autoencoders.learned import Learned, in_type_of
+from vidiff.layers import zero
 from vidiff.types import Grid
 
 Block = Literal["residual", "depthwise"]
 
 
 class Stage(NamedTuple):
-    """A stage of an encoder, and its mirror image in the decoder.
+    """A stage of an encoder, and its mirror image in the decoder."""
 
-    Attributes:
-        fold: how much it folds along frames, height and width.
-        finer: channels on the side of the pixels.
-        coarser: channels on the side of the latents, which its blocks have.
-        depth: blocks in the encoder.
-        decoder_depth: blocks in the decoder.
-        block: their name, see ``BLOCKS``.
-    """
-
-    fold: Grid
-    finer: int
-    coarser: int
-    depth: int
+    fold: Grid  # along frames, height and width
+    finer: int  # channels on the side of the pixels
+    coarser: int  # channels on the side of the latents, which its blocks have
+    depth: int  # blocks in the encoder
     decoder_depth: int
     block: Block
 
@@ -53,11 +45,7 @@ def plan_stages(
     decoder_depth: int | list[int] | None,
     block: Block,
 ) -> list[Stage]:
-    """The stages from pixels to latents, from the arguments of ``CausalKL``.
-
-    Raises:
-        ValueError: if the lists differ in length or a number is below 1.
-    """
+    """The stages from pixels to latents, from the arguments of ``Causal``, which are checked."""
     folds = [(2, 4, 4)] if folds is None else folds
     width = [128] * len(folds) if width is None else width
     depths, decoder_depths = (
@@ -78,12 +66,31 @@ def plan_stages(
     ]
 
 
-def compression_of(stages: Sequence[Stage]) -> Grid:
-    """Pixels per latent along frames, height and width."""
-    frames, height, width = (
-        math.prod(axis) for axis in zip(*(s.fold for s in stages), strict=True)
-    )
-    return frames, height, width
+class Causal(Learned):
+    """An autoencoder of folds and causal convolutions, in stages.
+
+    Args:
+        folds: how much each stage folds along frames, height and width, at least 1; the compression
+            is their product. ``[[2, 4, 4]]``, by default.
+        width: channels of each stage's convolutions, one number per fold; 128, by default.
+        depth: blocks of each stage of the encoder, one number for all stages or one per fold.
+        decoder_depth: the same for the decoder, which has more to do; by default the encoder's.
+        block: ``residual`` (two full convolutions) or ``depthwise`` (ConvNeXt's block, a sixth of
+            the multiply-adds).
+    """
+
+    def make_halves(self, stages: Sequence[Stage], outputs: int) -> None:
+        """Build encoder, which has so many outputs, and decoder."""
+        frames, height, width = zip(*(stage.fold for stage in stages), strict=True)
+        self.compression = math.prod(frames), math.prod(height), math.prod(width)
+        self.encoder = CausalEncoder(stages, outputs)
+        self.decoder = CausalDecoder(stages, self.latent_channels)
+
+    def reconstruct(self, latents: Tensor, past: Past | None = None) -> Tensor:
+        return self.decoder(latents, past)
+
+    def last_layer(self) -> nn.Parameter:
+        return self.decoder.last_weight
 
 
 class Chain(nn.Sequential):
@@ -153,17 +160,14 @@ class Up(nn.Module):
 
 
 class Fold(nn.Module):
-    """Space-time to depth; the first frame, alone in its fold, is repeated to fill it."""
+    """Space-time to depth; the first frame, by itself in its fold, is repeated to fill it."""
 
     def __init__(self, fold: Grid) -> None:
         super().__init__()
         self.fold = fold
 
     def forward(self, x: Tensor, past: Past | None) -> Tensor:
-        """(b, c, 1 + k pf, h, w) to (b, c pf ph pw, 1 + k, h / ph, w / pw).
-
-        Later chunks have k pf frames, and become k.
-        """
+        """(b, c, 1 + k pf, h, w), or k pf in later chunks, to (b, c pf ph pw, 1 + k, …)."""
         pf, ph, pw = self.fold
         if begins(self, past):
             x = torch.cat([x[:, :, :1].expand(-1, -1, pf - 1, -1, -1), x], dim=2)
@@ -178,10 +182,7 @@ class Unfold(nn.Module):
         self.fold = fold
 
     def forward(self, x: Tensor, past: Past | None) -> Tensor:
-        """(b, c pf ph pw, 1 + k, h, w) to (b, c, 1 + k pf, h ph, w pw).
-
-        Later chunks have k frames, and become k pf.
-        """
+        """(b, c pf ph pw, 1 + k, h, w) to (b, c, 1 + k pf, h ph, w pw), in later chunks k pf."""
         pf, ph, pw = self.fold
         x = rearrange(x, "b (c pf ph pw) f h w -> b c (f pf) (h ph) (w pw)", pf=pf, ph=ph, pw=pw)
         return x[:, :, pf - 1 :] if begins(self, past) else x
@@ -229,7 +230,7 @@ class Residual(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = ChannelNorm(channels), ChannelNorm(channels)
         self.conv1, self.conv2 = CausalConv(channels, channels), CausalConv(channels, channels)
-        start_at_zero(self.conv2)
+        zero(self.conv2)
 
     def forward(self, x: Tensor, past: Past | None) -> Tensor:
         """(b, c, f, h, w) to the same shape."""
@@ -249,8 +250,7 @@ class Depthwise(nn.Module):
         self.depthwise = CausalDepthwiseConv(channels)
         self.norm = ChannelNorm(channels)
         self.expand = nn.Linear(channels, 4 * channels)
-        self.contract = nn.Linear(4 * channels, channels)
-        start_at_zero(self.contract)
+        self.contract = zero(nn.Linear(4 * channels, channels))
 
     def forward(self, x: Tensor, past: Past | None) -> Tensor:
         """(b, c, f, h, w) to the same shape."""
@@ -280,15 +280,8 @@ class ChannelNorm(nn.Module):
         return x * scale * self.gain.view(1, -1, 1, 1, 1).to(x.dtype)
 
 
-def start_at_zero(layer: nn.Conv3d | nn.Linear) -> None:
-    """Let a branch add nothing at first."""
-    assert layer.bias is not None
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-
-
 def begins(layer: nn.Module, past: Past | None) -> bool:
-    """Whether ``layer`` sees the beginning of a video; the next chunk's answer will be no."""
+    """Whether ``layer`` sees the beginning of a video; False from the next chunk on."""
     if past is None:
         return True
     first = layer not in past
@@ -297,11 +290,7 @@ def begins(layer: nn.Module, past: Past | None) -> bool:
 
 
 def after_past(layer: nn.Module, x: Tensor, past: Past | None, num_frames: int = 2) -> Tensor:
-    """``x`` behind the frames that ``layer`` saw last: (b, c, num_frames + f, h, w).
-
-    Raises:
-        ValueError: if the chunk and the one before it differ in batch, height or width.
-    """
+    """``x`` behind the frames that ``layer`` saw last: (b, c, num_frames + f, h, w)."""
     before = past.get(layer) if past is not None else None
     if before is None:
         before = x[:, :, :1].expand(-1, -1, num_frames, -1, -1)

@@ -33,10 +33,7 @@ class FramewiseKL(Variational):
         width: channels of each level, from pixels to latents. Those of Stable Diffusion, by
             default: 128, 256, 512 and 512.
         depth: residual blocks of each level; the decoder has one more.
-        num_groups: groups of channels that are normalised together.
-
-    Raises:
-        ValueError: if a number is below 1 or a width does not divide into ``num_groups``.
+        num_groups: groups of channels that are normalised together; each width divides into them.
     """
 
     def __init__(
@@ -111,9 +108,7 @@ class Down(nn.Module):
         self, inputs: int, outputs: int, depth: int, norm: MakeNorm, *, shrink: bool
     ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(
-            Residual(outputs if block else inputs, outputs, norm) for block in range(depth)
-        )
+        self.blocks = residuals(inputs, outputs, depth, norm)
         self.shrink = nn.Conv2d(outputs, outputs, kernel_size=3, stride=2) if shrink else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -131,9 +126,7 @@ class Up(nn.Module):
         self, inputs: int, outputs: int, depth: int, norm: MakeNorm, *, grow: bool
     ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(
-            Residual(outputs if block else inputs, outputs, norm) for block in range(depth)
-        )
+        self.blocks = residuals(inputs, outputs, depth, norm)
         self.grow = conv(outputs, outputs) if grow else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -186,6 +179,13 @@ class Attention(nn.Module):
         tokens = rearrange(self.norm(x), "n c h w -> n 1 (h w) c")
         mixed = self.out(attend(*self.qkv(tokens).chunk(3, dim=-1)))
         return x + rearrange(mixed, "n 1 (h w) c -> n c h w", h=x.shape[2])
+
+
+def residuals(inputs: int, outputs: int, depth: int, norm: MakeNorm) -> nn.ModuleList:
+    """The blocks of a level."""
+    return nn.ModuleList(
+        Residual(outputs if block else inputs, outputs, norm) for block in range(depth)
+    )
 
 
 def conv(inputs: int, outputs: int) -> nn.Conv2d:

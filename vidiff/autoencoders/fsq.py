@@ -7,31 +7,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vidiff.autoencoders.base import Past, Posterior
-from vidiff.autoencoders.causal import (
-    CausalDecoder,
-    CausalEncoder,
-    compression_of,
-    plan_stages,
-)
-from vidiff.autoencoders.learned import Learned
+from vidiff.autoencoders.causal import Causal, plan_stages
 from vidiff.registry import register
 
 
 @dataclass
 class Codes(Posterior):
-    """Discrete latents.
+    """Discrete latents."""
 
-    Attributes:
-        latents: (b, c, f, h, w), on the grid of the levels; gradients pass straight through.
-        indices: (b, f, h, w), which code each place has, from 0 to ``num_codes - 1``.
-        num_codes: size of the codebook.
-    """
-
-    latents: Tensor
-    indices: Tensor
+    latents: Tensor  # (b, c, f, h, w), on the grid of the levels; gradients pass straight through
+    indices: Tensor  # (b, f, h, w), the code of each place, from 0 to num_codes - 1
     num_codes: int
 
     @property
@@ -50,27 +38,16 @@ class Codes(Posterior):
 
 
 @register("fsq")
-class FSQ(Learned):
-    """The layers of ``causal_kl`` around a codebook that nobody has to learn.
+class FSQ(Causal):
+    """The layers of ``causal_kl`` around a codebook that is not learned.
 
-    The encoder gives a few numbers per place, each is bounded and rounded to one of its levels,
-    and the decoder sees what is left. The codebook is all combinations of levels. Latents lie in
-    [-1, 1], and those for diffusion are continuous: ``decode`` takes the nearest code.
+    The encoder gives a few numbers per place, each bounded and rounded to one of its levels; the
+    codebook is all combinations of levels. Latents lie in [-1, 1], and those for diffusion are
+    continuous: ``decode`` takes the nearest code.
 
     Args:
-        levels: number of levels of each latent channel, so that there are as many channels as
-            numbers. ``[8, 5, 5, 5]``, by default: 1,000 codes. The paper advises 5 and more.
-        folds: how much each stage folds along frames, height and width; the compression is their
-            product. ``[[2, 4, 4]]``, by default.
-        width: channels of each stage's convolutions, one number per fold; 128, by default.
-        depth: blocks of each stage of the encoder, one number for all stages or one per fold.
-        decoder_depth: the same for the decoder, which has more to do; by default the encoder's.
-        block: ``residual`` (two full convolutions) or ``depthwise`` (ConvNeXt's block, a sixth of
-            the multiply-adds).
-
-    Raises:
-        ValueError: if a channel has fewer than 3 levels, there are more codes than 64-bit integers
-            count, ``folds``, ``width`` and the depths differ in length, or a number is below 1.
+        levels: number of levels of each latent channel. ``[8, 5, 5, 5]``, by default: 4 channels
+            and 1,000 codes. At least 3 each and 2^63 - 1 codes; the paper advises 5 and more.
     """
 
     levels: Tensor
@@ -92,26 +69,17 @@ class FSQ(Learned):
                 f"in all, got {levels=}"
             )
         super().__init__(len(levels))
-        stages = plan_stages(folds, width, depth, decoder_depth, block)
-        self.compression = compression_of(stages)
         self.codebook_size = math.prod(levels)
         self.register_buffer("levels", torch.tensor(levels), persistent=False)
-        self.encoder = CausalEncoder(stages, len(levels))
-        self.decoder = CausalDecoder(stages, len(levels))
+        self.make_halves(plan_stages(folds, width, depth, decoder_depth, block), len(levels))
 
     def read(self, pixels: Tensor, past: Past | None = None) -> Codes:
         latents = self.quantise(self.encoder(pixels, past))
         return Codes(latents, self.indices(latents), self.codebook_size)
 
-    def reconstruct(self, latents: Tensor, past: Past | None = None) -> Tensor:
-        return self.decoder(latents, past)
-
     def denormalise(self, latents: Tensor) -> Tensor:
         """Latents for diffusion to the nearest codes."""
         return self._from_digits(self._digits(super().denormalise(latents)))
-
-    def last_layer(self) -> nn.Parameter:
-        return self.decoder.last_weight
 
     # -- Codes ----------------------------------------------------------------------------------
 
@@ -127,25 +95,14 @@ class FSQ(Learned):
         return (bounded + (bounded.round() - bounded).detach()) / half
 
     def indices(self, latents: Tensor) -> Tensor:
-        """The number of the code nearest to each place's unscaled latents.
+        """The number of the code nearest to each place's unscaled latents (b, c, f, h, w).
 
-        Args:
-            latents: (b, c, f, h, w), as a posterior has them.
-
-        Returns:
-            (b, f, h, w), from 0 to ``codebook_size - 1``; the first channel counts in ones.
+        (b, f, h, w), from 0 to ``codebook_size - 1``; the first channel counts in ones.
         """
         return (self._digits(latents) * self._places()).sum(1)
 
     def from_indices(self, indices: Tensor) -> Tensor:
-        """Codes by their numbers, undoing ``indices``; ``reconstruct`` makes pixels of them.
-
-        Args:
-            indices: (b, f, h, w).
-
-        Returns:
-            (b, c, f, h, w).
-        """
+        """Codes (b, c, f, h, w), for ``reconstruct``, of their numbers (b, f, h, w)."""
         levels = self.levels.view(1, -1, 1, 1, 1)
         return self._from_digits(indices.unsqueeze(1) // self._places() % levels)
 
@@ -164,5 +121,5 @@ class FSQ(Learned):
         return levels.float(), (levels // 2).float()
 
     def _places(self) -> Tensor:
-        """What a digit of each channel is worth in an index: (1, c, 1, 1, 1)."""
+        """The worth of a digit of each channel in an index: (1, c, 1, 1, 1)."""
         return (self.levels.cumprod(0) // self.levels).view(1, -1, 1, 1, 1)

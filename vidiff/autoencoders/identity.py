@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from vidiff.autoencoders.base import Autoencoder, Past
+from vidiff.checks import at_least
 from vidiff.registry import register
 
 
@@ -13,19 +14,15 @@ class Identity(Autoencoder):
     """Latents are pixels.
 
     Args:
-        latent_channels: 3 for pixels. Another number is for a model whose autoencoder is kept
-            elsewhere: it takes and gives latents, see ``DiffusionTask.denoise`` and ``sample``.
-
-    Raises:
-        ValueError: if ``latent_channels`` is below 1.
+        latent_channels: 3 for pixels; another number for a model whose autoencoder is kept
+            elsewhere, which takes and gives latents (``DiffusionTask.denoise``, ``sample``).
     """
 
     frozen = True
 
     def __init__(self, *, latent_channels: int = 3) -> None:
         super().__init__()
-        if latent_channels < 1:
-            raise ValueError(f"latent_channels must be at least 1, got {latent_channels}")
+        at_least(1, latent_channels=latent_channels)
         self.latent_channels = self.pixel_channels = latent_channels
 
     def encode(self, pixels: Tensor) -> Tensor:

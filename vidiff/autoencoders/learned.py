@@ -11,20 +11,18 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from vidiff.autoencoders.base import Autoencoder, Gaussian, Past, Posterior
+from vidiff.checks import at_least
 
 
 class Learned(Autoencoder):
     """An autoencoder that is trained, and takes videos whole or chunk by chunk.
 
-    While it is trained, it keeps the mean and standard deviation of each latent channel, by which
-    ``encode`` normalises latents for diffusion. They stay in float32 whatever the weights are in:
-    a moving average in bfloat16 would stand still.
+    Training keeps the mean and standard deviation of each latent channel, by which ``encode``
+    normalises latents for diffusion. They stay in float32 whatever the weights are in: a moving
+    average in bfloat16 would stand still.
 
     Args:
         latent_channels: channels of the latents.
-
-    Raises:
-        ValueError: if ``latent_channels`` is below 1.
     """
 
     latent_mean: Tensor
@@ -33,8 +31,7 @@ class Learned(Autoencoder):
 
     def __init__(self, latent_channels: int) -> None:
         super().__init__()
-        if latent_channels < 1:
-            raise ValueError(f"latent_channels must be at least 1, got {latent_channels}")
+        at_least(1, latent_channels=latent_channels)
         self.latent_channels = latent_channels
         self.register_buffer("latent_mean", torch.zeros(latent_channels, dtype=torch.float32))
         self.register_buffer("latent_square", torch.ones(latent_channels, dtype=torch.float32))
@@ -42,12 +39,7 @@ class Learned(Autoencoder):
 
     @abstractmethod
     def read(self, pixels: Tensor, past: Past | None = None) -> Posterior:
-        """The posterior of pixels (b, 3, f, h, w) that are known to fit.
-
-        Args:
-            pixels: a whole video, or a chunk of one.
-            past: None for a whole video; for a chunk, see ``encode_chunk``.
-        """
+        """The posterior of pixels (b, 3, f, h, w) that fit; a chunk's with its ``past``."""
 
     @abstractmethod
     def reconstruct(self, latents: Tensor, past: Past | None = None) -> Tensor:
@@ -84,26 +76,14 @@ class Learned(Autoencoder):
         return (latents - mean) / std
 
     def denormalise(self, latents: Tensor) -> Tensor:
-        """Latents for diffusion to unscaled ones.
-
-        Raises:
-            ValueError: if they have no frame, or other channels than this autoencoder's.
-        """
-        if latents.ndim != 5 or latents.shape[1] != self.latent_channels or not latents.shape[2]:
-            raise ValueError(
-                f"latents must be (b, {self.latent_channels}, f, h, w) with at least one frame, "
-                f"got {tuple(latents.shape)}"
-            )
+        """Latents for diffusion to unscaled ones; raises as ``check_latents`` does."""
+        self.check_latents(latents)
         mean, std = self._statistics()
         return latents * std + mean
 
     @torch.no_grad()
     def _update_statistics(self, mean: Tensor, square: Tensor, momentum: float = 0.98) -> None:
-        """Moving averages; the first updates are a plain average, so that nothing lags.
-
-        Processes that train together take the mean of their batches, as batch norm does when it is
-        synchronised, so that all of them keep the same.
-        """
+        """Moving averages over all processes; of the first updates a plain average, without lag."""
         mean, square = mean_of_processes(torch.stack([mean.float(), square.float()]))
         keep = (self.num_updates / (self.num_updates + 1)).clamp(max=momentum)
         for average, value in ((self.latent_mean, mean), (self.latent_square, square)):
@@ -127,7 +107,7 @@ class Learned(Autoencoder):
 
 
 def mean_of_processes(values: Tensor) -> Tensor:
-    """The mean over all processes, which all must ask for; the values themselves of one."""
+    """The mean over all processes, all of which must call this."""
     if not dist.is_available() or not dist.is_initialized():
         return values
     dist.all_reduce(values)
@@ -135,19 +115,14 @@ def mean_of_processes(values: Tensor) -> Tensor:
 
 
 class Variational(Learned):
-    """An autoencoder whose encoder gives the mean and log-variance of a Gaussian over latents.
-
-    Args:
-        latent_channels: channels of the latents.
-    """
+    """An autoencoder whose encoder gives the mean and log-variance of a Gaussian over latents."""
 
     @abstractmethod
     def moments(self, pixels: Tensor, past: Past | None = None) -> Tensor:
         """Means and log-variances of latents, (b, 2 c, f, h, w); arguments as in ``read``."""
 
     def read(self, pixels: Tensor, past: Past | None = None) -> Gaussian:
-        mean, log_variance = self.moments(pixels, past).chunk(2, dim=1)
-        return Gaussian(mean.float(), log_variance.float().clamp(-30, 20))
+        return Gaussian.of(self.moments(pixels, past))
 
     def spread(self, posterior: Posterior) -> tuple[Tensor, Tensor]:
         assert isinstance(posterior, Gaussian)

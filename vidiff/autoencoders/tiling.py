@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,10 +11,9 @@ import torch
 from torch import Tensor
 
 from vidiff.autoencoders.base import Autoencoder, Past
-from vidiff.autoencoders.chunks import in_chunks
 
 Pasts = dict[tuple[int, int], Past]
-"""What is kept of earlier chunks, by the place of the tile."""
+"""The past of each tile, by its place."""
 
 
 def decode_in_parts(
@@ -24,23 +24,17 @@ def decode_in_parts(
     overlap: int | None = None,
     frames: int | None = None,
 ) -> Tensor:
-    """Decode in less memory than ``autoencoder.decode`` takes.
+    """Decode latents (b, c, f, h, w) in less memory than ``autoencoder.decode`` takes.
 
-    Chunks give what whole decoding gives; tiles differ from it near their seams, see
+    Chunks of frames give the pixels of whole decoding; tiles differ near their seams, see
     ``seam_error``.
 
     Args:
         autoencoder: any for tiles; for chunks, one that streams.
-        latents: (b, c, f, h, w).
+        latents: to decode.
         tile: height and width of a tile, in latents; None for whole frames.
         overlap: see ``decode_tiled``.
         frames: frames of latents at a time; None for all.
-
-    Returns:
-        Pixels (b, 3, f, h, w).
-
-    Raises:
-        ValueError: if a number is out of its range, or the autoencoder needs the whole video.
     """
     if frames is None and tile is None:
         return autoencoder.decode(latents)
@@ -57,6 +51,33 @@ def decode_in_parts(
     )
 
 
+def in_chunks(video: Tensor | Iterable[Tensor], first: int, then: int) -> Iterator[Tensor]:
+    """A video in chunks for ``encode_chunks`` or ``decode_chunks``; an iterable is read lazily.
+
+    Args:
+        video: (b, c, f, h, w), or an iterable of such pieces of any lengths, in order.
+        first: frames of the first chunk; 1 + k x ``compression[0]`` to encode, any to decode.
+        then: frames of the others; k x ``compression[0]`` to encode, any to decode.
+
+    Yields:
+        (b, c, first, h, w), then (b, c, then, h, w); the last may be shorter.
+    """
+    if min(first, then) < 1:
+        raise ValueError(f"chunks need at least one frame, got {first=}, {then=}")
+    pieces: list[Tensor] = []
+    missing = first
+    for rest in [video] if isinstance(video, Tensor) else video:
+        while rest.shape[2]:
+            pieces.append(rest[:, :, :missing])
+            rest = rest[:, :, missing:]
+            missing -= pieces[-1].shape[2]
+            if not missing:
+                yield torch.cat(pieces, dim=2)
+                pieces, missing = [], then
+    if pieces:
+        yield torch.cat(pieces, dim=2)
+
+
 def decode_tiled(
     autoencoder: Autoencoder,
     latents: Tensor,
@@ -65,24 +86,19 @@ def decode_tiled(
     overlap: int | None = None,
     pasts: Pasts | None = None,
 ) -> Tensor:
-    """Decode square tiles one after the other, and blend them where they overlap.
+    """Decode square tiles of latents (b, c, f, h, w), and blend them where they overlap.
 
     Tiles are spread evenly over the frame. Across an overlap, the weight of one falls linearly as
     that of the other rises. A single tile that covers the frame gives exactly what ``decode`` does.
 
     Args:
         autoencoder: any.
-        latents: (b, c, f, h, w).
+        latents: to decode.
         tile: height and width of a tile, in latents, each of which is ``compression`` pixels.
-        overlap: the least that neighbours share, in latents; by default a quarter of a tile.
-        pasts: to decode chunk by chunk, a dict that is empty for the first one and is then handed
-            on, as ``past`` is to ``decode_chunk``; None for a whole video.
-
-    Returns:
-        Pixels (b, 3, f, h, w).
-
-    Raises:
-        ValueError: if ``tile`` is below 1, or ``overlap`` negative or more than half a tile.
+        overlap: the least that neighbours share, in latents, at most half a tile; by default a
+            quarter.
+        pasts: for a chunk, a dict that is empty for the first and handed on to the next, as
+            ``past`` is to ``decode_chunk``; None for a whole video.
     """
     rows, columns = plan_tiles(autoencoder, latents, tile, overlap)
     pixels: Tensor | None = None
@@ -105,16 +121,10 @@ def decode_tiled(
 
 @dataclass(frozen=True)
 class SeamError:
-    """How far pixels from tiles are from those of whole decoding, as absolute differences.
+    """Absolute differences of pixels from tiles and from whole decoding; pixels span 2.
 
-    A place is at a seam if several tiles cover it, or if it lies directly beside the edge of a tile
-    within the frame. Pixels span 2, from -1 to 1.
-
-    Attributes:
-        max_at_seams: the largest difference at seams.
-        mean_at_seams: their mean; both are 0 where there is but one tile.
-        max_elsewhere: the largest difference at all other places.
-        mean_elsewhere: their mean; both are 0 where all is seams.
+    A place is at a seam if several tiles cover it, or if it lies next to the edge of a tile within
+    the frame. Where there is but one tile, or all is seams, the two are 0.
     """
 
     max_at_seams: float
@@ -127,40 +137,27 @@ class SeamError:
 def seam_error(
     autoencoder: Autoencoder, latents: Tensor, *, tile: int, overlap: int | None = None
 ) -> SeamError:
-    """Measure what tiling costs, by decoding whole as well.
-
-    Args:
-        autoencoder: any.
-        latents: (b, c, f, h, w).
-        tile: see ``decode_tiled``.
-        overlap: see ``decode_tiled``.
-
-    Raises:
-        ValueError: as ``decode_tiled`` does.
-    """
+    """The error of ``decode_tiled``, whose arguments these are, against whole decoding."""
     whole = autoencoder.decode(latents)
     tiled = decode_tiled(autoencoder, latents, tile=tile, overlap=overlap)
     error = (tiled.float() - whole.float()).abs()
-    beside = []
+    at_seams = []
     for tiles in plan_tiles(autoencoder, latents, tile, overlap):
         at_seam = torch.zeros(tiles[-1].pixels.stop, dtype=torch.bool)
         for before, after in pairwise(tiles):
             at_seam[after.pixels.start - 1 : before.pixels.stop + 1] = True
-        beside.append(at_seam)
-    seams = (beside[0][:, None] | beside[1]).to(error.device)
+        at_seams.append(at_seam)
+    seams = (at_seams[0][:, None] | at_seams[1]).to(error.device)
     parts = [error[..., places] for places in (seams, ~seams)]
-    figures = [float(f(x)) if x.numel() else 0.0 for x in parts for f in (torch.amax, torch.mean)]
-    return SeamError(*figures)
+    errors = [float(f(x)) if x.numel() else 0.0 for x in parts for f in (torch.amax, torch.mean)]
+    return SeamError(*errors)
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile along one axis.
+    """A tile along one axis: its place, in latents and in pixels.
 
-    Attributes:
-        latents: where it is.
-        pixels: the same in pixels.
-        weights: of its pixels; those of all tiles add up to one at every place.
+    The weights of all tiles' pixels add up to one at every place.
     """
 
     latents: slice
@@ -171,11 +168,7 @@ class Tile:
 def plan_tiles(
     autoencoder: Autoencoder, latents: Tensor, tile: int, overlap: int | None
 ) -> tuple[list[Tile], list[Tile]]:
-    """The tiles along height and along width.
-
-    Raises:
-        ValueError: as ``decode_tiled`` does.
-    """
+    """The tiles along height and along width; raises as ``decode_tiled`` does."""
     if tile < 1:
         raise ValueError(f"tile must be at least 1 latent, got {tile}")
     overlap = tile // 4 if overlap is None else overlap

@@ -16,12 +16,6 @@ class Trained(Autoencoder):
 
     Args:
         checkpoint: path of the checkpoint; its averaged weights are taken where it has any.
-
-    Attributes:
-        inner: the autoencoder itself, which a checkpoint holds: it stands alone.
-
-    Raises:
-        ValueError: if the checkpoint does not exist or holds no autoencoder.
     """
 
     frozen = True

@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.conditioning.base import Block, Context
-from vidiff.conditioning.modulation import AdaptiveNorm, Modulated
+from vidiff.conditioning.base import AdaptiveNorm, Block, Context, Modulated
 from vidiff.positions.base import Layout
 from vidiff.registry import register
 

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.conditioning.base import Block, Conditioning, Context, Route
+from vidiff.conditioning.base import Block, Conditioning, Context, Route, modulate, per_token
 from vidiff.conditioning.cross_attention import AttendContext
-from vidiff.conditioning.modulation import modulate, per_token
 from vidiff.layers import Table
 from vidiff.positions.base import Layout
 from vidiff.registry import register
@@ -23,9 +22,9 @@ from vidiff.types import SignalDims, Signals
 class AdaLNSingle(Conditioning):
     """Time scales, shifts and gates through one map for all blocks; tokens by cross-attention.
 
-    Each block adds a small table of its own to what the map gives, in the place of a map of its
-    own. Cross-attention starts at zero. Tokens are mapped by a two-layer MLP; a condition without
-    tokens adds its vector to the time (as PixArt's sizes of pictures do).
+    Each block adds a small table of its own to the shared map's output. Cross-attention starts at
+    zero. Tokens are mapped by a two-layer MLP; a condition without tokens adds its vector to the
+    time (as PixArt's sizes of pictures do).
     """
 
     routes: ClassVar[tuple[Route, ...]] = (Route("tokens", "tokens"), Route("vector", "vector"))
@@ -68,14 +67,7 @@ class AdaLNSingle(Conditioning):
 
 
 class AdaLNSingleBlock(Block):
-    """Gated self-attention, attention to the conditions' tokens, gated MLP.
-
-    Args:
-        width: width of a token.
-        num_context_heads: heads that attend to tokens; 0 for a model without any.
-        attention: self-attention.
-        mlp: the MLP.
-    """
+    """Gated self-attention, attention to the conditions' tokens (if there are any), gated MLP."""
 
     def __init__(
         self, width: int, num_context_heads: int, attention: Attention, mlp: nn.Module

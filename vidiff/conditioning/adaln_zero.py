@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.conditioning.base import Block, Context
-from vidiff.conditioning.modulation import Modulated, modulate, per_token
+from vidiff.conditioning.base import Block, Context, Modulated, modulate, per_token
 from vidiff.layers import Modulation
 from vidiff.positions.base import Layout
 from vidiff.registry import register
@@ -15,10 +14,7 @@ from vidiff.registry import register
 
 @register("adaln_zero")
 class AdaLNZero(Modulated):
-    """Time and the conditions' vectors scale, shift and gate every layer; gates start at zero.
-
-    A prompt enters as one vector, so word order reaches the video only through its encoder.
-    """
+    """Time and the conditions' vectors scale, shift and gate every layer; gates start at zero."""
 
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
         return AdaLNZeroBlock(self.width, attention, mlp)

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
+from vidiff.layers import Modulation
 from vidiff.positions.base import Layout
 from vidiff.positions.sincos import SinCos
-from vidiff.registry import get_kind, kind
+from vidiff.registry import fitting, kind
 from vidiff.types import SignalDims, Signals
 
 Form = Literal["vector", "tokens"]
@@ -28,18 +29,11 @@ class Route(NamedTuple):
 
 @dataclass
 class Context:
-    """Time and conditions, ready for the blocks; made once per forward pass.
+    """Time and conditions, ready for the blocks; made once per forward pass."""
 
-    Attributes:
-        vector: (b, 1, d), or (b, f, d) where frames differ, or wider if the class shares more;
-            modulates.
-        tokens: (b, l, d), attended to; None where only the vector is used.
-        mask: (b, l), True where a token is real.
-    """
-
-    vector: Tensor
-    tokens: Tensor | None = None
-    mask: Tensor | None = None
+    vector: Tensor  # (b, 1, d), or (b, f, d) where frames differ; wider if the class shares more
+    tokens: Tensor | None = None  # (b, l, d), attended to; None where only the vector is used
+    mask: Tensor | None = None  # (b, l), True where a token is real
 
     def for_frames(self) -> Context:
         """The same with one vector for all frames, their mean."""
@@ -60,21 +54,18 @@ class Block(nn.Module, ABC):
 class Conditioning(nn.Module, ABC):
     """How diffusion time and the conditions reach the tokens.
 
-    Prepares the context once, makes every block of the transformer and the last norm, and may put
-    tokens of its own before the video's. What conditions have in common is done here: each form
-    that is used is mapped to the model's width, vectors are added to the time, tokens follow each
+    Prepares the context once, and makes every block of the transformer and the last norm. Each form
+    that is used is mapped to the model's width; vectors are added to the time, tokens follow each
     other. Channels never come here: the denoiser puts them next to the latents.
 
     Args:
-        width: of a token.
-        num_heads: attention heads.
-        signals: widths of the conditions' forms, by name; none for a model without conditions.
         project: map each form linearly; False takes them as they are, as DiT does with classes, and
             needs them to be as wide as the tokens.
 
     Attributes:
         routes: forms that can be used, and what they become, the best first.
-        uses_all: whether every form that a condition has is used, not only the best.
+        uses_all: whether every form of a condition is used, not only the best.
+        tokens_first: whether the blocks see the conditions' tokens too, before the video's.
 
     Raises:
         ValueError: if a condition has no form that can be used, with the conditionings that fit; or
@@ -83,6 +74,7 @@ class Conditioning(nn.Module, ABC):
 
     routes: ClassVar[tuple[Route, ...]] = (Route("vector", "vector"),)
     uses_all: ClassVar[bool] = False
+    tokens_first: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -94,24 +86,23 @@ class Conditioning(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.width, self.num_heads, self.project = width, num_heads, project
-        self.taken = {name: self._taken(name, dims) for name, dims in (signals or {}).items()}
-        maps: dict[Form, nn.ModuleDict] = {"vector": nn.ModuleDict(), "tokens": nn.ModuleDict()}
-        for to in ("vector", "tokens"):
-            for name, routes in self.taken.items():
-                for route in routes:
-                    if route.to == to:
-                        dim = getattr((signals or {})[name], route.form)
-                        maps[to][name] = self._map(name, dim)
-        self.vector_maps, self.token_maps = maps["vector"], maps["tokens"]
+        signals = signals or {}
+        self.taken = {name: self._taken(name, dims) for name, dims in signals.items()}
+        self.vector_maps, self.token_maps = (
+            nn.ModuleDict(
+                {
+                    name: self._map(name, getattr(signals[name], route.form))
+                    for name, routes in self.taken.items()
+                    for route in routes
+                    if route.to == to
+                }
+            )
+            for to in ("vector", "tokens")
+        )
         self.places = SinCos(width=width, shares=(1.0, 0.0, 0.0))
 
     def prepare(self, time: Tensor, signals: Signals) -> Context:
-        """Join time and conditions.
-
-        Args:
-            time: embedding of the time, (b, 1, d), or (b, f, d) where frames differ.
-            signals: of the conditions, by name; one that is missing has no say.
-        """
+        """Join the time's embedding, (b, 1, d) or (b, f, d), and the conditions, some missing."""
         vector = time
         for name, to_width in self.vector_maps.items():
             if name in signals:
@@ -120,11 +111,7 @@ class Conditioning(nn.Module, ABC):
 
     @abstractmethod
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
-        """A block of these two layers.
-
-        Raises:
-            ValueError: if it has no use for this attention, with those that fit.
-        """
+        """A block of these two layers; for attention that does not fit, a ``ValueError``."""
 
     @abstractmethod
     def make_last_norm(self) -> nn.Module:
@@ -135,12 +122,16 @@ class Conditioning(nn.Module, ABC):
         return nn.Linear(dim, self.width)
 
     def enter(self, tokens: Tensor, context: Context) -> Tensor:
-        """Video tokens (b, n, d) to what the blocks see, (b, k + n, d); as they are, by default."""
-        return tokens
+        """Video tokens (b, n, d) to the input of the blocks, (b, k + n, d)."""
+        if not self.tokens_first or context.tokens is None:
+            return tokens
+        return torch.cat([context.tokens, tokens], dim=1)
 
     def leave(self, tokens: Tensor, context: Context) -> Tensor:
         """Undo ``enter``."""
-        return tokens
+        if not self.tokens_first or context.tokens is None:
+            return tokens
+        return tokens[:, context.tokens.shape[1] :]
 
     def as_tokens(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors (b, 1, d) or (b, f, d) as tokens and their mask; several know their frames."""
@@ -167,15 +158,10 @@ class Conditioning(nn.Module, ABC):
         routes = tuple(route for route in self.routes if getattr(dims, route.form))
         if not routes and (dims.vector or dims.tokens):
             form = "tokens" if dims.tokens else "vector"
-            fitting = [
-                component.name
-                for component in get_kind("conditioning").components.values()
-                if any(route.form == form for route in component.cls.routes)  # type: ignore[attr-defined]
-            ]
+            can = fitting("conditioning", lambda cls: form in {route.form for route in cls.routes})
             raise ValueError(
                 f"condition {name!r} has {' and '.join(dims.forms)} only, which "
-                f"{type(self).__name__} conditioning cannot use; these can: "
-                f"{', '.join(sorted(fitting))}"
+                f"{type(self).__name__} conditioning cannot use; these can: {can}"
             )
         return routes if self.uses_all else routes[:1]
 
@@ -192,7 +178,13 @@ class Conditioning(nn.Module, ABC):
 
 
 class MakeConditioning(Protocol):
-    """A way of conditioning with everything set but the dimensions."""
+    """A way of conditioning with everything set but the dimensions.
+
+    Args:
+        width: of a token.
+        num_heads: attention heads.
+        signals: widths of the conditions' forms, by name; none for a model without conditions.
+    """
 
     def __call__(
         self, *, width: int, num_heads: int, signals: Mapping[str, SignalDims]
@@ -205,3 +197,68 @@ def joined(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor | None, Tensor | 
         return parts[0] if parts else (None, None)
     tokens, masks = zip(*parts, strict=True)
     return torch.cat(tokens, dim=1), torch.cat(masks, dim=1)
+
+
+class Modulated(Conditioning):
+    """Time and the conditions' vectors are added up to one vector, which modulates every layer.
+
+    A prompt enters as one vector, so word order reaches the video only through its encoder.
+    """
+
+    def make_last_norm(self) -> nn.Module:
+        return AdaptiveNorm(self.width)
+
+
+class AdaptiveNorm(nn.Module):
+    """LayerNorm with scale and shift from the context's vector, starting at one and zero."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
+        self.modulation = Modulation(width, 2 * width)
+
+    def forward(self, tokens: Tensor, context: Context) -> Tensor:
+        """Tokens (b, n, d) to the same shape."""
+        signal = per_token(self.modulation(nn.functional.silu(context.vector)), tokens)
+        shift, scale = signal.chunk(2, dim=-1)
+        return modulate(self.norm(tokens), shift, scale)
+
+
+def modulate(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """``tokens * (1 + scale) + shift``; tokens (b, n, d), shift and scale (b, 1 or n, d)."""
+    return torch.addcmul(shift, tokens, 1 + scale)
+
+
+def per_token(signal: Tensor, tokens: Tensor) -> Tensor:
+    """What modulates tokens (b, n, d): (b, 1, c) as it is, (b, f, c) frame by frame, (b, n, c)."""
+    frames = signal.shape[1]
+    return signal if frames == 1 else signal.repeat_interleave(tokens.shape[1] // frames, dim=1)
+
+
+class AsTokens(Conditioning):
+    """The time token, then conditions' tokens, or vectors as such (DiT, Peebles & Xie 2023)."""
+
+    routes: ClassVar[tuple[Route, ...]] = (Route("tokens", "tokens"), Route("vector", "tokens"))
+
+    def prepare(self, time: Tensor, signals: Signals) -> Context:
+        context = super().prepare(time, signals)
+        parts = [self.as_tokens(time)]
+        if context.tokens is not None and context.mask is not None:
+            parts.append((context.tokens, context.mask))
+        tokens, mask = joined(parts)
+        return replace(context, tokens=tokens, mask=mask)
+
+    def make_last_norm(self) -> nn.Module:
+        return PlainNorm(self.width)
+
+
+class PlainNorm(nn.Module):
+    """LayerNorm that the context does not touch."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+
+    def forward(self, tokens: Tensor, context: Context) -> Tensor:
+        """Tokens (b, n, d) to the same shape."""
+        return self.norm(tokens)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from einops import rearrange
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.attention.functional import attend
-from vidiff.conditioning.base import Block, Context
-from vidiff.conditioning.context import AsTokens
+from vidiff.attention.functional import attend, merge_heads, split_heads
+from vidiff.conditioning.base import AsTokens, Block, Context
 from vidiff.layers import Linear, ZeroLinear
 from vidiff.positions.base import Layout
 from vidiff.registry import register
@@ -53,10 +51,6 @@ class AttendContext(nn.Module):
         """Tokens (b, n, d) to the same shape."""
         assert context.tokens is not None
         assert context.mask is not None
-        q = rearrange(self.q(tokens), "b n (heads d) -> b heads n d", heads=self.num_heads)
-        k, v = rearrange(
-            self.kv(context.tokens), "b l (two heads d) -> two b heads l d",
-            two=2, heads=self.num_heads,
-        )  # fmt: skip
-        mixed = attend(q, k, v, context.mask)
-        return self.out(rearrange(mixed, "b heads n d -> b n (heads d)"))
+        (q,) = split_heads(self.q(tokens), 1, self.num_heads)
+        k, v = split_heads(self.kv(context.tokens), 2, self.num_heads)
+        return self.out(merge_heads(attend(q, k, v, context.mask)))

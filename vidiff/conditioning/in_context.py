@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import torch
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.conditioning.base import Block, Context
-from vidiff.conditioning.context import AsTokens
+from vidiff.conditioning.base import AsTokens, Block, Context
 from vidiff.positions.base import Layout
 from vidiff.registry import register
 
 
 @register("in_context")
 class InContext(AsTokens):
-    """Time and conditions stand before the video's tokens in one sequence; dropped at the end."""
+    """Time and conditions precede the video's tokens in one sequence; dropped at the end."""
+
+    tokens_first: ClassVar[bool] = True
 
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
         return InContextBlock(self.width, attention, mlp)
-
-    def enter(self, tokens: Tensor, context: Context) -> Tensor:
-        assert context.tokens is not None
-        return torch.cat([context.tokens, tokens], dim=1)
-
-    def leave(self, tokens: Tensor, context: Context) -> Tensor:
-        assert context.tokens is not None
-        return tokens[:, context.tokens.shape[1] :]
 
 
 class InContextBlock(Block):

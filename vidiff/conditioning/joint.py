@@ -6,63 +6,55 @@ import copy
 from typing import ClassVar
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
+from vidiff.attention.functional import split_heads
 from vidiff.attention.multi_head import HeadNorm, MultiHead, Projections
 from vidiff.conditioning.adaln_zero import AdaLNZeroBlock
-from vidiff.conditioning.base import Block, Context, Route
-from vidiff.conditioning.modulation import AdaptiveNorm, Modulated, modulate, per_token
+from vidiff.conditioning.base import (
+    AdaptiveNorm,
+    Block,
+    Context,
+    Modulated,
+    Route,
+    modulate,
+    per_token,
+)
 from vidiff.layers import Linear, Modulation
 from vidiff.positions.base import Layout
-from vidiff.registry import get_kind, register
+from vidiff.registry import fitting, register
 
 
 @register("joint")
 class Joint(Modulated):
     """Conditions and video are two streams with weights of their own that meet in attention.
 
-    Time and the conditions' vectors modulate both streams as ``adaln_zero`` does one. The
-    conditions' tokens stand before the video's as context, in whatever layout the attention has.
-    The last block only reads them, since nothing follows that would need them. A model without
-    such tokens has one stream, and is that of ``adaln_zero``.
-
-    Raises:
-        ValueError: as the base class; or if the attention does not mix queries, keys and values of
-            both streams in one step.
+    Time and the conditions' vectors modulate both streams as in ``adaln_zero``, which this is for a
+    model without conditions' tokens. They precede the video's as context, whatever the layout
+    of the attention, which must mix queries, keys and values of both in one step. The last block
+    only reads them.
     """
 
     routes: ClassVar[tuple[Route, ...]] = (Route("vector", "vector"), Route("tokens", "tokens"))
     uses_all: ClassVar[bool] = True
+    tokens_first: ClassVar[bool] = True
 
     def make_block(self, attention: Attention, mlp: nn.Module) -> Block:
         if not self.token_maps:
             return AdaLNZeroBlock(self.width, attention, mlp)
         if not _mixes_once(type(attention)) or not isinstance(attention, MultiHead):
-            known = get_kind("attention").components.values()
             raise ValueError(
                 f"joint conditioning does not fit {type(attention).__name__} attention: two "
                 "streams with projections of their own need one that projects, mixes once and "
                 "projects (MultiHead, with its forward as it is); these fit: "
-                + ", ".join(sorted(c.name for c in known if _mixes_once(c.cls)))
+                + fitting("attention", _mixes_once)
             )
         return JointBlock(self.width, attention, mlp)
 
-    def enter(self, tokens: Tensor, context: Context) -> Tensor:
-        if context.tokens is None:
-            return tokens
-        return torch.cat([context.tokens, tokens], dim=1)
-
-    def leave(self, tokens: Tensor, context: Context) -> Tensor:
-        return tokens if context.tokens is None else tokens[:, context.tokens.shape[1] :]
-
 
 class JointBlock(AdaLNZeroBlock):
-    """A block of adaLN-Zero for the video, and one for the text, with one attention between them.
-
-    Called without text, it is the video's alone.
-    """
+    """A block of adaLN-Zero for the video, and one for the text, if any, with one attention."""
 
     attention: MultiHead
 
@@ -136,11 +128,7 @@ class LastTextStream(nn.Module):
 
     def split(self, text: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor]:
         """Text (b, l, d) to no queries, and keys and values, (b, heads, l, head_dim)."""
-        k, v = rearrange(
-            self.kv(self.norm_attention(text, context)),
-            "b l (two heads d) -> two b heads l d",
-            two=2, heads=self.num_heads,
-        )  # fmt: skip
+        k, v = split_heads(self.kv(self.norm_attention(text, context)), 2, self.num_heads)
         return k[:, :, :0], self.norm_k(k), v
 
     def update(self, text: Tensor, mixed: Tensor, context: Context) -> Tensor:

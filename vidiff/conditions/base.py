@@ -18,18 +18,16 @@ from vidiff.types import Inputs, Signal, SignalDims
 class Condition(nn.Module, ABC):
     """Something known about a clip besides its noise: a prompt, a label, a first frame, a source.
 
-    Turns raw inputs into the forms that a network can take: a vector, tokens, channels. Its name in
-    the config (``conditions: {text: words}``) is what dropout, guidance, the cache and reports call
-    it by. A constructor that names ``autoencoder`` is given the model's.
+    Turns raw inputs into the forms that a network can take: a vector, tokens, channels. Dropout,
+    guidance, the cache and reports name it as the config does (``conditions: {text: words}``).
 
     Attributes:
-        reads: names of the inputs that it reads; a missing one is refused before any work, except
-            those in ``optional``.
-        optional: names of the inputs without which it is unconditional.
+        reads: names of its inputs; a missing one is refused before any work.
+        optional: names of those that may be missing: it is then unconditional.
         dims: widths of its forms, known once it is built.
-        frozen: whether it stays as it is: training leaves its parameters alone, and ``vidiff
-            encode`` keeps its signals. If its constructor has an argument ``folder``, checkpoints
-            name that and a hash of the weights, and do not hold them.
+        frozen: whether it is never trained, so that ``vidiff encode`` keeps its signals. If its
+            constructor has an argument ``folder``, checkpoints name that and a hash of the weights,
+            and do not hold them.
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
@@ -48,7 +46,7 @@ class Condition(nn.Module, ABC):
     def forward(self, inputs: Inputs, drop: Tensor | None = None) -> Signal:
         """The signal of b clips, unconditional where ``drop`` (b,), on the CPU, is True.
 
-        Always called through this, or parameters that are sharded would not be gathered.
+        Always called through this, which gathers sharded parameters.
         """
         if drop is None or not drop.any():
             return self.signal(inputs)

@@ -19,9 +19,9 @@ from vidiff.types import Inputs, Known, Signal, SignalDims, num_clips
 class Frames(Condition):
     """Some latent frames of the clip are given: they are clean, their time is 0, and they stay.
 
-    In training, a strategy draws which frames are given; for the rest of the clips none is. The
-    network sees them as channels: the clean latents, zero where unknown, and their mask. Sampling
-    goes on from an image (``vidiff sample --image``), or from any ``Known`` latents.
+    Training draws which frames are given, if any. The network sees them as channels: the clean
+    latents, zero where unknown, and their mask. Sampling continues from an image (``vidiff sample
+    --image``), or from any ``Known`` latents. The probabilities add up to at most 1.
 
     Args:
         first: probability that the first frame is given.
@@ -29,9 +29,6 @@ class Frames(Condition):
         future: that the last k frames are.
         both_ends: that the first and the last frame are.
         random: that each frame is with probability one half.
-
-    Raises:
-        ValueError: if a probability is negative, or they add up to more than 1.
     """
 
     reads: ClassVar = ("known", "latents")
@@ -67,7 +64,7 @@ class Frames(Condition):
             known = Known(latents, mask)
         if known is None:
             # As clips of which training gives nothing: frames have times of their own there too,
-            # which a network that sees time as tokens tells from one time for all.
+            # which differ from one time for all in a network that sees time as tokens.
             nothing = self.empty(inputs)
             assert nothing.channels is not None
             nothing.known = Known(nothing.channels[:, :-1], nothing.channels[:, -1:])

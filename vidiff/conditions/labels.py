@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from vidiff.checks import at_least
 from vidiff.conditions.base import TextCondition
 from vidiff.registry import nearest, register
 from vidiff.types import Signal
@@ -19,21 +20,14 @@ class Labels(TextCondition):
     Args:
         num_classes: number of classes.
         text_dim: width of the vectors.
-        names: what prompts call the classes, in order; by their numbers from 0 on, by default.
-
-    Raises:
-        ValueError: if a count is below 1, or names are not one per class, each once.
+        names: names of the classes in prompts, in order, all different; by default 0, 1, 2, ….
     """
 
     def __init__(
         self, num_classes: int = 1000, text_dim: int = 384, names: list[str] | None = None
     ) -> None:
         super().__init__()
-        if min(num_classes, text_dim) < 1:
-            raise ValueError(
-                "labels needs num_classes and text_dim of at least 1, got "
-                f"num_classes={num_classes}, text_dim={text_dim}"
-            )
+        at_least(1, num_classes=num_classes, text_dim=text_dim)
         names = [str(number) for number in range(num_classes)] if names is None else names
         if len(names) != num_classes or len(set(names)) != num_classes or "" in names:
             raise ValueError(
@@ -49,11 +43,7 @@ class Labels(TextCondition):
         return self.embed(torch.tensor([self.number(prompt) for prompt in prompts]))
 
     def embed(self, labels: Tensor) -> Signal:
-        """Features of class numbers (b,); ``num_classes`` is no class.
-
-        Raises:
-            ValueError: if a number is outside [0, num_classes].
-        """
+        """Signal of class numbers (b,), ``num_classes`` for no class; ``ValueError`` for others."""
         if labels.min() < 0 or labels.max() > self.num_classes:
             raise ValueError(
                 f"labels must be within [0, {self.num_classes}], the last for no class, got "
@@ -64,11 +54,7 @@ class Labels(TextCondition):
         return Signal(vector=pooled, tokens=pooled.unsqueeze(1), mask=mask)
 
     def number(self, prompt: str) -> int:
-        """The class that a prompt names.
-
-        Raises:
-            ValueError: if there is none, with the nearest.
-        """
+        """The class that a prompt names; if there is none, a ``ValueError`` with the nearest."""
         if not prompt:
             return self.num_classes
         if prompt not in self.numbers:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vidiff.checks import at_least
+from vidiff.checks import among_heads, at_least
 from vidiff.conditions.base import TextCondition
 from vidiff.registry import register
 from vidiff.types import Signal
@@ -21,19 +21,16 @@ from vidiff.types import Signal
 class Words(TextCondition):
     """Words to vectors through a hash (Weinberger et al. 2009), mixed by a small transformer.
 
-    No vocabulary has to be made or shipped: a word's row is its checksum modulo ``num_rows``. A
-    token that starts every prompt gives the pooled vector, and is all that an empty prompt has.
-    Rows that training has met are remembered, so that an unknown word can be reported.
+    There is no vocabulary: a word's row is its checksum modulo ``num_rows``. A token that starts
+    every prompt gives the pooled vector; an empty prompt has no other. Rows that training has met
+    are remembered, so that an unknown word can be reported.
 
     Args:
         text_dim: width of the features.
         depth: transformer layers; 0 leaves the words unmixed.
-        num_heads: attention heads of each layer.
+        num_heads: attention heads of each layer; the width divides among them.
         num_rows: rows of the word table; two words share one with probability 1 / num_rows.
         max_words: words of a prompt beyond these are ignored.
-
-    Raises:
-        ValueError: if the width does not divide among the heads, or a count is below its least.
     """
 
     united: ClassVar = ("met",)
@@ -50,14 +47,9 @@ class Words(TextCondition):
         max_words: int = 64,
     ) -> None:
         super().__init__()
-        at_least(1, text_dim=text_dim, num_heads=num_heads)
-        if text_dim % num_heads:
-            raise ValueError(f"text_dim {text_dim} does not divide among num_heads {num_heads}")
-        if depth < 0 or num_rows < 1 or max_words < 1:
-            raise ValueError(
-                "words needs depth >= 0, num_rows >= 1 and max_words >= 1, got "
-                f"depth={depth}, num_rows={num_rows}, max_words={max_words}"
-            )
+        among_heads(num_heads, text_dim=text_dim)
+        at_least(0, depth=depth)
+        at_least(1, num_rows=num_rows, max_words=max_words)
         self.text_dim, self.num_rows, self.max_words = text_dim, num_rows, max_words
         self.words = nn.Embedding(num_rows, text_dim)
         self.start = nn.Parameter(torch.randn(text_dim) * 0.02)

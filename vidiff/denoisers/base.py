@@ -20,13 +20,8 @@ from vidiff.types import Signal, SignalDims, Signals
 class Denoiser(nn.Module, ABC):
     """The network: noisy latents, time and conditions to the objective's prediction.
 
-    Args:
-        in_channels: channels of the latents.
-        out_channels: channels to predict.
-        signals: widths of the conditions' forms, by name; none for a model without conditions.
-
     Attributes:
-        channels: of what ``with_channels`` gives: the latents' and those of the conditions.
+        channels: of the latents and of the conditions together, see ``with_channels``.
     """
 
     def __init__(
@@ -43,16 +38,13 @@ class Denoiser(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, latents: Tensor, t: Tensor, signals: Signals | None = None) -> Tensor:
-        """Predict.
+        """Predict (b, out_channels, f, h, w).
 
         Args:
             latents: (b, in_channels, f, h, w), noisy.
             t: (b,), or (b, f) where latent frames have times of their own; in the units of the
                 schedule's ``network_time``.
-            signals: of the conditions, by name; one that is missing has no say.
-
-        Returns:
-            (b, out_channels, f, h, w).
+            signals: of the conditions, by name; a missing one has no effect.
 
         Raises:
             ValueError: if the latents' size does not fit the patches.
@@ -75,16 +67,9 @@ class Denoiser(nn.Module, ABC):
 
     @contextmanager
     def tapped(self, blocks: Collection[int]) -> Iterator[dict[int, Tensor]]:
-        """Hands out tokens from inside: filled by each forward pass within.
+        """The video's tokens (b, n, d) after blocks, by their numbers; filled by forward passes.
 
-        Args:
-            blocks: numbers of blocks, from 1 on, in the order of ``blocks_to_compile``.
-
-        Yields:
-            The video's tokens (b, n, d) after each of them, by its number.
-
-        Raises:
-            ValueError: if there is no block of a number.
+        Blocks are counted from 1 on, in the order of ``blocks_to_compile``; others are refused.
         """
         found: dict[int, Tensor] = {}
         known = self.blocks_to_compile()
@@ -108,16 +93,11 @@ class Denoiser(nn.Module, ABC):
                 handle.remove()
 
     def video_tokens(self, output: Tensor, given: tuple[Any, ...]) -> Tensor:
-        """What a block gives, as the video's tokens (b, n, d).
-
-        Args:
-            output: of the block; here (b, ..., d).
-            given: what the block was given.
-        """
+        """A block's output (b, ..., d), given these inputs, as the video's tokens (b, n, d)."""
         return output.flatten(1, -2)
 
     def blocks_to_compile(self) -> list[nn.Module]:
-        """What repeats over the depth: by default, members of the outermost ``nn.ModuleList``."""
+        """Modules that repeat over the depth; here members of the outermost ``nn.ModuleList``."""
         return list(listed(self))
 
 
@@ -128,10 +108,7 @@ def listed(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def merge_frames(vectors: Tensor, num_frames: int) -> Tensor:
-    """Vectors of latent frames, (b, f, c), as those of groups of frames: their means.
-
-    One vector for all, (b, 1, c), stays as it is.
-    """
+    """Means of vectors (b, f, c) over groups of frames; one vector for all, (b, 1, c), stays."""
     given = vectors.shape[1]
     if given in (1, num_frames):
         return vectors
@@ -150,7 +127,13 @@ def merge_signals(signals: Signals, num_frames: int) -> Signals:
 
 
 class MakeDenoiser(Protocol):
-    """A denoiser with everything set but the dimensions."""
+    """A denoiser with everything set but the dimensions.
+
+    Args:
+        in_channels: channels of the latents.
+        out_channels: channels to predict.
+        signals: widths of the conditions' forms, by name; none for a model without conditions.
+    """
 
     def __call__(
         self, *, in_channels: int, out_channels: int, signals: Mapping[str, SignalDims]

@@ -15,15 +15,11 @@ for one size and for any. Beyond its limit, 8 by default, torch goes on without 
 
 
 def compile_blocks(denoiser: Denoiser, **settings: Any) -> None:
-    """Let ``torch.compile`` speed up each block by itself; the whole network where it has none.
+    """Compile each block by itself, in place, or the whole network where it has none.
 
     Blocks of one shape share their code, so that a deeper network does not take longer to compile.
-    A second size of clips compiles once more, with sizes left open; further ones do not. In place:
-    weights keep their names. Where there is no compiler, it warns and changes nothing.
-
-    Args:
-        denoiser: the network.
-        settings: of ``torch.compile``.
+    A second size of clips compiles once more, with sizes left open; further ones do not. Without a
+    C++ compiler, it warns and changes nothing. ``settings`` are those of ``torch.compile``.
     """
     if not has_compiler():
         warnings.warn(

@@ -1,8 +1,4 @@
-"""The diffusion transformer (DiT, Peebles & Xie 2023), over spacetime patches of video.
-
-Every part of it is handed in: how latents become tokens, where tokens stand, which tokens see
-which, and how time and conditions reach them.
-"""
+"""The diffusion transformer (DiT, Peebles & Xie 2023), over spacetime patches of video."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ from torch import Tensor, nn
 
 from vidiff.attention import Full, MakeAttention
 from vidiff.building import made
-from vidiff.checks import at_least
+from vidiff.checks import among_heads, at_least
 from vidiff.conditioning import AdaLNZero, MakeConditioning
 from vidiff.denoisers.base import Denoiser, merge_frames, merge_signals
 from vidiff.denoisers.time import TimeEmbedding
@@ -33,7 +29,7 @@ class DiT(Denoiser):
     """Patchify, add positions, transformer blocks under time and conditions, unpatchify.
 
     Args:
-        size: the paper's S, B, L or XL, in the place of width, depth and heads.
+        size: the paper's S, B, L or XL, in the place of width, depth and num_heads.
         width: width of a token; that of S, by default.
         depth: number of blocks; that of S, by default.
         num_heads: attention heads of each block; those of S, by default.
@@ -45,7 +41,7 @@ class DiT(Denoiser):
 
     Raises:
         ValueError: if ``depth`` is below 1, the width does not divide among the heads, or there is
-            a size as well as one of the three that it stands for.
+            a size as well as one of the three.
     """
 
     def __init__(
@@ -66,9 +62,8 @@ class DiT(Denoiser):
     ) -> None:
         super().__init__(in_channels=in_channels, out_channels=out_channels, signals=signals)
         width, depth, num_heads = dimensions(size, width, depth, num_heads)
-        at_least(1, width=width, depth=depth, num_heads=num_heads)
-        if width % num_heads:
-            raise ValueError(f"width {width} does not divide among num_heads {num_heads}")
+        at_least(1, depth=depth)
+        among_heads(num_heads, width=width)
         self.patchifier = made(
             patchifier, in_channels=self.channels, out_channels=out_channels, width=width
         )
@@ -116,19 +111,12 @@ class DiT(Denoiser):
 def dimensions(
     size: str | None, width: int | None, depth: int | None, num_heads: int | None
 ) -> tuple[int, int, int]:
-    """Width, depth and heads: a size's, or those given and else those of S.
-
-    Raises:
-        ValueError: if there is a size as well as one of the three.
-    """
+    """Width, depth and heads: a size's, or those given and else those of S."""
     if size is not None and (width, depth, num_heads) != (None, None, None):
         raise ValueError(
             f"size {size} stands for width, depth and num_heads, but got width={width}, "
             f"depth={depth}, num_heads={num_heads}: leave size or all of these out"
         )
-    published = SIZES[size or "S"]
-    return (
-        published[0] if width is None else width,
-        published[1] if depth is None else depth,
-        published[2] if num_heads is None else num_heads,
-    )
+    pairs = zip(SIZES[size or "S"], (width, depth, num_heads), strict=True)
+    width, depth, num_heads = (usual if given is None else given for usual, given in pairs)
+    return width, depth, num_heads

@@ -9,12 +9,9 @@ from torch import Tensor, nn
 
 
 class TimeEmbedding(nn.Module):
-    """Sines and cosines of time, then a two-layer MLP (DDPM, Ho et al. 2020; DiT's sizes).
+    """Sines and as many cosines of time, then a two-layer MLP (DDPM, Ho et al. 2020; DiT's sizes).
 
-    Args:
-        width: width of the embedding.
-        num_frequencies: sines and as many cosines.
-        max_period: longest period over 2 pi, in the units of t.
+    ``max_period`` is the longest period over 2 pi, in the units of t.
     """
 
     def __init__(

@@ -18,16 +18,8 @@ from torch.nn import functional as F
 from vidiff.conditioning.base import Context, joined
 from vidiff.denoisers.base import Denoiser
 from vidiff.denoisers.time import TimeEmbedding
-from vidiff.denoisers.unet_blocks import (
-    Block,
-    Grow,
-    Shrink,
-    fold,
-    group_norm,
-    per_frame,
-    unfold,
-    zero,
-)
+from vidiff.denoisers.unet_blocks import Block, Grow, Shrink, fold, group_norm, per_frame, unfold
+from vidiff.layers import zero
 from vidiff.positions import SinCos
 from vidiff.registry import register
 from vidiff.types import SignalDims, Signals
@@ -35,13 +27,11 @@ from vidiff.types import SignalDims, Signals
 
 @register("unet")
 class UNet(Denoiser):
-    """Down through levels of half the height and width each, and up again beside the way down.
+    """Down through levels of half the height and width each, and up again with skips.
 
-    Each part of the way up sees, beside its input, what its mirror image on the way down gave.
-    Frames are never merged, so any number of them works, one included. Time, the
-    conditions' vectors and the frame's place scale and shift every block, so that what a prompt
-    says of a motion can mean something else in each frame; attention layers see the conditions'
-    tokens too.
+    Frames are never merged, so any number of them works, one included. Time, the conditions'
+    vectors and the frame's place scale and shift every block, so that a motion in a prompt can mean
+    something else in each frame; attention layers see the conditions' tokens too.
 
     Args:
         width: channels of the first level, times its multiplier.
@@ -52,8 +42,8 @@ class UNet(Denoiser):
             one, by default: attention over h x w places costs (h x w) squared.
         num_heads: heads of each attention layer.
         fold: fold x fold pixels become one place of the first level, by space to depth. A network
-            on pixels then costs about fold squared times less, and draws details finer than this by
-            its last convolution alone.
+            on pixels then costs about fold squared times less; only its last convolution draws
+            finer details.
 
     Raises:
         ValueError: if a number is below 1, there is no level of an attention's number, its channels

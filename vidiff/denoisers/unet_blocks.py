@@ -1,26 +1,21 @@
-"""The parts of the space-time U-Net.
+"""The parts of the space-time U-Net, on (b, f, h, w, c).
 
-All of them take and give (b, f, h, w, c). In this order of memory the batch of frames that
-convolutions in space want, the rows of frames that those in time want, and the tokens of attention
-are views, and every convolution is channels-last: with bfloat16 on a CPU its training takes half
-the time of ``nn.Conv3d`` on (b, c, f, h, w) in space, and a third of it in time.
+In this order of memory, batches of frames for convolutions in space, rows of frames for those in
+time, and tokens of attention are views, and every convolution is channels-last: with bfloat16 on a
+CPU, training takes half the time of ``nn.Conv3d`` on (b, c, f, h, w) in space, a third in time.
 """
 
 from __future__ import annotations
-
-from typing import TypeVar
 
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vidiff.attention.functional import attend
+from vidiff.attention.functional import attend, merge_heads, split_heads
 from vidiff.conditioning.base import Context
-from vidiff.layers import Modulation, ZeroLinear
+from vidiff.layers import Modulation, ZeroLinear, zero
 from vidiff.positions import Rope, Rotary, rotate
-
-Layer = TypeVar("Layer", bound=nn.Conv2d)
 
 
 class Block(nn.Module):
@@ -30,8 +25,8 @@ class Block(nn.Module):
         inputs: channels that come in.
         outputs: channels that go out.
         signal: width of the context's vector.
-        num_heads: heads of each attention layer; 0 for a block without attention.
-        token_dim: width of the conditions' tokens; 0 for a model without any.
+        num_heads: of each attention layer; 0 for none.
+        token_dim: width of the conditions' tokens; 0 for none.
     """
 
     def __init__(
@@ -51,7 +46,7 @@ class InSpace(nn.Module):
     """Two 1 x 3 x 3 convolutions around a skip, scaled and shifted between them by the context.
 
     The context's vector is one for each frame, (b, f, signal). The block of ADM (Dhariwal &
-    Nichol 2021, appendix A); starts as the skip alone.
+    Nichol 2021, appendix A); starts as the skip.
     """
 
     def __init__(self, inputs: int, outputs: int, signal: int) -> None:
@@ -103,10 +98,9 @@ class SpaceTimeAttention(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention of tokens to each other and to conditions, around a skip; starts as the identity.
+    """Attention of tokens to each other and to conditions (GLIDE, Nichol et al. 2021), with a skip.
 
-    Keys and values of conditions stand beside the tokens' own (GLIDE, Nichol et al. 2021), so that
-    both kinds share one softmax and one layer.
+    Both share one softmax; starts as the identity.
     """
 
     def __init__(self, width: int, num_heads: int, token_dim: int) -> None:
@@ -119,10 +113,7 @@ class Attention(nn.Module):
 
     def forward(self, tokens: Tensor, context: Context, rotary: Rotary | None = None) -> Tensor:
         """Tokens (k b, n, d), where k rows in turn share a clip, to the same shape."""
-        q, k, v = rearrange(
-            self.qkv(self.norm(tokens)), "b n (three heads d) -> three b heads n d",
-            three=3, heads=self.num_heads,
-        )  # fmt: skip
+        q, k, v = split_heads(self.qkv(self.norm(tokens)), 3, self.num_heads)
         if rotary is not None:
             q, k = rotate(q, rotary), rotate(k, rotary)
         mask = None
@@ -130,16 +121,13 @@ class Attention(nn.Module):
             assert self.text is not None
             assert context.mask is not None
             times = len(tokens) // len(context.tokens)
-            text = rearrange(
-                self.text(context.tokens), "b l (two heads d) -> two b heads l d",
-                two=2, heads=self.num_heads,
-            )  # fmt: skip
+            text = split_heads(self.text(context.tokens), 2, self.num_heads)
             text_k, text_v = repeat(text, "two b heads l d -> two (b times) heads l d", times=times)
             k, v = torch.cat([text_k, k], dim=2), torch.cat([text_v, v], dim=2)
             mask = F.pad(context.mask, (0, tokens.shape[1]), value=True)
             mask = repeat(mask, "b l -> (b times) l", times=times)
         mixed = attend(q, k, v, mask)
-        return tokens + self.out(rearrange(mixed, "b heads n d -> b n (heads d)"))
+        return tokens + self.out(merge_heads(mixed))
 
 
 class Shrink(nn.Module):
@@ -183,7 +171,7 @@ def per_frame(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def per_place(layer: nn.Module, x: Tensor) -> Tensor:
-    """Videos (b, f, h, w, c) through a layer for images, which are to be f high and h w wide."""
+    """Videos (b, f, h, w, c) through a layer for images, as images f high and h w wide."""
     y = layer(rearrange(x, "b f h w c -> b c f (h w)"))
     return rearrange(y, "b c f (h w) -> b f h w c", h=x.shape[2])
 
@@ -191,11 +179,3 @@ def per_place(layer: nn.Module, x: Tensor) -> Tensor:
 def group_norm(channels: int) -> nn.GroupNorm:
     """Over groups of eight channels, or of all where those do not divide into eights."""
     return nn.GroupNorm(channels // 8 if channels % 8 == 0 else 1, channels)
-
-
-def zero(layer: Layer) -> Layer:
-    """A convolution whose weights and biases start at zero."""
-    nn.init.zeros_(layer.weight)
-    assert layer.bias is not None
-    nn.init.zeros_(layer.bias)
-    return layer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -21,51 +21,36 @@ Network = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass
 class Loss:
-    """The loss of a batch, per clip.
+    """The loss of a batch, per clip."""
 
-    Attributes:
-        weighted: (b,), what training minimises the mean of.
-        unweighted: (b,), mean squared error of the prediction, comparable across loss weights.
-        t: (b,) or (b, f), the times that were drawn.
-    """
-
-    weighted: Tensor
-    unweighted: Tensor
-    t: Tensor
+    weighted: Tensor  # (b,), whose mean training minimises
+    unweighted: Tensor  # (b,), squared error of the prediction, comparable across loss weights
+    t: Tensor  # (b,) or (b, f), the times that were drawn
 
 
+@dataclass(eq=False)
 class Objective:
     """The training loss, and the conversion of predictions to x0 and noise.
-
-    The loss samples times and noise, predicts, and weights the error.
 
     Args:
         schedule: how clean latents turn into noise.
         prediction: what the network predicts.
         time_sampler: which times are trained on.
         loss_weight: how much each time's error counts.
-        learn_variance: the network has twice the channels, and says in the second half how
-            uncertain a step of the ancestral sampler is; a thousandth of the variational bound is
-            added to the loss (the hybrid loss of Nichol & Dhariwal 2021, eq. 16).
-
-    Raises:
-        ValueError: if a variance is to be learned on a schedule of fewer than 2 discrete steps.
+        learn_variance: the network has twice the channels, and predicts in the second half the
+            variance of the ancestral sampler's steps; a thousandth of the variational bound is
+            added to the loss (the hybrid loss of Nichol & Dhariwal 2021, eq. 16). The schedule must
+            have discrete steps.
     """
 
-    def __init__(
-        self,
-        schedule: Schedule | None = None,
-        prediction: Prediction | None = None,
-        time_sampler: TimeSampler | None = None,
-        loss_weight: LossWeight | None = None,
-        learn_variance: bool = False,
-    ) -> None:
-        self.schedule = schedule or Rectified()
-        self.prediction = prediction or Flow()
-        self.time_sampler = time_sampler or LogitNormal()
-        self.loss_weight = loss_weight or Constant()
-        self.learn_variance = learn_variance
-        if learn_variance:
+    schedule: Schedule = field(default_factory=Rectified)
+    prediction: Prediction = field(default_factory=Flow)
+    time_sampler: TimeSampler = field(default_factory=LogitNormal)
+    loss_weight: LossWeight = field(default_factory=Constant)
+    learn_variance: bool = False
+
+    def __post_init__(self) -> None:
+        if self.learn_variance:
             check_steps(self.schedule)
 
     def loss(
@@ -83,11 +68,8 @@ class Objective:
             latents: (b, c, f, h, w), clean.
             t: (b,), or (b, f) for a time of its own per frame; drawn unless given.
             noise: like the latents; drawn unless given.
-            known: what is given: it is clean at the network's input, the time of frames that are
-                known everywhere is 0, and the error is averaged over the rest.
-
-        Raises:
-            ValueError: if something is known and the variance is learned.
+            known: clean at the network's input; the time of frames that are known everywhere is 0,
+                and the error is averaged over the rest. Refused where the variance is learned.
         """
         if known is not None and self.learn_variance:
             raise ValueError(

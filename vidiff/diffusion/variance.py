@@ -1,8 +1,7 @@
 """Learned variances of ancestral sampling (Nichol & Dhariwal 2021, sections 3.1 and 4).
 
-The network says for each value where between its two bounds the logarithm of the step's variance
-lies: -1 is the smallest (that of the posterior given the clean latents), 1 the largest (that of the
-step itself).
+The network predicts for each value the place of the step's log-variance between its two bounds: -1
+is the smallest (that of the posterior given the clean latents), 1 the largest (that of the step).
 """
 
 from __future__ import annotations
@@ -17,11 +16,7 @@ from vidiff.diffusion.schedules import Schedule
 
 
 def check_steps(schedule: Schedule) -> None:
-    """Refuse a schedule on which there is no step whose variance could be learned.
-
-    Raises:
-        ValueError: if it has fewer than two discrete steps.
-    """
+    """Refuse a schedule of fewer than two discrete steps: it has no variance to learn."""
     if schedule.num_steps < 2:
         raise ValueError(
             "learn_variance needs a schedule of at least 2 discrete steps, got "
@@ -30,22 +25,13 @@ def check_steps(schedule: Schedule) -> None:
 
 
 def posterior(
-    sample: Tensor, x_t: Tensor, schedule: Schedule, t: Tensor, t_next: Tensor
+    x0: Tensor, x_t: Tensor, schedule: Schedule, t: Tensor, t_next: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean of x_t_next given x_t and clean latents, and the two bounds of its variance.
+    """Mean of x_t_next given x_t and clean latents (b, c, f, h, w); its variance's bounds, (b,).
 
-    Ho et al. 2020, eq. 7, for any two times of any schedule (Kingma et al. 2021, appendix A.2).
-
-    Args:
-        sample: clean latents, (b, c, f, h, w).
-        x_t: noisy latents, the same shape.
-        schedule: how they were noised.
-        t: time of x_t, (b,).
-        t_next: an earlier time, (b,).
-
-    Returns:
-        The mean, and the smallest and largest variance, (b,) each: with ``beta`` the variance of
-        the step from t_next to t, ``sigma_next^2 beta / sigma^2`` and ``beta``.
+    Ho et al. 2020, eq. 7, for any two times (b,) of any schedule (Kingma et al. 2021, appendix
+    A.2). With ``beta`` the variance of the step from t_next to t, the smallest variance is
+    ``sigma_next^2 beta / sigma^2`` and the largest ``beta``.
     """
     alpha, sigma = schedule.alpha(t), schedule.sigma(t)
     alpha_next, sigma_next = schedule.alpha(t_next), schedule.sigma(t_next)
@@ -53,12 +39,12 @@ def posterior(
     kept = (ratio * sigma_next / sigma).square()  # of x_t's noise, what x_t_next had already
     beta = sigma.square() * (1 - kept)
     mean = expand(ratio * (sigma_next / sigma).square(), x_t) * x_t
-    mean = mean + expand(alpha_next * (1 - kept), x_t) * sample
+    mean = mean + expand(alpha_next * (1 - kept), x_t) * x0
     return mean, sigma_next.square() * (1 - kept), beta
 
 
 def log_variance(variance: Tensor, smallest: Tensor, largest: Tensor) -> Tensor:
-    """What the network said, (b, c, f, h, w), as the logarithm of a variance (eq. 15).
+    """The network's prediction, (b, c, f, h, w), as the logarithm of a variance (eq. 15).
 
     Where the smallest is zero, as in a step to t = 0 that adds no noise, the largest stands in.
     """
@@ -82,13 +68,8 @@ def variational_loss(
     ends at t = 0, how unlikely the clean latents are (eq. 13). The smallest variance of that step
     is zero, so that of the second stands in (as in the code of Nichol & Dhariwal 2021).
 
-    Args:
-        latents: clean latents, (b, c, f, h, w).
-        estimate: the network's estimate of them, the same shape.
-        variance: what the network says of its variance, -1 to 1, the same shape.
-        x_t: noisy latents, the same shape.
-        schedule: how they were noised; it has discrete steps.
-        t: time of x_t, (b,) or (b, f), at or between the discrete steps.
+    All (b, c, f, h, w): clean latents, the network's estimate of them, its prediction of the
+    variance, -1 to 1, and x_t, at t, (b,) or (b, f), at or between the schedule's discrete steps.
     """
     step = 1 / schedule.num_steps
     t = t.double()  # betas are small differences of numbers near 1

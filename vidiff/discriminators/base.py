@@ -1,4 +1,4 @@
-"""What a discriminator promises."""
+"""Discriminator interface."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from vidiff.checks import at_least
 from vidiff.discriminators.base import Discriminator
 from vidiff.registry import register
 
@@ -18,8 +19,7 @@ from vidiff.registry import register
 class Patch3D(Discriminator):
     """Strided 3-D convolutions, to one logit for each patch of a few frames.
 
-    Time is halved with kernels of three frames, rounded up, so that any number of frames will do:
-    an image is a video of one frame.
+    Time is halved with kernels of three frames, rounded up: any number of frames will do, even one.
 
     Args:
         width: channels of the first layer; each next one doubles them, up to eight times as many.
@@ -27,9 +27,6 @@ class Patch3D(Discriminator):
         time_depth: how many of them, the first ones, halve the frames too.
         norm: ``group`` for GroupNorm (Wu & He 2018, 16 channels a group), ``spectral`` for spectral
             norm of the weights (Miyato et al. 2018), or ``none``.
-
-    Raises:
-        ValueError: if a number is out of its range.
     """
 
     def __init__(
@@ -40,25 +37,16 @@ class Patch3D(Discriminator):
         time_depth: int = 2,
         norm: Literal["group", "spectral", "none"] = "group",
     ) -> None:
-        if min(width, depth) < 1 or time_depth < 0:
-            raise ValueError(
-                "patch_3d needs width and depth of at least 1 and time_depth of at least 0, got "
-                f"width={width}, depth={depth}, time_depth={time_depth}"
-            )
+        at_least(1, width=width, depth=depth)
+        at_least(0, time_depth=time_depth)
         super().__init__()
         self.depth = depth
         channels = [3, *(width * min(2**layer, 8) for layer in range(depth + 1))]
         layers: list[nn.Module] = []
         for layer, (inputs, outputs) in enumerate(pairwise(channels)):
             strided, normed = layer < depth, norm == "group" and layer > 0
-            convolution = nn.Conv3d(
-                inputs,
-                outputs,
-                kernel_size=(3, 4, 4) if strided else 3,
-                stride=(1 + (layer < time_depth), 2, 2) if strided else 1,
-                padding=1,
-                bias=not normed,
-            )
+            size, stride = ((3, 4, 4), (1 + (layer < time_depth), 2, 2)) if strided else (3, 1)
+            convolution = nn.Conv3d(inputs, outputs, size, stride, padding=1, bias=not normed)
             layers.append(spectral_norm(convolution) if norm == "spectral" else convolution)
             if normed:
                 layers.append(nn.GroupNorm(max(1, outputs // 16), outputs))
@@ -67,11 +55,7 @@ class Patch3D(Discriminator):
         self.layers = nn.Sequential(*layers, spectral_norm(last) if norm == "spectral" else last)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(b, 3, f, h, w) to logits (b, 1, f', h / 2^depth, w / 2^depth).
-
-        Raises:
-            ValueError: if frames are smaller than one patch.
-        """
+        """(b, 3, f, h, w) to logits (b, 1, f', h / 2^depth, w / 2^depth); no less than a patch."""
         patch = 2**self.depth
         if min(pixels.shape[-2:]) < patch:
             raise ValueError(

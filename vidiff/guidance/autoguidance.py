@@ -22,10 +22,6 @@ class Autoguidance(Guidance):
         checkpoint: of the weaker model; it must make the same latents on the same schedule.
         scale: 1 follows the model as it is, above 1 moves away from the weaker model, which is
             asked once a step as well; about 2 in the paper.
-        interval: times at which guidance acts; outside, the scale is 1.
-
-    Raises:
-        ValueError: unless 0 <= interval[0] <= interval[1] <= 1.
     """
 
     def __init__(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -15,27 +17,18 @@ from vidiff.registry import kind, nearest
 from vidiff.types import Inputs, Known, Signals, num_clips
 
 
+@dataclass(eq=False)
 class Steered:
-    """A model under the conditions of b clips, which can be left out by name.
+    """A model under the conditions of b clips, which can be left out by name."""
 
-    Args:
-        model: in evaluation mode.
-        inputs: what is known of the clips.
-        negative: a prompt in the place of the empty one wherever captions are left out.
-    """
-
-    def __init__(self, model: Model, inputs: Inputs, negative: str = "") -> None:
-        self.model, self.inputs, self.negative = model, inputs, negative
-        self._with: Signals | None = None
-        self._without: Signals | None = None
+    model: Model  # in evaluation mode
+    inputs: Inputs
+    negative: str = ""  # a prompt in the place of the empty one wherever captions are left out
 
     def __call__(self, x_t: Tensor, t: Tensor, without: Collection[str] = ()) -> Denoised:
-        """Estimates for noisy latents.
+        """Estimates for noisy latents (b, c, f, h, w) at t, (b,), or (b, f) where frames are known.
 
-        Args:
-            x_t: (b, c, f, h, w).
-            t: (b,), or (b, f) where frames are known.
-            without: names of conditions that are unconditional; ``self.names`` for all.
+        Conditions named in ``without`` are unconditional; ``self.names`` are all.
         """
         signals = dict(self.signals)
         for name in without:
@@ -47,48 +40,14 @@ class Steered:
         """The model's conditions."""
         return list(self.model.conditions)
 
-    @property
+    @cached_property
     def signals(self) -> Signals:
-        """Of the conditions as given; computed once."""
-        if self._with is None:
-            self._with = self.model.signals(self.inputs)
-        return self._with
+        """Of the conditions as given."""
+        return self.model.signals(self.inputs)
 
-    @property
+    @cached_property
     def unconditional(self) -> Signals:
-        """Of the conditions left out; computed once, and only if guidance asks."""
-        if self._without is None:
-            self._without = self._left_out()
-        return self._without
-
-    @property
-    def known(self) -> Known | None:
-        """Parts of the latents that conditions give away."""
-        return known_of(self.signals)
-
-    def of(self, other: Model) -> Steered:
-        """Another model under the same conditions.
-
-        Raises:
-            ValueError: if it reads inputs that are not there.
-        """
-        return Steered(other, self.inputs, self.negative)
-
-    def check(self, names: Collection[str], what: str) -> None:
-        """Refuse names that are no conditions of the model.
-
-        Raises:
-            ValueError: with the nearest, and all known ones.
-        """
-        for name in names:
-            if name not in self.names:
-                known = ", ".join(self.names) or "none"
-                raise ValueError(
-                    f"{what}: this model has no condition {name!r}{nearest(name, self.names)}; it "
-                    f"has {known}"
-                )
-
-    def _left_out(self) -> Signals:
+        """Of the conditions left out; computed only if guidance asks."""
         captions, drop = self.inputs.get("caption"), torch.ones(num_clips(self.inputs)).bool()
         if not self.negative or captions is None:
             return self.model.signals(self.inputs, dict.fromkeys(self.names, drop))
@@ -100,49 +59,59 @@ class Steered:
         negative = {**self.inputs, "caption": [self.negative] * len(captions)}
         return self.model.signals(negative, others)
 
+    @property
+    def known(self) -> Known | None:
+        """Parts of the latents that conditions give away."""
+        return known_of(self.signals)
+
+    def of(self, other: Model) -> Steered:
+        """Another model under the same conditions."""
+        return Steered(other, self.inputs, self.negative)
+
+    def check(self, names: Collection[str], what: str) -> None:
+        """Refuse names that are no conditions of the model, with the nearest and all known ones."""
+        for name in names:
+            if name not in self.names:
+                known = ", ".join(self.names) or "none"
+                raise ValueError(
+                    f"{what}: this model has no condition {name!r}{nearest(name, self.names)}; it "
+                    f"has {known}"
+                )
+
 
 @kind("guidance")
+@dataclass(eq=False)
 class Guidance(ABC):
     """Joins estimates of a model with those of a contrast, which is worse in some way.
 
     Args:
         scale: 1 follows the model as it is and asks it once a step; above 1 moves away from the
             contrast, which costs a second call; 0 is the contrast.
-        interval: times at which guidance acts; outside, the scale is 1 (Kynkäänniemi et al. 2024).
+        interval: times within [0, 1] at which guidance acts; outside, the scale is 1 (Kynkäänniemi
+            et al. 2024).
         negative: a prompt to move away from, in the place of the empty one.
-
-    Raises:
-        ValueError: unless 0 <= interval[0] <= interval[1] <= 1.
     """
 
-    def __init__(
-        self,
-        scale: float = 1.0,
-        interval: tuple[float, float] = (0.0, 1.0),
-        negative: str = "",
-    ) -> None:
-        if not 0 <= interval[0] <= interval[1] <= 1:
-            raise ValueError(f"interval must be ordered and within [0, 1], got {list(interval)}")
-        self.scale, self.interval, self.negative = scale, interval, negative
+    scale: float = 1.0
+    interval: tuple[float, float] = (0.0, 1.0)
+    negative: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.interval[0] <= self.interval[1] <= 1:
+            got = list(self.interval)
+            raise ValueError(f"interval must be ordered and within [0, 1], got {got}")
 
     def check(self, steered: Steered) -> None:  # noqa: B027 -- most have nothing to refuse
-        """Refuse a model that it cannot guide; called once before a walk, fine by default.
-
-        Raises:
-            ValueError: with the reason.
-        """
+        """Refuse a model that it cannot guide, before a walk; none by default."""
 
     @abstractmethod
     def __call__(self, steered: Steered, x_t: Tensor, t: Tensor) -> Denoised:
-        """Guided estimates for noisy latents.
+        """Guided estimates for noisy latents; the variance is the model's under all conditions.
 
         Args:
             steered: the model under its conditions, asked as often as the rule needs.
             x_t: (b, c, f, h, w).
             t: (b,), all of them one; or (b, f), 0 where frames are known.
-
-        Returns:
-            What the network says of its variance is that of the model under all conditions.
         """
 
     def acts(self, t: Tensor) -> bool:
@@ -152,7 +121,7 @@ class Guidance(ABC):
     def within(self, t: Tensor) -> bool:
         """Whether the times are within the interval."""
         low, high = self.interval
-        # Without waiting for the device to tell the time, where every time is within.
+        # Where every time is within, the device is not waited for.
         return (low, high) == (0, 1) or low <= float(t.max()) <= high
 
 
@@ -171,8 +140,5 @@ def extrapolated(
         guided = without[:, :channels].lerp(with_prompt[:, :channels], scale)
         return guided if channels is None else torch.cat([guided, with_prompt[:, channels:]], 1)
 
-    return Denoised(
-        x0=mixed(conditional.x0, contrast.x0),
-        noise=mixed(conditional.noise, contrast.noise),
-        variance=conditional.variance,
-    )
+    x0, noise = mixed(conditional.x0, contrast.x0), mixed(conditional.noise, contrast.noise)
+    return Denoised(x0, noise, conditional.variance)

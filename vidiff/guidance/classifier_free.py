@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
+from vidiff.checks import at_least
 from vidiff.diffusion.predictions import Denoised
 from vidiff.guidance.base import Guidance, Steered, extrapolated
 from vidiff.registry import register
 
 
 @register("classifier_free")
+@dataclass(eq=False)
 class ClassifierFree(Guidance):
     """``unconditional + scale (conditional - unconditional)``.
 
     Args:
         scale: 1 follows the model as it is and asks it once a step, above 1 stresses the conditions
             and asks it twice, 0 ignores them.
-        interval: times at which guidance acts; outside, the scale is 1.
-        negative: a prompt to move away from, in the place of the empty one.
         channels: guide only the first channels of the latents, as the published sampling of DiT and
             SiT does with 3 of 4; None guides all.
         conditions: names of the conditions that are left out; None for all.
-
-    Raises:
-        ValueError: unless 0 <= interval[0] <= interval[1] <= 1, or if there is no channel.
     """
 
-    def __init__(
-        self,
-        scale: float = 1.0,
-        interval: tuple[float, float] = (0.0, 1.0),
-        negative: str = "",
-        channels: int | None = None,
-        conditions: list[str] | None = None,
-    ) -> None:
-        super().__init__(scale, interval, negative)
-        if channels is not None and channels < 1:
-            raise ValueError(f"channels must be at least 1, got {channels}; None guides all")
-        self.channels, self.conditions = channels, conditions
+    channels: int | None = None
+    conditions: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(1, channels=self.channels)
 
     def check(self, steered: Steered) -> None:
         steered.check(self.conditions or (), "guidance classifier_free")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from vidiff.checks import within
 from vidiff.diffusion.predictions import Denoised
 from vidiff.guidance.base import Guidance, Steered, extrapolated
 from vidiff.registry import register
 
 
 @register("rescaled")
+@dataclass(eq=False)
 class Rescaled(Guidance):
     """Classifier-free guidance whose clean latents vary no more than without it.
 
@@ -20,25 +24,15 @@ class Rescaled(Guidance):
 
     Args:
         scale: above 1 stresses the conditions and asks the network twice a step; 7.5 in the paper.
-        interval: times at which guidance acts; outside, the scale is 1.
-        negative: a prompt to move away from, in the place of the empty one.
         phi: how far it is moved back: 0 not at all, 1 all the way; 0.7 in the paper.
-
-    Raises:
-        ValueError: unless 0 <= interval[0] <= interval[1] <= 1 and 0 <= phi <= 1.
     """
 
-    def __init__(
-        self,
-        scale: float = 7.5,
-        interval: tuple[float, float] = (0.0, 1.0),
-        negative: str = "",
-        phi: float = 0.7,
-    ) -> None:
-        super().__init__(scale, interval, negative)
-        if not 0 <= phi <= 1:
-            raise ValueError(f"phi must be within [0, 1], got {phi}")
-        self.phi = phi
+    scale: float = 7.5
+    phi: float = 0.7
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within(0, 1, phi=self.phi)
 
     def __call__(self, steered: Steered, x_t: Tensor, t: Tensor) -> Denoised:
         plain = steered(x_t, t)

@@ -19,12 +19,7 @@ class Several(Guidance):
     there are conditions. Conditions that are not listed are always on.
 
     Args:
-        scales: by the condition's name, in the order in which they are added.
-        interval: times at which guidance acts; outside, all scales are 1.
-        negative: a prompt to move away from, in the place of the empty one.
-
-    Raises:
-        ValueError: if there is no scale, or unless 0 <= interval[0] <= interval[1] <= 1.
+        scales: by the condition's name, in the order in which they are added; at least one.
     """
 
     def __init__(

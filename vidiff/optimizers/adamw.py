@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -12,8 +13,9 @@ from vidiff.registry import register
 
 
 @register("adamw")
+@dataclass(eq=False)
 class AdamW(OptimizerRecipe):
-    """AdamW for every parameter; weight decay leaves vectors (biases, gains) alone.
+    """AdamW for every parameter; weight decay leaves out vectors (biases, gains).
 
     Args:
         lr: peak learning rate.
@@ -22,14 +24,10 @@ class AdamW(OptimizerRecipe):
         weight_decay: pull towards zero, times the learning rate.
     """
 
-    def __init__(
-        self,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.99),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ) -> None:
-        self.lr, self.betas, self.eps, self.weight_decay = lr, betas, eps, weight_decay
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
 
     def build(self, modules: Sequence[nn.Module]) -> torch.optim.AdamW:
         optimizer = torch.optim.AdamW(

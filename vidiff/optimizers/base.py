@@ -1,4 +1,4 @@
-"""What an optimizer recipe promises."""
+"""Optimizer recipe interface."""
 
 from __future__ import annotations
 
@@ -21,11 +21,7 @@ class OptimizerRecipe(ABC):
 
     @abstractmethod
     def build(self, modules: Sequence[nn.Module]) -> Optimizer:
-        """One ``torch.optim.Optimizer`` over all parameters of ``modules`` that need a gradient.
-
-        Raises:
-            ValueError: if there is no such parameter.
-        """
+        """An optimizer of all parameters that need a gradient; ``ValueError`` if there is none."""
 
 
 class MakeOptimizer(Protocol):
@@ -35,11 +31,7 @@ class MakeOptimizer(Protocol):
 
 
 def trainable(modules: Sequence[nn.Module]) -> list[nn.Parameter]:
-    """Parameters that need a gradient.
-
-    Raises:
-        ValueError: if there is none.
-    """
+    """Parameters that need a gradient; a ``ValueError`` if there is none."""
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     if not parameters:
         names = ", ".join(type(module).__name__ for module in modules)
@@ -49,10 +41,8 @@ def trainable(modules: Sequence[nn.Module]) -> list[nn.Parameter]:
 
 def decayed_groups(parameters: Sequence[Tensor], weight_decay: float) -> list[dict]:
     """Parameter groups in which biases, gains and other vectors are not decayed."""
-    matrices = [p for p in parameters if p.ndim > 1]
-    vectors = [p for p in parameters if p.ndim <= 1]
     groups: list[dict] = [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]

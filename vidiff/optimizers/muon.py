@@ -19,10 +19,9 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 class Muon(Optimizer):
     """Momentum whose update is replaced by the nearest matrix with equal singular values.
 
-    ``torch.optim.Muon`` takes matrices only and one after the other. This one also takes kernels
-    of convolutions, as matrices of outputs x everything else, and orthogonalises all matrices of
-    one shape together, which on two CPU cores takes 0.6 to 0.8 of the time
-    (experiments/benchmarks/muon.py).
+    Unlike ``torch.optim.Muon``, it also takes kernels of convolutions, as matrices of outputs x
+    everything else, and orthogonalises all matrices of one shape together, which on two CPU cores
+    takes 0.6 to 0.8 of the time (experiments/benchmarks/muon.py).
 
     Args:
         params: parameters of at least two dimensions, or groups of them.
@@ -30,9 +29,6 @@ class Muon(Optimizer):
         momentum: of the moving average of gradients (Nesterov's).
         weight_decay: pull towards zero, times the learning rate (decoupled).
         num_iterations: Newton-Schulz iterations.
-
-    Raises:
-        ValueError: if a parameter has fewer than two dimensions.
     """
 
     def __init__(
@@ -93,7 +89,7 @@ class Muon(Optimizer):
                 self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter.grad)
         averages = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
         torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
-        if hasattr(gradients[0], "placements"):  # which knows the call below in place alone
+        if hasattr(gradients[0], "placements"):  # for which the call below exists only in place
             pairs = zip(gradients, averages, strict=True)
             return [gradient.lerp(average, group["momentum"]) for gradient, average in pairs]
         return torch._foreach_lerp(gradients, averages, group["momentum"])
@@ -102,15 +98,9 @@ class Muon(Optimizer):
 def orthogonalise(
     matrices: Tensor, num_iterations: int = 5, dtype: torch.dtype | None = None
 ) -> Tensor:
-    """Bring all singular values of (k, rows, columns) near to one.
+    """Matrices (k, rows, columns) with all singular values near one, by Newton-Schulz.
 
-    Args:
-        matrices: (k, rows, columns).
-        num_iterations: of Newton-Schulz.
-        dtype: computed in; by default bfloat16 where the device is fast in it, else float32.
-
-    Returns:
-        (k, rows, columns) in the type of ``matrices``.
+    Computed in ``dtype``: by default bfloat16 where the device is fast in it, else float32.
     """
     a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[-2] > matrices.shape[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,17 +16,17 @@ from vidiff.optimizers.muon import Muon
 from vidiff.registry import register
 
 NO_MATRICES = (Modulation, Table, nn.Embedding)
-"""Layers whose weights are no hidden matrices, wherever they stand."""
+"""Layers whose weights are no hidden matrices, wherever they are."""
 
 
 @register("muon_adamw")
+@dataclass(eq=False)
 class MuonAdamW(OptimizerRecipe):
     """Muon for the hidden matrices, AdamW for everything else.
 
-    Hidden matrices are the parameters of at least two dimensions inside an ``nn.ModuleList``, that
-    is inside whatever a model repeats over its depth; a convolution's kernel counts as a matrix.
-    The layers of ``NO_MATRICES`` are left out: a ``Modulation`` starts at zero and scales, shifts
-    and gates a whole block. Patches, and the first and last maps stand outside of the list.
+    Hidden matrices are the parameters of at least two dimensions inside an ``nn.ModuleList``, which
+    holds what a model repeats over its depth; a convolution's kernel counts as a matrix. The layers
+    of ``NO_MATRICES`` are left out: a ``Modulation`` starts at zero and modulates a whole block.
 
     Args:
         lr: peak learning rate of AdamW.
@@ -36,17 +37,12 @@ class MuonAdamW(OptimizerRecipe):
         exclude: parts of names whose matrices AdamW gets though they lie in a block.
     """
 
-    def __init__(
-        self,
-        lr: float = 2e-3,
-        muon_lr: float = 0.02,
-        momentum: float = 0.95,
-        betas: tuple[float, float] = (0.9, 0.99),
-        weight_decay: float = 0.0,
-        exclude: Sequence[str] = (),
-    ) -> None:
-        self.lr, self.muon_lr, self.momentum, self.betas = lr, muon_lr, momentum, betas
-        self.weight_decay, self.exclude = weight_decay, tuple(exclude)
+    lr: float = 2e-3
+    muon_lr: float = 0.02
+    momentum: float = 0.95
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.0
+    exclude: Sequence[str] = ()
 
     def build(self, modules: Sequence[nn.Module]) -> Optimizer:
         parameters = trainable(modules)
@@ -76,10 +72,7 @@ def hidden_matrices(module: nn.Module, exclude: Sequence[str] = ()) -> list[Tens
 
 
 class Joined(Optimizer):
-    """Several optimizers that look like one to whoever clips, schedules, saves or restores.
-
-    Its parameter groups and its state are theirs, one after the other.
-    """
+    """Several optimizers as one, with their parameter groups and state one after the other."""
 
     def __init__(self, parts: Sequence[tuple[Callable[..., Optimizer], list[dict]]]) -> None:
         self.parts = [make(groups) for make, groups in parts if groups]

@@ -1,4 +1,4 @@
-"""What a patchifier promises."""
+"""Patchifier interface."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ class Patchifier(nn.Module, ABC):
 
     @abstractmethod
     def grid(self, frames: int, height: int, width: int) -> Grid:
-        """The number of tokens along each axis for latents of a size.
+        """The number of tokens along each axis for latents of a size that divides into patches.
 
-        Raises:
-            ValueError: if the size does not divide into patches, with the nearest that does.
+        Of others a ``ValueError`` names the nearest that does.
         """
 
     @abstractmethod

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from einops import rearrange
 from torch import Tensor, nn
 
+from vidiff.layers import zero
 from vidiff.patchifiers.base import Patchifier
 from vidiff.registry import register
 from vidiff.types import Grid
@@ -17,10 +20,7 @@ class Tubelet(Patchifier):
     The last map starts at zero, so that an untrained model predicts zero (DiT, Peebles & Xie 2023).
 
     Args:
-        patch_size: extent of a patch along frames, height and width.
-
-    Raises:
-        ValueError: if an extent is below 1.
+        patch_size: extent of a patch along frames, height and width, each at least 1.
     """
 
     def __init__(
@@ -33,17 +33,13 @@ class Tubelet(Patchifier):
     ) -> None:
         super().__init__()
         if min(patch_size) < 1:
-            raise ValueError(
-                f"patch_size must be at least 1 along each axis, got {list(patch_size)}"
-            )
+            raise ValueError(f"patch_size must be at least 1 along each axis: {list(patch_size)}")
         self.patch_size = patch_size
-        volume = patch_size[0] * patch_size[1] * patch_size[2]
+        volume = math.prod(patch_size)
         self.to_tokens = nn.Linear(in_channels * volume, width)
-        self.to_latents = nn.Linear(width, out_channels * volume)
+        self.to_latents = zero(nn.Linear(width, out_channels * volume))
         nn.init.xavier_uniform_(self.to_tokens.weight)
         nn.init.zeros_(self.to_tokens.bias)
-        nn.init.zeros_(self.to_latents.weight)
-        nn.init.zeros_(self.to_latents.bias)
 
     def grid(self, frames: int, height: int, width: int) -> Grid:
         counts = []

@@ -1,4 +1,4 @@
-"""The convolutional networks that perceptual distances look through, down to their last ReLU."""
+"""The convolutional networks of perceptual distances, down to their last ReLU."""
 
 from __future__ import annotations
 
@@ -13,14 +13,9 @@ BackboneName = Literal["alex", "vgg"]
 
 
 class Backbone(nn.Module):
-    """Stages of convolutions; what each of them gives is a feature map.
+    """Stages of convolutions, one after the other; each gives a feature map.
 
-    Args:
-        stages: each takes what the one before it gives.
-        min_size: height and width below which nothing is left for the last stage.
-
-    Attributes:
-        channels: of each stage's features.
+    Nothing is left for the last stage of a height or width below ``min_size``.
     """
 
     def __init__(self, stages: list[nn.Sequential], min_size: int) -> None:

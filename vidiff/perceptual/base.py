@@ -1,4 +1,4 @@
-"""What a perceptual distance promises."""
+"""Perceptual distance interface."""
 
 from __future__ import annotations
 

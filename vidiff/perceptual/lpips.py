@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 class LPIPS(Perceptual):
     """Weighted squared differences of normalised features, averaged over space and frames.
 
-    Which variant it is, the weights decide; ``variant`` names it, and figures of one are not to be
-    compared with figures of another. Nothing is downloaded.
+    The weights, which must be of the backbone, decide the variant; scores of different variants
+    must not be compared. Nothing is downloaded.
 
     Args:
         weights: path of a backbone's file (torchvision's ``vgg16-397923af.pth`` or
@@ -31,13 +31,10 @@ class LPIPS(Perceptual):
             default looked for under these names in ``$VIDIFF_WEIGHTS``, torch hub's cache and the
             installed package stlpips-pytorch.
         backbone: ``vgg`` as in training autoencoders (Esser et al. 2021), or ``alex``, which is
-            cheaper and usual for figures.
+            cheaper and usual for scores.
 
     Attributes:
         variant: ``lpips-vgg``, ``lpips-alex``, ``st-lpips-vgg`` or ``st-lpips-alex``.
-
-    Raises:
-        ValueError: if there are no such weights, or they are of another backbone.
     """
 
     shift: Tensor
@@ -64,10 +61,7 @@ class LPIPS(Perceptual):
                 convolution.weight.copy_(weight)
                 convolution.bias.copy_(bias)
         # Mean and deviation of ImageNet's colours, for values in [-1, 1].
-        for name, values in {
-            "shift": (-0.030, -0.088, -0.188),
-            "scale": (0.458, 0.448, 0.450),
-        }.items():
+        for name, values in ("shift", (-0.030, -0.088, -0.188)), ("scale", (0.458, 0.448, 0.450)):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
         self.requires_grad_(False).eval()
 

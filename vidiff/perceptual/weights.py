@@ -26,17 +26,11 @@ FILES: dict[BackboneName, tuple[str, ...]] = {
 
 @dataclass
 class Weights:
-    """What a file holds of a perceptual distance.
+    """Weights of a perceptual distance."""
 
-    Attributes:
-        convolutions: weight and bias of each of the backbone's, in their order.
-        channels: weights of each stage's channels, (c,); none in a file of a backbone alone.
-        shift_tolerant: whether the backbone blurs before it leaves pixels out.
-    """
-
-    convolutions: list[tuple[Tensor, Tensor]]
-    channels: list[Tensor]
-    shift_tolerant: bool
+    convolutions: list[tuple[Tensor, Tensor]]  # weights and biases of the backbone's, in order
+    channels: list[Tensor]  # weights of each stage's, (c,); none in a file of only a backbone
+    shift_tolerant: bool  # whether the backbone blurs before it leaves pixels out
 
     @property
     def backbone(self) -> BackboneName | None:
@@ -47,14 +41,7 @@ class Weights:
 
 
 def find_weights(backbone: BackboneName) -> Path:
-    """The file of a backbone on this machine.
-
-    Looks in ``$VIDIFF_WEIGHTS``, in torch hub's cache, and in the package stlpips-pytorch, which is
-    not imported.
-
-    Raises:
-        ValueError: if there is none, with the places that were looked in.
-    """
+    """The file of a backbone: in ``$VIDIFF_WEIGHTS``, torch hub's cache, or stlpips-pytorch."""
     places = [Path(torch.hub.get_dir()) / "checkpoints"]
     if "VIDIFF_WEIGHTS" in os.environ:
         places.insert(0, Path(os.environ["VIDIFF_WEIGHTS"]))
@@ -73,19 +60,14 @@ def find_weights(backbone: BackboneName) -> Path:
 
 
 def read_weights(path: Path) -> Weights:
-    """Read a file: torchvision's of a backbone, or one of a whole LPIPS or ST-LPIPS network.
-
-    Raises:
-        ValueError: if it cannot be read, or holds no backbone.
-    """
+    """Read a file: torchvision's of a backbone, or one of a whole LPIPS or ST-LPIPS network."""
     if not path.is_file():
         raise ValueError(f"weights {path} do not exist: give the path of a .pth or .safetensors")
     try:
-        state = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
         raise ValueError(f"{path} cannot be read as weights: {why_unreadable(error)}") from error
     if not isinstance(state, dict):

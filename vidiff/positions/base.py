@@ -1,4 +1,4 @@
-"""What a position encoding promises."""
+"""Position encoding interface."""
 
 from __future__ import annotations
 
@@ -18,44 +18,32 @@ Rotary = tuple[Tensor, Tensor]
 
 @dataclass
 class Layout:
-    """Where the video's tokens stand, for attention layers.
+    """The places of the video's tokens, for attention layers."""
 
-    Attributes:
-        grid: number of tokens along frames, height and width, with product n.
-        rotary: angles for the n tokens' queries and keys, or None.
-    """
-
-    grid: Grid
-    rotary: Rotary | None = None
+    grid: Grid  # number of tokens along frames, height and width, with product n
+    rotary: Rotary | None = None  # angles for the n tokens' queries and keys
 
 
 @kind("positions", given=("width", "num_heads"))
 class Positions(nn.Module, ABC):
-    """Tells tokens where they stand: vectors added to them, turned queries and keys, or both.
+    """Position encodings: vectors added to tokens, rotated queries and keys, or both.
 
     Tokens are in the order of ``(f h w)``. Any grid is possible unless the class says otherwise.
     """
 
     def check_depth(self, num_blocks: int) -> None:
-        """Refuse a model of so many blocks, if some position would never be told.
-
-        Raises:
-            ValueError: with the reason.
-        """
+        """Raises a ``ValueError`` if some position would never be added in so many blocks."""
 
     def add(self, tokens: Tensor, grid: Grid) -> Tensor:
         """Tokens (b, n, d) with positions added; as they are, by default."""
         return tokens
 
     def add_before_block(self, block: int, tokens: Tensor, grid: Grid) -> Tensor:
-        """What block number ``block`` sees of tokens (b, k + n, d), the video's n last.
-
-        As they are, by default. Called before each block, in order.
-        """
+        """Input tokens (b, k + n, d) of a block, the video's n last; unchanged by default."""
         return tokens
 
     def rotary(self, grid: Grid, device: torch.device) -> Rotary | None:
-        """Angles that turn queries and keys in every attention layer; none by default."""
+        """Angles that rotate queries and keys in every attention layer; none by default."""
         return None
 
 
@@ -64,7 +52,7 @@ class MakePositions(Protocol):
 
     Args:
         width: of a token.
-        num_heads: attention heads; each turns ``width / num_heads`` channels.
+        num_heads: attention heads; each rotates ``width / num_heads`` channels.
     """
 
     def __call__(self, *, width: int, num_heads: int) -> Positions: ...
@@ -77,11 +65,7 @@ def coordinates(grid: Grid, device: torch.device) -> Tensor:
 
 
 def pairs_of_channels(num_pairs: int, shares: tuple[float, float, float]) -> list[int]:
-    """How many pairs of channels frames, height and width get; some may be left over.
-
-    Raises:
-        ValueError: if a share is negative or all are zero.
-    """
+    """Pairs of channels of frames, height and width by their shares; some may be left over."""
     if min(shares) < 0 or sum(shares) == 0:
         raise ValueError(f"shares must not be negative nor all zero, got {list(shares)}")
     return [int(num_pairs * share / sum(shares)) for share in shares]

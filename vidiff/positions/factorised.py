@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vidiff.positions.base import Positions
-from vidiff.positions.sincos import SinCos, waves
+from vidiff.positions.sincos import SinCos
 from vidiff.registry import register
 from vidiff.types import Grid
 
@@ -15,17 +15,14 @@ from vidiff.types import Grid
 class Factorised(Positions):
     """A spatial table over the whole width, added once, and a temporal one before a later block.
 
-    With ``alternating`` attention that is the first temporal block. Space has the channels of
-    DiT's table: half of the width for a token's place along the width, half along the height.
+    Space has the channels of DiT's table: half of them for a token's place along the width, half
+    along the height.
 
     Args:
-        temporal_block: number of the block, from 0 on, that is the first to know frames apart;
-            must be below the depth. 1 for ``alternating`` attention, half of the
-            depth for ``late``, 0 for layouts that mix frames from the start.
+        temporal_block: number of the first block, from 0 on, that knows frames apart: 1 for
+            ``alternating`` attention, half of the depth for ``late``, 0 for layouts that mix
+            frames from the start.
         max_period: base of the geometric row of wavelengths.
-
-    Raises:
-        ValueError: if ``temporal_block`` is negative.
     """
 
     def __init__(
@@ -34,8 +31,9 @@ class Factorised(Positions):
         super().__init__()
         if temporal_block < 0:
             raise ValueError(f"temporal_block must be 0 or more, got {temporal_block}")
-        self.width, self.temporal_block, self.max_period = width, temporal_block, max_period
+        self.temporal_block = temporal_block
         self.space = SinCos(width=width, shares=(0, 1, 1), max_period=max_period, order="fwh")
+        self.time = SinCos(width=width, shares=(1, 0, 0), max_period=max_period)
 
     def check_depth(self, num_blocks: int) -> None:
         if self.temporal_block >= num_blocks:
@@ -57,6 +55,4 @@ class Factorised(Positions):
 
     def temporal_table(self, num_frames: int, device: torch.device) -> Tensor:
         """The vectors that are added to each frame's tokens: (f, d)."""
-        places = torch.arange(num_frames, dtype=torch.float32, device=device)
-        table = waves(places, self.width // 2, self.max_period)
-        return torch.nn.functional.pad(table, (0, self.width - table.shape[-1]))
+        return self.time.table((num_frames, 1, 1), device)

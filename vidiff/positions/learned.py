@@ -15,12 +15,9 @@ class Learned(Positions):
     """The sum of three vectors, for a token's place along frames, height and width, added once.
 
     Args:
-        max_grid: rows of the tables of frames, height and width.
-        interpolate: stretch the tables linearly along axes with more tokens than rows.
-
-    Raises:
-        ValueError: if a table has no row, or, without ``interpolate``, a grid is larger than the
-            tables.
+        max_grid: rows of the tables of frames, height and width, each at least 1.
+        interpolate: stretch the tables linearly along axes with more tokens than rows; else a
+            ``ValueError``.
     """
 
     def __init__(
@@ -37,28 +34,22 @@ class Learned(Positions):
         self.tables = nn.ParameterList(torch.randn(size, width) * 0.02 for size in max_grid)
 
     def add(self, tokens: Tensor, grid: Grid) -> Tensor:
-        f, h, w = (self.rows(axis, size) for axis, size in zip(("f", "h", "w"), grid, strict=True))
+        f, h, w = (self.rows(axis, size) for axis, size in enumerate(grid))
         table = f[:, None, None] + h[:, None] + w
         return tokens + table.flatten(0, 2).to(tokens.dtype)
 
-    def rows(self, axis: str, size: int) -> Tensor:
-        """The vectors of ``size`` places along f, h or w: (size, d).
-
-        Raises:
-            ValueError: if the table is shorter and must not be stretched.
-        """
-        number = "fhw".index(axis)
-        table = self.tables[number]
+    def rows(self, axis: int, size: int) -> Tensor:
+        """The vectors of ``size`` places along frames, height or width: (size, d)."""
+        table = self.tables[axis]
         if size <= len(table):
             return table[:size]
         if not self.interpolate:
-            name = ("frames", "height", "width")[number]
+            name = ("frames", "height", "width")[axis]
             raise ValueError(
                 f"{size} tokens along {name} are more than the {len(table)} that max_grid "
                 f"{list(self.max_grid)} has learned positions for: set max_grid to at least the "
                 "grid when training, or interpolate: true to stretch them"
             )
-        stretched = nn.functional.interpolate(
-            table.T[None], size=size, mode="linear", align_corners=True
-        )
-        return stretched[0].T
+        return nn.functional.interpolate(table.T[None], size, mode="linear", align_corners=True)[
+            0
+        ].T

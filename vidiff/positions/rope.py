@@ -15,25 +15,21 @@ from vidiff.types import Grid
 
 @register("rope")
 class Rope(Positions):
-    """Turns queries and keys by angles that grow along frames, height and width.
+    """Rotates queries and keys by angles that grow along frames, height and width.
 
     A head's channels are shared among the axes by ``shares``, in pairs; pairs left over are not
-    turned. Attention then sees only the distance between two tokens, so grids of any size work.
+    rotated. Attention then sees only the distance between two tokens, so grids of any size work.
 
-    A grid longer than those trained on has distances that were never seen. ``extrapolation`` fits
-    such an axis into what was: ``interpolate`` moves its tokens closer together (Chen et al. 2023),
-    ``ntk`` lengthens its wavelengths, the shortest not at all and the longest by as much (YaRN,
-    Peng et al. 2024, definition 1).
+    On an axis longer than in training, ``extrapolation`` avoids distances that were never seen:
+    ``interpolate`` moves tokens closer together (Chen et al. 2023), ``ntk`` lengthens wavelengths,
+    the shortest not at all and the longest by as much (YaRN, Peng et al. 2024, definition 1).
 
     Args:
         shares: relative shares of frames, height and width; a zero leaves an axis out.
         max_period: base of the geometric row of wavelengths.
         trained_grid: tokens along frames, height and width that the model was trained with.
-        extrapolation: what to do along an axis with more tokens than that.
-
-    Raises:
-        ValueError: if a share is negative, all are zero, a head's width is odd, or
-            ``extrapolation`` lacks a ``trained_grid``.
+        extrapolation: what to do along an axis with more tokens than ``trained_grid``, which it
+            needs.
     """
 
     def __init__(

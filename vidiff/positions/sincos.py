@@ -21,12 +21,9 @@ class SinCos(Positions):
     Xie 2023) has ``shares`` of 0, 1, 1 in the order ``fwh``.
 
     Args:
-        shares: relative shares of frames, height and width; a zero leaves an axis out.
+        shares: relative shares of frames, height and width; 0, not for all, leaves an axis out.
         max_period: base of the geometric row of wavelengths.
         order: which axis gets the first channels, which the next, and which the last.
-
-    Raises:
-        ValueError: if a share is negative or all are zero.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a measure of reconstructions promises."""
+"""Reconstruction metric interface."""
 
 from __future__ import annotations
 
@@ -20,38 +20,31 @@ Sums = dict[str, Tensor]
 
 @dataclass
 class Reconstruction:
-    """Videos beside what an autoencoder made of them.
+    """Videos and their reconstructions by an autoencoder: (b, 3, f, h, w) in [-1, 1], float32."""
 
-    Attributes:
-        pixels: reconstructions (b, 3, f, h, w) in [-1, 1], float32.
-        reference: the originals, the same shape.
-        latents: what they were rebuilt from, as diffusion sees it: (b, c, f, h, w).
-        posterior: what the encoder said; None where the autoencoder is not trained.
-    """
-
-    pixels: Tensor
+    pixels: Tensor  # of the reconstructions
     reference: Tensor
-    latents: Tensor
-    posterior: Posterior | None = None
+    latents: Tensor  # those that were decoded, as diffusion sees them: (b, c, f, h, w)
+    posterior: Posterior | None = None  # None where the autoencoder is not trained
 
 
 @kind("reconstruction_metric")
 class ReconstructionMetric(nn.Module, ABC):
-    """A measure of reconstructed videos beside their originals, as two pure functions.
+    """A measure of reconstructed videos against their originals, as two pure functions.
 
-    What is found of a batch is summed, and the figures follow from the sums: several processes
-    give the figures of one, and memory does not grow with the number of videos. A metric may hold
-    a network, which is moved to the device with it and never trained.
+    A batch gives sums, and the scores follow from the sums of all batches: several processes give
+    the scores of one, and memory does not grow with the number of videos. A metric may hold a
+    network, which is moved to the device with it and never trained.
 
     Attributes:
-        higher_is_better: which way the first figure is better; None where neither is.
+        higher_is_better: which way the first score is better; None where neither is.
     """
 
     higher_is_better: ClassVar[bool | None] = None
 
     @property
     def figures(self) -> tuple[str, ...]:
-        """Names of the figures that it may give; empty where they are not known before."""
+        """Names of the scores that it may give; empty where they are not known before."""
         return ()
 
     @abstractmethod
@@ -60,17 +53,14 @@ class ReconstructionMetric(nn.Module, ABC):
 
     @abstractmethod
     def summarise(self, sums: Sums) -> dict[str, Tensor]:
-        """The figures of all videos, scalars by name, from the sums over all batches.
-
-        They are few and read once, so this may wait for the device.
-        """
+        """The scores of all videos, scalars by name, from all sums; may wait for the device."""
 
 
 class VideoScore(ReconstructionMetric):
-    """A measure that gives each video a number; the figure is their mean.
+    """A measure of each video; the score is their mean.
 
     Attributes:
-        figure: what the mean is called.
+        figure: name of the score.
     """
 
     figure: str

@@ -20,16 +20,12 @@ class Codebook(ReconstructionMetric):
 
     ``codebook_usage`` is the share of codes that were seen at all, which a set with fewer places
     than codes keeps low. ``codebook_perplexity`` is the number of codes that, evenly used, would
-    have the same entropy. It measures autoencoders whose posterior has ``indices`` and
-    ``num_codes``, as that of ``fsq``; on others there is no figure, and of more than 2^20 codes
-    none either, with a warning.
+    have the same entropy. Measures posteriors with ``indices`` and ``num_codes``, as that of
+    ``fsq``; there is no score of others, nor, with a warning, of more than 2^20 codes.
     """
 
     higher_is_better = True
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        return ("codebook_usage", "codebook_perplexity")
+    figures = ("codebook_usage", "codebook_perplexity")
 
     def measure(self, videos: Reconstruction) -> Sums:
         indices: Tensor | None = getattr(videos.posterior, "indices", None)

@@ -18,17 +18,13 @@ class Flicker(ReconstructionMetric):
     """How wrong the change from frame to frame is, in grey levels of 255.
 
     ``flicker`` is the mean absolute difference between a reconstruction's change and the
-    original's. Beside it stand the mean absolute changes themselves, ``frame_change`` and
-    ``frame_change_reference``: a video that stands still flickers little, and is seen there. Videos
-    of one frame do not change and do not count; where there are no others, there is no figure, and
-    a warning says so.
+    original's. ``frame_change`` and ``frame_change_reference`` are the mean absolute changes
+    themselves, which show a video that stands still and so flickers little. Videos of one frame do
+    not count; where there are no others, there is a warning and no score.
     """
 
     higher_is_better = False
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        return ("flicker", "frame_change", "frame_change_reference")
+    figures = ("flicker", "frame_change", "frame_change_reference")
 
     def measure(self, videos: Reconstruction) -> Sums:
         change, reference = videos.pixels.diff(dim=2), videos.reference.diff(dim=2)

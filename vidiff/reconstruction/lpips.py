@@ -13,8 +13,8 @@ from vidiff.registry import get_component, register
 class PerceptualDistance(VideoScore):
     """How different reconstructions look (LPIPS, Zhang et al. 2018), averaged over videos.
 
-    The figure has the name of the variant that the weights decide, ``lpips-vgg`` or
-    ``st-lpips-vgg`` for instance, as figures of one are not to be compared with another's.
+    The score has the name of the variant that the weights decide, for instance ``st-lpips-vgg``:
+    scores of different variants must not be compared.
 
     Args:
         distance: which perceptual distance; ``lpips`` with the weights that are found, by default.

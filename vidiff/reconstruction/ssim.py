@@ -18,10 +18,7 @@ class SSIM(VideoScore):
     """Structural similarity of frames, averaged over each video.
 
     As torchmetrics computes it: on the scale of [0, 1], by channel, with Gaussian windows of 11 x
-    11 pixels and deviation 1.5, up to the borders, where frames are reflected.
-
-    Raises:
-        ValueError: if frames have fewer than 6 x 6 pixels.
+    11 pixels and deviation 1.5, up to the borders, where frames of at least 6 x 6 are reflected.
     """
 
     higher_is_better = True

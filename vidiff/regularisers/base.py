@@ -13,21 +13,17 @@ from vidiff.registry import kind
 
 @kind("regulariser")
 class Regulariser(ABC):
-    """A term of the training loss on tokens inside the denoiser, next to the error of its output.
+    """A term of the training loss on tokens inside the denoiser.
 
     Attributes:
-        blocks: numbers of the blocks, from 1 on, whose tokens it looks at.
+        blocks: numbers of the blocks, from 1 on, whose tokens it reads.
     """
 
     blocks: tuple[int, ...]
 
     @abstractmethod
     def __call__(self, features: Mapping[int, Tensor]) -> Tensor:
-        """What is added to the loss, a scalar.
-
-        Args:
-            features: the video's tokens (b, n, d) after each of ``blocks``, by its number.
-        """
+        """The term, a scalar, of the video's tokens (b, n, d) after each of ``blocks``."""
 
 
 class MakeRegulariser(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vidiff.checks import positive
+from vidiff.checks import at_least, positive
 from vidiff.registry import register
 from vidiff.regularisers.base import Regulariser
 
@@ -17,21 +17,16 @@ class Dispersive(Regulariser):
     """Pushes the tokens of a batch's clips apart: a contrastive loss without positive pairs.
 
     ``weight log mean_ij exp(-|z_i - z_j|^2 / (temperature dim))``, over all pairs of the batch, i =
-    j included, where z is all tokens of a clip after one block and ``dim`` its size, by which the
-    published code divides.
+    j included; z is all tokens of a clip after one block, ``dim`` its size (as in published code).
 
     Args:
         block: number of the block, from 1 on; a quarter of the depth is a good place.
         weight: of the term; 0.5 in the paper.
-        temperature: of the distances; 0.5 in the paper.
-
-    Raises:
-        ValueError: if ``block`` is below 1, or ``temperature`` is not positive.
+        temperature: of the distances, above 0; 0.5 in the paper.
     """
 
     def __init__(self, block: int = 1, weight: float = 0.5, temperature: float = 0.5) -> None:
-        if block < 1:
-            raise ValueError(f"block is the number of a block from 1 on, got {block}")
+        at_least(1, block=block)
         positive(temperature=temperature)
         self.blocks, self.weight, self.temperature = (block,), weight, temperature
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -14,8 +15,8 @@ from vidiff.checks import at_least
 from vidiff.diffusion.predictions import Denoised
 from vidiff.diffusion.schedules import Schedule
 from vidiff.finite import FiniteNotes
-from vidiff.registry import get_kind, kind
-from vidiff.samplers.spacing import Even, MakeSpacing
+from vidiff.registry import fitting, kind
+from vidiff.samplers.spacing import Even, MakeSpacing, Spacing
 from vidiff.types import Known
 
 Denoise = Callable[[Tensor, Tensor], Denoised]
@@ -26,48 +27,39 @@ Noise = Callable[[], Tensor]
 
 
 @kind("sampler")
+@dataclass(eq=False)
 class Sampler(ABC):
-    """Walks from noise to clean latents along a schedule.
-
-    A sampler holds settings alone: what a walk remembers lives in its call.
+    """Walks from noise to clean latents along a schedule; holds only settings.
 
     Args:
-        num_steps: number of steps; each asks the network once, unless the class says otherwise.
-        spacing: where they stand in time.
-
-    Raises:
-        ValueError: if there is no step.
+        num_steps: number of steps, each one call of the network.
+        spacing: of the steps in time.
     """
 
-    def __init__(self, num_steps: int = 50, spacing: MakeSpacing = Even) -> None:
-        at_least(1, num_steps=num_steps)
-        self.num_steps, self.spacing = num_steps, spacing()
+    num_steps: int = 50
+    spacing: MakeSpacing = Even
+    spaced: Spacing = field(init=False)
+
+    def __post_init__(self) -> None:
+        at_least(1, num_steps=self.num_steps)
+        self.spaced = self.spacing()
 
     def times(self, schedule: Schedule) -> Tensor:
         """Falling, the last one 0: (num_steps + 1,), see ``Spacing``."""
-        return self.spacing(self.num_steps, schedule)
+        return self.spaced(self.num_steps, schedule)
 
     def misfit(self, schedule: Schedule) -> str | None:
-        """Why it cannot walk along a schedule, or None if it can; it can, by default."""
+        """Why it cannot walk along a schedule; None if it can, as by default."""
         return None
 
     def check(self, schedule: Schedule) -> None:
-        """Refuse a schedule that it cannot walk along.
-
-        Raises:
-            ValueError: with the reason, and the samplers that fit this schedule.
-        """
+        """Refuse a schedule that it cannot walk along, with the samplers that fit it."""
         reason = self.misfit(schedule)
         if reason is None:
             return
-        fitting = [
-            component.name
-            for component in get_kind("sampler").components.values()
-            if _fits(component.cls, schedule)
-        ]
         raise ValueError(
             f"sampler {type(self).__name__} does not fit schedule {type(schedule).__name__}: "
-            f"{reason}; these fit: {', '.join(sorted(fitting))}"
+            f"{reason}; these fit: {fitting('sampler', lambda cls: _fits(cls, schedule))}"
         )
 
     @torch.no_grad()
@@ -79,18 +71,9 @@ class Sampler(ABC):
         noise: Noise,
         known: Known | None = None,
     ) -> Tensor:
-        """Turn noise into clean latents.
+        """Turn latents (b, c, f, h, w), standard normal, into clean ones on a network's schedule.
 
-        Args:
-            denoise: the network, read by the objective and guided.
-            latents: (b, c, f, h, w), standard normal.
-            schedule: the one that the network was trained with.
-            noise: gives fresh noise to samplers that draw any.
-            known: what is given: it stays as it is, and the time of frames that are known
-                everywhere is 0.
-
-        Returns:
-            (b, c, f, h, w).
+        Known parts stay as they are; the time of frames that are known everywhere is 0.
 
         Raises:
             ValueError: if the sampler cannot walk along this schedule.
@@ -105,7 +88,7 @@ class Sampler(ABC):
                 denoised = denoise(x_t, batch)
             else:
                 denoised = denoise(known.put(x_t), known.times(batch))
-                # Of the known parts the walk goes on as if it were right there.
+                # In the known parts the walk continues as if the estimate were right.
                 noise_there = (x_t - schedule.alpha(t) * known.latents) / schedule.sigma(t)
                 denoised.x0 = known.put(denoised.x0)
                 denoised.noise = Known(noise_there, known.mask).put(denoised.noise)
@@ -127,10 +110,7 @@ class Sampler(ABC):
     def walk(
         self, denoise: Denoise, latents: Tensor, times: Tensor, schedule: Schedule, noise: Noise
     ) -> Tensor:
-        """From x at ``times[0]`` to x at ``times[-1]``, which is 0.
-
-        Here ``denoise`` takes one of the times, a scalar, for the whole batch.
-        """
+        """From x at ``times[0]`` to x at 0; ``denoise`` takes a scalar time for the whole batch."""
 
 
 class OneStepSampler(Sampler):

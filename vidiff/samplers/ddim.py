@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
+from vidiff.checks import within
 from vidiff.diffusion.predictions import Denoised
 from vidiff.diffusion.schedules import Schedule
 from vidiff.registry import register
 from vidiff.samplers.base import Noise, OneStepSampler
-from vidiff.samplers.spacing import Even, MakeSpacing
 
 
 @register("ddim")
+@dataclass(eq=False)
 class DDIM(OneStepSampler):
     """Noises the estimated clean latents to the next time, with the estimated noise or fresh one.
 
     Args:
-        num_steps: number of steps, each one call of the network.
-        spacing: where they stand in time.
-        eta: share of fresh noise: 0 draws none, so that few steps are enough and the first noise
-            decides the video; 1 is DDPM's ancestral sampling, which needs more steps.
-
-    Raises:
-        ValueError: if ``eta`` is outside [0, 1].
+        eta: share of fresh noise, in [0, 1]: 0 draws none, so that few steps are enough and the
+            first noise decides the video; 1 is DDPM's ancestral sampling, which needs more steps.
     """
 
-    def __init__(
-        self,
-        num_steps: int = 50,
-        spacing: MakeSpacing = Even,
-        eta: float = 0.0,
-    ) -> None:
-        super().__init__(num_steps, spacing)
-        if not 0 <= eta <= 1:
-            raise ValueError(f"eta must be within [0, 1], got {eta}")
-        self.eta = eta
+    eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within(0, 1, eta=self.eta)
 
     def step(
         self,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
+from vidiff.checks import positive
 from vidiff.diffusion.predictions import Denoised
 from vidiff.diffusion.schedules import Schedule
 from vidiff.diffusion.variance import log_variance, posterior
 from vidiff.registry import register
 from vidiff.samplers.base import Noise, OneStepSampler
-from vidiff.samplers.spacing import Even, MakeSpacing
 
 
 @register("ddpm")
+@dataclass(eq=False)
 class DDPM(OneStepSampler):
     """Draws each step from the posterior given the estimated clean latents.
 
@@ -24,33 +26,23 @@ class DDPM(OneStepSampler):
     Args:
         num_steps: number of steps, each one call of the network; as many as the schedule has
             (1000) in the paper, 250 in DiT.
-        spacing: where they stand in time.
         variance: of the noise that is drawn: that of the posterior (``small``, the paper's beta
-            tilde) or that of the step (``large``, its beta). A network that learned its variance
-            decides itself.
-        clip: keeps the estimated clean latents within -clip and clip; 1 for a model of pixels, as
-            in the paper; None leaves them as they are.
-
-    Raises:
-        ValueError: if ``variance`` is unknown or ``clip`` is not positive.
+            tilde) or that of the step (``large``, its beta). A learned variance replaces both.
+        clip: keeps the estimated clean latents within -clip and clip, which is above 0; 1 for a
+            model of pixels, as in the paper; None leaves them as they are.
     """
 
-    def __init__(
-        self,
-        num_steps: int = 250,
-        spacing: MakeSpacing = Even,
-        variance: Literal["small", "large"] = "small",
-        clip: float | None = None,
-    ) -> None:
-        super().__init__(num_steps, spacing)
-        if variance not in ("small", "large"):
-            raise ValueError(f"variance must be small or large, got {variance!r}")
-        if clip is not None and clip <= 0:
-            raise ValueError(f"clip must be positive, got {clip}; leave it out to clip nothing")
-        self.variance, self.clip = variance, clip
+    num_steps: int = 250
+    variance: Literal["small", "large"] = "small"
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.variance not in ("small", "large"):
+            raise ValueError(f"variance must be small or large, got {self.variance!r}")
+        positive(clip=self.clip)
 
     def misfit(self, schedule: Schedule) -> str | None:
-        """Its posterior is that of a process that keeps the variance."""
         if schedule.variance_preserving:
             return None
         return "ancestral sampling needs alpha^2 + sigma^2 = 1"
@@ -64,11 +56,9 @@ class DDPM(OneStepSampler):
         schedule: Schedule,
         noise: Noise,
     ) -> Tensor:
-        sample = denoised.x0
-        if self.clip is not None:
-            sample = sample.clamp(-self.clip, self.clip)
+        x0 = denoised.x0 if self.clip is None else denoised.x0.clamp(-self.clip, self.clip)
         now, then = (x.to(latents.device).view(1) for x in (t, t_next))
-        mean, smallest, largest = posterior(sample, latents, schedule, now, then)
+        mean, smallest, largest = posterior(x0, latents, schedule, now, then)
         if t_next == 0:  # the last step adds no noise (algorithm 2, line 3)
             return mean.to(latents)
         if denoised.variance is not None:

@@ -15,10 +15,6 @@ class Euler(OneStepSampler):
     """Straight steps along ``dx / dt = alpha' x_0 + sigma' noise``; exact on a straight path.
 
     The last step goes all the way to the estimated clean latents. Draws no noise.
-
-    Args:
-        num_steps: number of steps, each one call of the network.
-        spacing: where they stand in time.
     """
 
     def step(

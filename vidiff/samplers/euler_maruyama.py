@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from vidiff.checks import at_least
 from vidiff.diffusion.schedules import Schedule
 from vidiff.registry import register
 from vidiff.samplers.base import Denoise, Noise, Sampler, velocity
@@ -18,6 +20,7 @@ Diffusion = Literal["sbdm", "sigma", "linear", "constant", "decreasing", "increa
 
 
 @register("euler_maruyama")
+@dataclass(eq=False)
 class EulerMaruyama(Sampler):
     """Steps along the probability flow, taking noise away and adding as much of it anew.
 
@@ -27,42 +30,34 @@ class EulerMaruyama(Sampler):
 
     Args:
         num_steps: number of steps, each one call of the network; 250 in the paper.
-        spacing: where they stand in time.
         diffusion: half of w(t), as SiT's code names it: ``sbdm`` is that of the diffusion process
             with this schedule, ``sigma`` the schedule's sigma, ``linear`` t, ``constant`` 1,
             ``decreasing`` ``(1 - scale cos(pi t))^2 / 4``, ``increasing_decreasing``
             ``sin(pi t)^2``.
-        scale: what it is multiplied by; 0 draws no noise and is Euler's method, except with
+        scale: its factor, 0 or more; 0 draws no noise and is Euler's method, except with
             ``decreasing``.
-
-    Raises:
-        ValueError: if ``diffusion`` is unknown or ``scale`` is negative.
     """
 
-    def __init__(
-        self,
-        num_steps: int = 250,
-        spacing: MakeSpacing = SiT,
-        diffusion: Diffusion = "sigma",
-        scale: float = 1.0,
-    ) -> None:
-        super().__init__(num_steps, spacing)
-        if diffusion not in get_args(Diffusion):
+    num_steps: int = 250
+    spacing: MakeSpacing = SiT
+    diffusion: Diffusion = "sigma"
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.diffusion not in get_args(Diffusion):
             known = ", ".join(get_args(Diffusion))
-            raise ValueError(f"diffusion must be one of {known}, got {diffusion!r}")
-        if scale < 0:
-            raise ValueError(f"scale must not be negative, got {scale}")
-        self.diffusion, self.scale = diffusion, scale
+            raise ValueError(f"diffusion must be one of {known}, got {self.diffusion!r}")
+        at_least(0, scale=self.scale)
 
     def times(self, schedule: Schedule) -> Tensor:
         """From where ``sbdm`` is finite, as SiT does."""
         start = schedule.margins[1] if self.diffusion == "sbdm" else 1.0
-        return self.spacing(self.num_steps, schedule, start)
+        return self.spaced(self.num_steps, schedule, start)
 
     def walk(
         self, denoise: Denoise, latents: Tensor, times: Tensor, schedule: Schedule, noise: Noise
     ) -> Tensor:
-        """Step by step."""
         for t, t_next in itertools.pairwise(times):
             denoised, half = denoise(latents, t), self.half_diffusion(t, schedule)
             score = denoised.noise / -schedule.sigma(t)

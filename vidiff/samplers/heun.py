@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from vidiff.checks import at_least
 from vidiff.diffusion.schedules import Schedule
 from vidiff.registry import register
 from vidiff.samplers.base import Denoise, Noise, Sampler, velocity
-from vidiff.samplers.spacing import Even, MakeSpacing
 
 
 @register("heun")
+@dataclass(eq=False)
 class Heun(Sampler):
     """Second order: the mean of the slopes at both ends of a step along the probability flow.
 
@@ -25,38 +27,26 @@ class Heun(Sampler):
 
     Args:
         num_steps: number of steps, each two calls of the network, but for the last, which is one.
-        spacing: where they stand in time.
-        s_churn: how much noise is added over all steps; 0 adds none.
+        s_churn: how much noise is added over all steps; 0 adds none. None of the four is negative.
         s_tmin: noise level below which none is added.
         s_tmax: noise level above which none is added.
         s_noise: standard deviation of the noise that is added; a little above 1 makes up for
             detail that the network takes away.
-
-    Raises:
-        ValueError: if one of the four is negative.
     """
 
-    def __init__(
-        self,
-        num_steps: int = 50,
-        spacing: MakeSpacing = Even,
-        s_churn: float = 0.0,
-        s_tmin: float = 0.0,
-        s_tmax: float = math.inf,
-        s_noise: float = 1.0,
-    ) -> None:
-        super().__init__(num_steps, spacing)
-        if min(s_churn, s_tmin, s_tmax, s_noise) < 0:
-            raise ValueError(
-                "s_churn, s_tmin, s_tmax and s_noise must not be negative, got "
-                f"{s_churn}, {s_tmin}, {s_tmax} and {s_noise}"
-            )
-        self.s_churn, self.s_tmin, self.s_tmax, self.s_noise = s_churn, s_tmin, s_tmax, s_noise
+    s_churn: float = 0.0
+    s_tmin: float = 0.0
+    s_tmax: float = math.inf
+    s_noise: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(0, s_churn=self.s_churn, s_tmin=self.s_tmin)
+        at_least(0, s_tmax=self.s_tmax, s_noise=self.s_noise)
 
     def walk(
         self, denoise: Denoise, latents: Tensor, times: Tensor, schedule: Schedule, noise: Noise
     ) -> Tensor:
-        """Step by step."""
         for start, t_next in itertools.pairwise(times):
             latents, t = self.churned(latents, start, schedule, noise)
             denoised = denoise(latents, t)

@@ -15,17 +15,12 @@ class UniPC(Sampler):
 
     The correction costs nothing: the next step asks for that estimate anyway. The first step, which
     knows one estimate, and the last, which ends at an infinite log-SNR, are predicted with first
-    order. Draws no noise.
-
-    Args:
-        num_steps: number of steps, each one call of the network; 10 to 20 are often enough.
-        spacing: where they stand in time.
+    order. Draws no noise. 10 to 20 steps are often enough.
     """
 
     def walk(
         self, denoise: Denoise, latents: Tensor, times: Tensor, schedule: Schedule, noise: Noise
     ) -> Tensor:
-        """Step by step."""
         alpha, sigma, log_snr = levels(schedule, times)
 
         def step(
@@ -54,10 +49,10 @@ class UniPC(Sampler):
         now: Tensor | None = None
         before: Tensor | None = None
         for i in range(self.num_steps):
-            sample = denoise(latents, times[i]).x0
+            x0 = denoise(latents, times[i]).x0
             if now is not None:
-                latents = step(i - 1, start, now, before, sample)
+                latents = step(i - 1, start, now, before, x0)
             last = i == self.num_steps - 1
-            start, before, now = latents, None if last else now, sample
+            start, before, now = latents, None if last else now, x0
             latents = step(i, latents, now, before)
         return latents

@@ -10,18 +10,6 @@ from vidiff.video.reading import VideoInfo, VideoReader, probe, read_clip
 from vidiff.video.timing import READING, Timeline, repeated_share
 from vidiff.video.writing import ENDINGS, contact_sheet, sheet_row, write_frames, write_video
 
-__all__ = [
-    "ENDINGS",
-    "READING",
-    "Timeline",
-    "VideoError",
-    "VideoInfo",
-    "VideoReader",
-    "contact_sheet",
-    "probe",
-    "read_clip",
-    "repeated_share",
-    "sheet_row",
-    "write_frames",
-    "write_video",
-]
+__all__ = ["ENDINGS", "READING", "Timeline", "VideoError", "VideoInfo", "VideoReader"]
+__all__ += ["contact_sheet", "probe", "read_clip", "repeated_share", "sheet_row"]
+__all__ += ["write_frames", "write_video"]

@@ -1,4 +1,4 @@
-"""What is wrong with a video file."""
+"""Errors of video files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class VideoError(ValueError):
-    """A file that cannot give the clip asked for; says which file, why, and what to do."""
+    """A file that cannot give the clip asked for; names the file, the reason, and what to do."""
 
     def __init__(self, path: str | os.PathLike[str], reason: str, next_step: str) -> None:
         super().__init__(f"{os.fspath(path)}: {reason}; {next_step}")
@@ -18,5 +18,5 @@ class VideoError(ValueError):
 
 
 def words(error: BaseException) -> str:
-    """What the system says of an error."""
+    """The system's words for an error."""
     return getattr(error, "strerror", None) or str(error)

@@ -10,24 +10,20 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation
 
-from vidiff.video.colour import EXACT, FULL_RANGE
+# How colours are converted between files and tensors, the same in both directions.
+EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
+FULL_RANGE, BT709 = 2, 1
 
 _WITH_ALPHA = ("rgba", "bgra", "argb", "abgr", "yuva", "gbrap", "ya8", "ya16", "pal8")
 
 
 @dataclass(frozen=True)
 class Orientation:
-    """How stored frames are turned before they are shown: one of eight ways.
+    """How stored frames are turned before they are shown: one of eight ways."""
 
-    Attributes:
-        transposed: whether rows become columns, before anything is mirrored.
-        upside_down: whether rows are then mirrored.
-        mirrored: whether columns are then mirrored.
-    """
-
-    transposed: bool = False
-    upside_down: bool = False
-    mirrored: bool = False
+    transposed: bool = False  # rows become columns, before anything is mirrored
+    upside_down: bool = False  # rows are then mirrored
+    mirrored: bool = False  # columns are then mirrored
 
     @classmethod
     def of(cls, frame: av.VideoFrame) -> Orientation:
@@ -74,8 +70,7 @@ def picture(
 ) -> np.ndarray:
     """``frame`` as shown, scaled to cover ``size`` and cropped: (h, w, 3), uint8.
 
-    Raises:
-        FFmpegError, ValueError: if its pixels cannot be converted.
+    Pixels that cannot be converted raise an ``FFmpegError`` or ``ValueError``.
     """
     shown_height, shown_width = shown_size(frame, aspect)
     height, width = size or (shown_height, shown_width)

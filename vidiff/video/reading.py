@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -36,33 +35,19 @@ _HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics (ITU-T H.273)
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a file is.
+    """Properties of a file."""
 
-    Attributes:
-        duration: in seconds.
-        fps: frames per second, on average.
-        height: in pixels, as shown: after rotation, with square pixels.
-        width: in pixels, as shown.
-        rotation: degrees, anticlockwise, by which frames are turned before they are shown.
-        num_frames: how many there are.
-        mirrored: whether frames are mirrored left to right before they are turned.
-    """
-
-    duration: float
-    fps: float
-    height: int
+    duration: float  # in seconds
+    fps: float  # frames per second, on average
+    height: int  # in pixels, as shown: after rotation, with square pixels
     width: int
-    rotation: int
+    rotation: int  # of frames before they are shown, in degrees, anticlockwise
     num_frames: int
-    mirrored: bool = False
+    mirrored: bool = False  # left to right, before the rotation
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
-    """What a file is; decodes one frame.
-
-    Raises:
-        VideoError: if the file is no video that can be read.
-    """
+    """Properties of a file; decodes one frame. Raises as ``VideoReader`` does."""
     with VideoReader(path) as video:
         _, frame = next(video.frames())
         height, width = video.shown_size(frame)
@@ -72,30 +57,21 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         )
 
 
-def read_clip(
-    path: str | os.PathLike[str],
-    *,
-    num_frames: int,
-    start: float = 0.0,
-    fps: float | None = None,
-    size: tuple[int, int] | None = None,
-    crop: tuple[float, float] = (0.5, 0.5),
-) -> Tensor:
-    """Read one clip of a file: see ``VideoReader.clip``."""
+def read_clip(path: str | os.PathLike[str], **clip: Any) -> Tensor:
+    """Read one clip of a file; arguments as those of ``VideoReader.clip``."""
     with VideoReader(path) as video:
-        return video.clip(num_frames=num_frames, start=start, fps=fps, size=size, crop=crop)
+        return video.clip(**clip)
 
 
 class VideoReader:
     """An open video file.
 
-    Nothing is decoded before a clip is asked for, and then only what the clip needs: from the
-    keyframe before its first frame to its last frame. One thread, as data loaders have many
-    processes. Rotation, pixel aspect, bit depth, colour space and range are taken from the file;
-    transparent pixels are black.
+    A clip is decoded from the keyframe before its first frame to its last frame. One thread, as
+    data loaders have many processes. Rotation, pixel aspect, bit depth, colour space and range are
+    taken from the file; transparent pixels are black.
 
     Args:
-        path: the file. What it holds counts, not its name.
+        path: the file, of any name.
 
     Raises:
         VideoError: if the file is no video that can be read.
@@ -109,12 +85,7 @@ class VideoReader:
     def __enter__(self) -> VideoReader:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -138,7 +109,7 @@ class VideoReader:
 
     @property
     def remarks(self) -> dict[str, str]:
-        """By kind, what a user has to know of the file, and what can be done."""
+        """Warnings about the file, with what can be done, by kind."""
         found, context = {}, self.stream.codec_context
         if curve := _HDR.get(int(context.color_trc)):
             found["hdr"] = (
@@ -164,13 +135,13 @@ class VideoReader:
         """Read (3, num_frames, height, width) in [-1, 1], float32.
 
         Args:
-            num_frames: how many frames the clip has.
+            num_frames: of the clip.
             start: seconds from the file's first frame.
             fps: frames per second of the clip; None is the file's own average. At the file's own
                 rate, or within 2 % of it, each frame comes once, in order; see ``Timeline.numbers``
                 for others.
-            size: (height, width) of the clip; the picture is scaled until it covers it, and the
-                rest is cut off. None is the file's own size.
+            size: (height, width) that the picture is scaled to cover and cropped to; None is the
+                file's own size.
             crop: where to cut, down and across: 0 keeps the top or left, 1 the bottom or right.
 
         Raises:
@@ -184,14 +155,14 @@ class VideoReader:
         try:
             numbers = self.timeline.numbers(num_frames, start, fps)
         except ValueError as error:
-            raise VideoError(self.path, str(error), _AT_THE_END) from None
+            raise self._error(str(error), _AT_THE_END) from None
         clip: list[np.ndarray] = []
         last = None
         for frame in self._shown(numbers):
             clip.append(clip[-1] if frame is last else self._picture(frame, size, crop))
             last = frame
         if len({picture.shape for picture in clip}) > 1:
-            raise VideoError(self.path, "its frames change size", "ask for a size")
+            raise self._error("its frames change size", "ask for a size")
         pixels = torch.from_numpy(np.stack(clip)).permute(3, 0, 1, 2)
         return pixels.float().div_(127.5).sub_(1)
 
@@ -217,17 +188,19 @@ class VideoReader:
         """Height and width at which a player shows ``frame``."""
         return shown_size(frame, self.stream.sample_aspect_ratio)
 
+    def _error(self, reason: str, next_step: str = "copy it again or remove it") -> VideoError:
+        return VideoError(self.path, reason, next_step)
+
     def _open(self) -> None:
         try:
             size = self.path.stat().st_size if self.path.is_file() else None
         except OSError as error:
-            raise VideoError(
-                self.path, f"cannot be read ({words(error)})", "check its permissions"
-            ) from error
+            reason = f"cannot be read ({words(error)})"
+            raise self._error(reason, "check its permissions") from error
         if size is None:
-            raise VideoError(self.path, "no such file", "check the path")
+            raise self._error("no such file", "check the path")
         if not size:
-            raise VideoError(self.path, "the file is empty", "copy it again or remove it")
+            raise self._error("the file is empty")
         try:
             self._container = av.open(
                 f"file:{self.path}",
@@ -235,14 +208,12 @@ class VideoReader:
                 metadata_errors="replace",
             )
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise VideoError(
-                self.path, f"not a readable video ({words(error)})", "copy it again or remove it"
-            ) from error
+            raise self._error(f"not a readable video ({words(error)})") from error
         stream = self._container.streams.best("video")
         # An unknown codec has no context, one that cannot be decoded no width.
         if not isinstance(stream, VideoStream) or not getattr(stream.codec_context, "width", 0):
             self.close()
-            raise VideoError(self.path, "the file has no video that can be decoded", "remove it")
+            raise self._error("the file has no video that can be decoded", "remove it")
         self.stream, self._decoder = stream, _decoder(stream)
         self._decoder.thread_count = 1
         self._time_base = stream.time_base or Fraction(1, 1000)
@@ -254,7 +225,7 @@ class VideoReader:
             self._scanned = scan(self._container, self.stream)
             self._at_beginning = False
             if self._scanned is None:
-                raise VideoError(self.path, "the file has no frames", "remove it")
+                raise self._error("the file has no frames", "remove it")
         return self._scanned
 
     def _seek(self, seconds: float) -> bool:
@@ -268,10 +239,7 @@ class VideoReader:
         return True
 
     def _decode(self, step: float) -> Iterator[tuple[float, av.VideoFrame]]:
-        """Frames with their times, from the first one whose time is known.
-
-        Frames of unknown time are ``step`` after the one before.
-        """
+        """Frames from the first of known time, with times; one of unknown time lasts ``step``."""
         time = 0.0 if self._at_beginning else None
         self._at_beginning = False
         try:
@@ -284,11 +252,7 @@ class VideoReader:
                     yield time, frame
                     time += step
         except (av.FFmpegError, OSError) as error:
-            raise VideoError(
-                self.path,
-                f"damaged after {time or 0:.2f} s ({words(error)})",
-                "copy it again or remove it",
-            ) from error
+            raise self._error(f"damaged after {time or 0:.2f} s ({words(error)})") from error
 
     def _shown(self, numbers: np.ndarray) -> Iterator[av.VideoFrame]:
         """The frame of each of ``numbers`` (rising); where the file skips one, that before it."""
@@ -305,12 +269,9 @@ class VideoReader:
             shown = frame
         for wanted in numbers[served:]:
             if shown is None or wanted > number:
-                raise VideoError(
-                    self.path,
-                    f"its frames end at {timeline.time_of(max(number, 0)):.2f} s, the clip asks "
-                    f"for {timeline.time_of(int(wanted)):.2f} s",
-                    _AT_THE_END,
-                )
+                end, asked = timeline.time_of(max(number, 0)), timeline.time_of(int(wanted))
+                reason = f"its frames end at {end:.2f} s, the clip asks for {asked:.2f} s"
+                raise self._error(reason, _AT_THE_END)
             yield shown
 
     def _picture(
@@ -318,17 +279,12 @@ class VideoReader:
     ) -> np.ndarray:
         """``frame`` as shown, scaled to cover ``size`` and cropped: (h, w, 3), uint8."""
         if frame.is_corrupt:
-            raise VideoError(
-                self.path, f"damaged at {frame.time or 0:.2f} s", "copy it again or remove it"
-            )
+            raise self._error(f"damaged at {frame.time or 0:.2f} s")
         try:
             return picture(frame, size, crop, self.stream.sample_aspect_ratio)
         except (av.FFmpegError, ValueError) as error:
-            raise VideoError(
-                self.path,
-                f"its pixels ({frame.format.name}) cannot be converted ({words(error)})",
-                "convert it to another format or remove it",
-            ) from error
+            reason = f"its pixels ({frame.format.name}) cannot be converted ({words(error)})"
+            raise self._error(reason, "convert it to another format or remove it") from error
 
 
 _AT_THE_END = "copy it again if it was cut off, or ask for fewer frames or a higher fps"

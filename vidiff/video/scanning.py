@@ -1,7 +1,7 @@
 """The timeline of a file, from its packets; decodes nothing.
 
-Headers are often wrong or silent: about the duration (streamed files), the rate (recordings of
-phones and screens) and the time of the first frame. Packets say when each frame is shown.
+Headers are often wrong or silent about the duration (streamed files), the rate (recordings of
+phones and screens) and the time of the first frame. Packets have the time of each frame.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from vidiff.video.timing import JITTER, USUAL_RATE, Timeline
 
 READ_THROUGH = 64 * 2**20
-"""Bytes of frames after which an even file is taken to go on as its header says."""
+"""Bytes of frames after which an even file is taken to continue as its header promises."""
 
 _TAIL = 2.0  # seconds before the end that a file promises, from where its last frame is looked for
 _REORDERED = 32  # packets at the end of a part of which some frames may be missing
@@ -27,20 +27,12 @@ _REORDERED = 32  # packets at the end of a part of which some frames may be miss
 
 @dataclass(frozen=True)
 class Scan:
-    """What packets say of a file.
-
-    Attributes:
-        timeline: when its frames are shown.
-        origin: time stamp of its first frame, in ticks.
-        has_times: whether time stamps tell which frame is which. If not, frames are counted from
-            the beginning of the file.
-        ticks: the time stamps of all frames, rising, where all were read.
-    """
+    """The timeline of a file by its packets."""
 
     timeline: Timeline
-    origin: int
-    has_times: bool
-    ticks: np.ndarray | None = None
+    origin: int  # time stamp of the first frame, in ticks
+    has_times: bool  # whether frames are known by their time stamps; else they are counted
+    ticks: np.ndarray | None = None  # time stamps of all frames, rising, where all were read
 
     def knows(self, tick: int) -> bool:
         """Whether a time stamp can be believed: after a seek some containers interpolate them."""
@@ -141,7 +133,7 @@ def _num_listed(stream: VideoStream) -> int:
 
 
 def _are_even(packets: _Packets, stream: VideoStream, rate: float) -> bool:
-    """Whether the first packets of a file come as evenly as its header says."""
+    """Whether the first packets of a file come as evenly as its header promises."""
     tick, ticks = float(stream.time_base or 0), packets.ticks
     if ticks is None or len(ticks) <= _REORDERED:
         return False

@@ -25,20 +25,12 @@ USUAL_RATE = 25.0
 
 @dataclass(frozen=True)
 class Timeline:
-    """When the frames of a file are shown.
-
-    Attributes:
-        num_frames: of the file.
-        fps: frames per second, on average.
-        duration: seconds from the first frame to the end of the last.
-        times: seconds from the first frame to each, (num_frames,); None if frame k is shown at
-            k / fps, give or take the jitter of a file that rounds its times.
-    """
+    """When the frames of a file are shown; at k / fps, within ``JITTER``, if it has no times."""
 
     num_frames: int
-    fps: float
-    duration: float
-    times: np.ndarray | None = None
+    fps: float  # frames per second, on average
+    duration: float  # seconds from the first frame to the end of the last
+    times: np.ndarray | None = None  # seconds from the first frame to each, (num_frames,)
 
     @classmethod
     def even(cls, num_frames: int, fps: float) -> Timeline:
@@ -47,12 +39,10 @@ class Timeline:
 
     @classmethod
     def of(cls, times: np.ndarray, last: float = 0.0, nominal: float = 0.0) -> Timeline:
-        """The timeline of frames that are shown at ``times``.
+        """The timeline of frames that are shown at ``times``, in seconds from the first, rising.
 
-        Args:
-            times: seconds from the first frame to each, rising.
-            last: how long the last frame is shown; 0 if unknown.
-            nominal: the rate that the file claims, 0 if none. Used where it fits the times.
+        ``last`` is how long the last frame is shown, 0 if unknown; ``nominal`` the rate that the
+        file claims, 0 if none, which is used where it fits the times.
         """
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / (nominal or USUAL_RATE)
         duration = float(times[-1]) + (last if last > step / 2 else step)
@@ -98,10 +88,7 @@ class Timeline:
 
         At the file's own rate they follow each other, from the one nearest to ``start`` on. At
         another rate the k-th is the one that is shown at ``start + k / fps``; a frame may come
-        early by a share of its length, see ``EARLY``.
-
-        Raises:
-            ValueError: if the file ends before the clip does.
+        early by a share of its length, see ``EARLY``. A ``ValueError`` if the file ends before.
         """
         own = self.is_own(fps)
         wanted = start + np.arange(num_frames) / (self.fps if own else fps or self.fps)

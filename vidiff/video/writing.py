@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from vidiff.files import replacing
-from vidiff.video.colour import BT709, EXACT, FULL_RANGE
+from vidiff.video.picture import BT709, EXACT, FULL_RANGE
 
 SMALL = 512 * 512
 """Frames of so many pixels are encoded by one thread: more would wait for each other."""
@@ -31,13 +31,9 @@ os.umask(_UMASK)
 def write_video(path: str | os.PathLike[str], pixels: Tensor, fps: float) -> None:
     """Write (3, f, h, w) in [-1, 1] as .mp4 (H.264), .webm (VP9) or .gif, by the name's ending.
 
-    Browsers play all three. The first two need even sizes: a last row or column is repeated.
-    A gif holds equal frames in a row as one long frame.
-
-    Args:
-        path: the file to write; the folder must exist. It appears when it is complete.
-        pixels: (3, f, h, w); what lies outside [-1, 1] is clipped.
-        fps: frames per second.
+    Browsers play all three. The first two need even sizes: a last row or column is repeated. A gif
+    holds equal frames in a row as one long frame. Pixels outside [-1, 1] are clipped. The file
+    appears, in a folder that exists, when it is complete.
 
     Raises:
         ValueError: if the ending, the shape or the rate is none of these, or a pixel is NaN.
@@ -75,11 +71,7 @@ def write_frames(folder: str | os.PathLike[str], pixels: Tensor) -> None:
 
 
 def contact_sheet(path: str | os.PathLike[str], rows: Sequence[Image.Image]) -> None:
-    """Write one PNG of several videos, each a row of ``sheet_row``.
-
-    Raises:
-        ValueError: if there is no row.
-    """
+    """Write one PNG of several videos, at least one, each a row of ``sheet_row``."""
     if not rows:
         raise ValueError("a contact sheet needs at least one video, got none")
     sheet = Image.new("RGB", (max(row.width for row in rows), sum(r.height for r in rows)), "white")
@@ -182,13 +174,9 @@ ENDINGS = tuple(_WRITERS)
 
 
 def sheet_row(video: Tensor, caption: str, *, num_frames: int = 8, height: int = 96) -> Image.Image:
-    """A row of frames of a video, with its caption above.
+    """A row of frames of a video (3, f, h, w) in [-1, 1], with its caption above.
 
-    Args:
-        video: (3, f, h, w) in [-1, 1].
-        caption: printed above the row.
-        num_frames: frames shown, evenly spaced, the first and the last among them.
-        height: in pixels at which each frame is drawn.
+    The frames are evenly spaced, the first and the last among them, and ``height`` pixels high.
     """
     f = video.shape[1]
     frames = to_uint8(video[:, np.linspace(0, f - 1, min(num_frames, f)).round().astype(int)])

@@ -1,4 +1,4 @@
-"""What each of diffusers' autoencoders needs: sizes, scale, and state from chunk to chunk.
+"""Diffusers' autoencoders under one interface: sizes, scale, and state from chunk to chunk.
 
 ``z`` are a model's own latents; pipelines scale them before diffusion and undo that before they
 decode. Files named in comments are diffusers' pipelines that show how.
@@ -24,8 +24,8 @@ class Adapter(nn.Module):
     Args:
         model: the autoencoder.
         compression: pixels per latent along frames, height and width.
-        shift: what is taken from ``z`` to normalise it: one number, or one per channel.
-        scale: what it is then multiplied by.
+        shift: subtracted from ``z`` to normalise it: one number, or one per channel.
+        scale: by which it is then multiplied.
         frame_step: frames come as 1 + k times this; ``compression[0]``, by default.
     """
 
@@ -82,11 +82,7 @@ class Adapter(nn.Module):
         raise self._whole("decode")
 
     def denoise_from(self, timestep: float, noise_scale: float) -> None:
-        """Set what a decoder that takes a last step of diffusion is told, and how much is added.
-
-        Raises:
-            ValueError: if the decoder takes none.
-        """
+        """Set time and noise of a decoder's last step of diffusion; refused if it has none."""
         if timestep or noise_scale:
             raise ValueError(
                 f"decode_timestep={timestep} and decode_noise_scale={noise_scale} are for decoders "

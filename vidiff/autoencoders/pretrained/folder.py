@@ -21,10 +21,7 @@ WEIGHTS = [
 
 
 def read_folder(folder: str) -> Any:
-    """Load the autoencoder of a folder; of its ``vae/``, where it is a pipeline's.
-
-    Nothing is downloaded, and no file can run code: tensors are read from safetensors, or by
-    ``torch.load`` with ``weights_only``.
+    """Load the autoencoder of a folder, or of a pipeline's ``vae/``; downloads and runs nothing.
 
     Raises:
         ValueError: if a file is missing or damaged, the class is not known, or weights are missing
@@ -63,8 +60,7 @@ def read_folder(folder: str) -> Any:
 def build_empty(config: Mapping[str, Any]) -> Any:
     """Build the autoencoder of a config, with NaN for weights until a checkpoint fills them in.
 
-    Raises:
-        ValueError: if the class is not known or cannot be built so.
+    Raises a ``ValueError`` if the class is not known or cannot be built so.
     """
     cls = find_class(config, "config")
     with explained(f"{cls.__name__} cannot be built"):
@@ -75,11 +71,7 @@ def build_empty(config: Mapping[str, Any]) -> Any:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The config of a folder.
-
-    Raises:
-        ValueError: if there is none or it is not one.
-    """
+    """The config of a folder; a ``ValueError`` if there is none or it is not one."""
     file = path / "config.json"
     if not file.is_file():
         raise ValueError(
@@ -96,11 +88,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def find_class(config: Mapping[str, Any], where: str) -> Any:
-    """The class of diffusers that a config names.
-
-    Raises:
-        ValueError: if diffusers is not installed, or vidiff or diffusers does not know the class.
-    """
+    """The class that a config names, if diffusers is installed and it and vidiff know the class."""
     name = str(config.get("_class_name", ""))
     if name not in ADAPTERS:
         raise ValueError(

@@ -6,10 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from vidiff.autoencoders.base import Autoencoder, Gaussian, Past
+from vidiff.autoencoders.base import Autoencoder, Gaussian, Past, check_frames
 from vidiff.autoencoders.pretrained.adapters import ADAPTERS, Adapter
 from vidiff.autoencoders.pretrained.folder import build_empty, read_folder
 from vidiff.building import Node, describe
+from vidiff.checks import within
 from vidiff.registry import register
 from vidiff.types import Grid
 
@@ -18,23 +19,20 @@ from vidiff.types import Grid
 class Pretrained(Autoencoder):
     """Reads an autoencoder that diffusers saved in a local folder, and leaves it as it is.
 
-    The folder's ``config.json`` says which: ``AutoencoderKL`` (of Stable Diffusion and others,
-    frame by frame) or that of CogVideoX, Wan, LTX-Video or HunyuanVideo. Latents are the likeliest
-    ones, normalised as the model's own pipeline does it. A checkpoint names the folder and a hash
-    of what is in it, and does not hold the weights.
+    ``AutoencoderKL`` (of Stable Diffusion and others, frame by frame) or that of CogVideoX, Wan,
+    LTX-Video or HunyuanVideo. Latents are the likeliest ones, normalised as the model's own
+    pipeline does it. A checkpoint names the folder and a hash of its content, and does not hold
+    the weights.
 
     Args:
         folder: holds ``config.json`` and the weights; or is a whole pipeline's, with such a folder
             named ``vae``.
-        config: in place of a folder, what its ``config.json`` says; the weights are then NaN, which
-            is enough for ``vidiff plan``.
-        decode_timestep: for LTX-Video's decoders that take the last step of diffusion themselves,
-            the time that they are told, in [0, 1]; published examples say 0.05.
+        config: the content of ``config.json``, in place of a folder; the weights are then NaN,
+            which is enough for ``vidiff plan``.
+        decode_timestep: time in [0, 1] for LTX-Video's decoders that take the last step of
+            diffusion themselves; 0.05 in published examples.
         decode_noise_scale: share of noise that is mixed into the latents before that step, in
             [0, 1]; ``decode_timestep``, if it is None. The noise is the same each time.
-
-    Attributes:
-        node: how to build it without the folder: what hashes name it by.
 
     Raises:
         ValueError: if there is not one of folder and config, a file is missing or does not fit, or
@@ -57,11 +55,7 @@ class Pretrained(Autoencoder):
                 f"pretrained needs a folder (or the config of one), got {folder=}, {config=}"
             )
         noise_scale = decode_timestep if decode_noise_scale is None else decode_noise_scale
-        if not 0 <= decode_timestep <= 1 or not 0 <= noise_scale <= 1:
-            raise ValueError(
-                "decode_timestep and decode_noise_scale must be within [0, 1], got "
-                f"{decode_timestep} and {decode_noise_scale}"
-            )
+        within(0, 1, decode_timestep=decode_timestep, decode_noise_scale=noise_scale)
         model = build_empty(config) if config else read_folder(folder)
         name = type(model).__name__
         self.adapter: Adapter = ADAPTERS[name](model)
@@ -88,57 +82,31 @@ class Pretrained(Autoencoder):
         return self.adapter.normalise(self.posterior(pixels).mode)
 
     def decode(self, latents: Tensor) -> Tensor:
-        self._check_latents(latents)
-        frames, step = latents.shape[2], self.adapter.frame_step // self.compression[0]
-        if (frames - 1) % step:
-            raise ValueError(
-                f"{frames} frames of latents do not fit {self._name}, which decodes 1 + k x {step}"
-                f"; the nearest is {nearest_size(frames, step)}"
-            )
+        self.check_latents(latents)
+        need = f"frames of latents do not fit {self._name}, which decodes"
+        check_frames(latents.shape[2], self.adapter.frame_step // self.compression[0], need)
         return self.reconstruct(self.adapter.denormalise(latents))
 
     def posterior(self, pixels: Tensor) -> Gaussian:
         self.check(pixels)
-        return gaussian(self.adapter.encode(pixels))
+        return Gaussian.of(self.adapter.encode(pixels))
 
     def reconstruct(self, latents: Tensor) -> Tensor:
         return self.adapter.decode(latents)
 
     def encode_chunk(self, pixels: Tensor, past: Past) -> Tensor:
         self.check(pixels, past)
-        return self.adapter.normalise(gaussian(self.adapter.encode_chunk(pixels, past)).mode)
+        return self.adapter.normalise(Gaussian.of(self.adapter.encode_chunk(pixels, past)).mode)
 
     def decode_chunk(self, latents: Tensor, past: Past) -> Tensor:
-        self._check_latents(latents)
+        self.check_latents(latents)
         return self.adapter.decode_chunk(self.adapter.denormalise(latents), past)
 
     def latent_size(self, frames: int, height: int, width: int) -> Grid:
-        step = self.adapter.frame_step
-        if frames < 1 or (frames - 1) % step:
-            raise ValueError(
-                f"{frames} frames do not fit {self._name}, which needs 1 + k x {step}; "
-                f"the nearest is {nearest_size(frames, step)}"
-            )
+        need = f"frames do not fit {self._name}, which needs"
+        check_frames(frames, self.adapter.frame_step, need)
         return super().latent_size(frames, height, width)
-
-    def _check_latents(self, latents: Tensor) -> None:
-        if latents.ndim != 5 or latents.shape[1] != self.latent_channels or not latents.shape[2]:
-            raise ValueError(
-                f"latents must be (b, {self.latent_channels}, f, h, w) with at least one frame, "
-                f"got {tuple(latents.shape)}"
-            )
 
     @property
     def _name(self) -> str:
         return type(self.adapter.model).__name__
-
-
-def nearest_size(size: int, step: int) -> int:
-    """The number of the form 1 + k x ``step`` that is closest to ``size``."""
-    return 1 + max(0, round((size - 1) / step)) * step
-
-
-def gaussian(moments: Tensor) -> Gaussian:
-    """Means and log-variances (b, 2 c, f, h, w), clamped as diffusers does it."""
-    mean, log_variance = moments.chunk(2, dim=1)
-    return Gaussian(mean.float(), log_variance.float().clamp(-30, 20))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vidiff.checks import positive
 from vidiff.diffusion.loss_weights.base import LossWeight
 from vidiff.diffusion.predictions import MakePrediction, Prediction
 from vidiff.diffusion.schedules import Schedule
@@ -20,16 +21,11 @@ class Constant(LossWeight):
             ``flow`` with a network that predicts ``sample`` is the loss of JiT (Li & He 2025).
             With one that predicts ``score``, ``epsilon`` is the unweighted loss of SiT (Ma et al.
             2024) and ``flow`` its velocity weighting.
-        largest: bound on the weight, which else grows without limit where the two predictions
-            differ most.
-
-    Raises:
-        ValueError: if ``largest`` is not positive.
+        largest: bound on the weight, above 0: it grows without limit where the two differ most.
     """
 
     def __init__(self, measured_on: MakePrediction | None = None, largest: float = 25.0) -> None:
-        if largest <= 0:
-            raise ValueError(f"largest must be positive, got {largest}")
+        positive(largest=largest)
         self.measured_on = measured_on() if measured_on else None
         self.largest = largest
 

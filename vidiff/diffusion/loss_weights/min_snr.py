@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from vidiff.checks import positive
 from vidiff.diffusion.loss_weights.base import LossWeight
 from vidiff.diffusion.predictions import Prediction
 from vidiff.diffusion.schedules import Schedule
@@ -15,15 +16,11 @@ class MinSNR(LossWeight):
     """``min(snr, gamma)`` on the squared error of the clean latents, whatever is predicted.
 
     Args:
-        gamma: the bound; 5 in the paper.
-
-    Raises:
-        ValueError: if ``gamma`` is not positive.
+        gamma: the bound, above 0; 5 in the paper.
     """
 
     def __init__(self, gamma: float = 5.0) -> None:
-        if gamma <= 0:
-            raise ValueError(f"gamma must be positive, got {gamma}")
+        positive(gamma=gamma)
         self.gamma = gamma
 
     def __call__(self, schedule: Schedule, prediction: Prediction, t: Tensor) -> Tensor:

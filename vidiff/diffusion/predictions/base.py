@@ -14,13 +14,9 @@ from vidiff.registry import kind
 
 @dataclass
 class Denoised:
-    """Both ends of the path through ``x_t``, as estimated; each (b, c, f, h, w).
+    """Estimates of both ends of the path through ``x_t``, clean latents and noise: (b, c, f, h, w).
 
-    Attributes:
-        x0: the clean latents.
-        noise: the noise.
-        variance: what the network says of its own uncertainty, see ``vidiff.diffusion.variance``;
-            or None if it was not asked to learn that.
+    A network that learns its variance predicts it too, see ``vidiff.diffusion.variance``.
     """
 
     x0: Tensor
@@ -52,17 +48,15 @@ class Prediction(ABC):
     def denoised(self, output: Tensor, x_t: Tensor, schedule: Schedule, t: Tensor) -> Denoised:
         """Solve the two equations for the clean latents and the noise.
 
-        At an end of the path they may not determine both, as noise alone says nothing of
-        x0 at t = 1; there the determinant is kept away from zero, so that all stays finite.
+        At an end of the path they may not determine both: there the determinant is kept away from
+        zero, so that all stays finite.
         """
         alpha, sigma = expand(schedule.alpha(t), x_t), expand(schedule.sigma(t), x_t)
         p, q = (expand(c, x_t) for c in self.coefficients(schedule, t))
         determinant = alpha * q - sigma * p
         determinant = determinant.abs().clamp(min=1e-3).copysign(determinant)
-        return Denoised(
-            x0=(q * x_t - sigma * output) / determinant,
-            noise=(alpha * output - p * x_t) / determinant,
-        )
+        x0, noise = q * x_t - sigma * output, alpha * output - p * x_t
+        return Denoised(x0 / determinant, noise / determinant)
 
     def error_scale(self, schedule: Schedule, t: Tensor) -> Tensor:
         """How an error of the clean latents grows in this prediction, x_t fixed: in the shape of t.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from vidiff.checks import positive
 from vidiff.diffusion.predictions.base import Prediction
 from vidiff.diffusion.schedules import Schedule
 from vidiff.registry import register
@@ -11,7 +12,7 @@ from vidiff.registry import register
 
 @register("edm")
 class EDM(Prediction):
-    """What is left for the network, F, when it is given and asked for numbers of variance 1.
+    """EDM preconditioning: the network F has inputs and targets of unit variance.
 
     The clean latents are ``c_skip x + c_out F(c_in x)`` for ``x = x_0 + s noise``, with ``c_skip =
     d^2 / (s^2 + d^2)``, ``c_out = s d / sqrt(s^2 + d^2)`` and ``c_in = 1 / sqrt(s^2 + d^2)``. On
@@ -22,15 +23,11 @@ class EDM(Prediction):
     An unweighted error of F is the paper's loss, whose weight is ``1 / c_out^2``.
 
     Args:
-        sigma_data: standard deviation d of the clean latents.
-
-    Raises:
-        ValueError: if ``sigma_data`` is not positive.
+        sigma_data: standard deviation d of the clean latents, above 0.
     """
 
     def __init__(self, sigma_data: float = 0.5) -> None:
-        if sigma_data <= 0:
-            raise ValueError(f"sigma_data must be positive, got {sigma_data}")
+        positive(sigma_data=sigma_data)
         self.sigma_data = sigma_data
 
     def input_scale(self, schedule: Schedule, t: Tensor) -> Tensor:

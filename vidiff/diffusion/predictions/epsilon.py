@@ -17,5 +17,5 @@ class Epsilon(Prediction):
     def coefficients(self, schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
         return torch.zeros_like(t), torch.ones_like(t)
 
-    def target(self, sample: Tensor, noise: Tensor, schedule: Schedule, t: Tensor) -> Tensor:
+    def target(self, x0: Tensor, noise: Tensor, schedule: Schedule, t: Tensor) -> Tensor:
         return noise

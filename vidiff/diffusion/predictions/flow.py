@@ -17,11 +17,7 @@ class Flow(Prediction):
 
     Args:
         towards: the end that the velocity points to. Our time runs towards the noise; networks
-            whose time runs the other way, as SiT's does, predict the velocity towards the sample,
-            which has the other sign.
-
-    Raises:
-        ValueError: if ``towards`` is neither.
+            whose time runs the other way, as SiT's does, predict the velocity of opposite sign.
     """
 
     def __init__(self, towards: Literal["noise", "sample"] = "noise") -> None:

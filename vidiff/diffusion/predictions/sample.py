@@ -17,5 +17,5 @@ class Sample(Prediction):
     def coefficients(self, schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
         return torch.ones_like(t), torch.zeros_like(t)
 
-    def target(self, sample: Tensor, noise: Tensor, schedule: Schedule, t: Tensor) -> Tensor:
-        return sample
+    def target(self, x0: Tensor, noise: Tensor, schedule: Schedule, t: Tensor) -> Tensor:
+        return x0

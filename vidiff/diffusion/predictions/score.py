@@ -14,7 +14,7 @@ from vidiff.registry import register
 class Score(Prediction):
     """``-noise / sigma``, the gradient of the logarithm of x_t's density given x_0.
 
-    Its size goes with 1 / sigma: the loss weight ``constant`` with ``measured_on: epsilon`` is that
+    It grows with 1 / sigma: the loss weight ``constant`` with ``measured_on: epsilon`` is that
     of denoising score matching.
     """
 

@@ -1,4 +1,4 @@
-"""What a noise schedule promises."""
+"""Noise schedule interface."""
 
 from __future__ import annotations
 
@@ -15,15 +15,12 @@ from vidiff.registry import kind
 class Schedule(ABC):
     """How clean video turns into noise: ``x_t = alpha(t) x_0 + sigma(t) noise``.
 
-    Time runs from 0, clean, to 1, noise. All methods take times of any shape and answer in their
-    precision: training asks in float32, some samplers in float64.
+    Time runs from 0, clean, to 1, noise. All methods take times of any shape and keep their
+    precision: float32 in training, float64 in some samplers.
 
     Args:
-        network_times: the numbers that the denoiser is given for clean video and for noise; (1, 0)
-            are SiT's, whose time runs from noise to data.
-
-    Raises:
-        ValueError: if the two ``network_times`` are the same.
+        network_times: the two numbers that the denoiser is given for clean video and for noise, not
+            the same; (1, 0) are SiT's, whose time runs from noise to data.
 
     Attributes:
         margins: training keeps times within these two, where no derivative or ratio is infinite
@@ -68,10 +65,7 @@ class Schedule(ABC):
         return self.sigma(t) / self.alpha(t)
 
     def time_at(self, noise_ratio: Tensor) -> Tensor:
-        """The time at which ``sigma / alpha`` is this, or 1 if it never is that large.
-
-        By bisection here; schedules that can be solved for the time do so.
-        """
+        """The time at which ``sigma / alpha`` is this, at most 1; here by bisection."""
         wanted = noise_ratio.double()
         low, high = torch.zeros_like(wanted), torch.ones_like(wanted)
         for _ in range(52):

@@ -13,17 +13,13 @@ from vidiff.registry import register
 class EDM(Schedule):
     """``x_t = x_0 + sigma noise``, where ``sigma = sigma_max t``.
 
-    The denoiser is given ``ln(sigma) / 4``. Which noise levels are trained on is the time sampler's
-    to say (``log_normal``), which ones are walked through the spacing's (``karras``), and how a
-    network copes with their range the prediction's (``edm``).
+    The denoiser is given ``ln(sigma) / 4``. The rest of EDM is a time sampler (``log_normal``), a
+    spacing (``karras``) and a prediction (``edm``).
 
     Args:
-        sigma_min: noise level below which the network is not asked.
-        sigma_max: noise level at t = 1.
-        time_scale: the number that the denoiser is given is multiplied by this; 1 in the paper.
-
-    Raises:
-        ValueError: unless 0 < sigma_min < sigma_max, or if ``time_scale`` is zero.
+        sigma_min: noise level below which the network is not asked; above 0.
+        sigma_max: noise level at t = 1; above ``sigma_min``.
+        time_scale: factor of the number that the denoiser is given, not 0; 1 in the paper.
     """
 
     def __init__(

@@ -19,11 +19,8 @@ class LinearBeta(Schedule):
 
     Args:
         num_steps: number of discrete steps.
-        beta_start: the first beta.
-        beta_end: the last beta.
-
-    Raises:
-        ValueError: unless 0 < beta_start <= beta_end < 1 and there is a step.
+        beta_start: the first beta, above 0.
+        beta_end: the last beta, no less and below 1.
     """
 
     variance_preserving = True

@@ -18,12 +18,8 @@ class VP(Schedule):
     limit; below the first margin it stays what it is there.
 
     Args:
-        beta_min: the rate at t = 0.
-        beta_max: the rate at t = 1.
-        network_times: the numbers that the denoiser is given for clean video and for noise.
-
-    Raises:
-        ValueError: unless 0 < beta_min <= beta_max.
+        beta_min: the rate at t = 0; above 0.
+        beta_max: the rate at t = 1; no less.
     """
 
     margins = (1e-3, 1.0)

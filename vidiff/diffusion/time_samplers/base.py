@@ -1,35 +1,36 @@
-"""What a time sampler promises."""
+"""Time sampler interface."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from vidiff.checks import positive
 from vidiff.diffusion.schedules import Schedule
 from vidiff.registry import kind
 
 
 @kind("time_sampler")
+@dataclass(eq=False, kw_only=True)
 class TimeSampler(ABC):
     """Which diffusion times are trained on.
 
     Args:
-        shift: moves times towards noise (above 1) or clean video (below 1), see ``shifted``.
+        shift: moves times towards noise (above 1) or clean video (0 to 1), see ``shifted``.
         stratified: spread the times of a batch evenly over the distribution, instead of drawing
             them independently: each keeps its distribution, and the batch's loss varies less
             (Kingma et al. 2021, appendix I.1).
-
-    Raises:
-        ValueError: if ``shift`` is not positive.
     """
 
-    def __init__(self, shift: float = 1.0, stratified: bool = True) -> None:
-        if shift <= 0:
-            raise ValueError(f"shift must be positive, got {shift}")
-        self.shift, self.stratified = shift, stratified
+    shift: float = 1.0
+    stratified: bool = True
+
+    def __post_init__(self) -> None:
+        positive(shift=self.shift)
 
     @abstractmethod
     def quantile(self, u: Tensor, schedule: Schedule) -> Tensor:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from vidiff.checks import positive
 from vidiff.diffusion.schedules import Schedule
 from vidiff.diffusion.time_samplers.base import TimeSampler
 from vidiff.registry import register
 
 
 @register("log_normal")
+@dataclass(eq=False)
 class LogNormal(TimeSampler):
     """The logarithm of ``sigma / alpha`` is normal, on any schedule.
 
@@ -18,21 +22,15 @@ class LogNormal(TimeSampler):
 
     Args:
         mean: of the logarithm; -1.2 in the paper, for data with a standard deviation of 0.5.
-        std: of the logarithm.
-        shift: above 1 moves times towards noise, below 1 towards clean video.
-        stratified: spread the times of a batch evenly.
-
-    Raises:
-        ValueError: if ``std`` or ``shift`` is not positive.
+        std: of the logarithm, above 0.
     """
 
-    def __init__(
-        self, mean: float = -1.2, std: float = 1.2, shift: float = 1.0, stratified: bool = True
-    ) -> None:
-        super().__init__(shift, stratified)
-        if std <= 0:
-            raise ValueError(f"std must be positive, got {std}")
-        self.mean, self.std = mean, std
+    mean: float = -1.2
+    std: float = 1.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(std=self.std)
 
     def quantile(self, u: Tensor, schedule: Schedule) -> Tensor:
         return schedule.time_at((self.mean + self.std * torch.special.ndtri(u)).exp())

@@ -23,7 +23,7 @@ class PerFrame(TimeSampler):
 
     def __init__(self, times: MakeTimeSampler = Uniform) -> None:
         self.times = times()
-        super().__init__(self.times.shift, self.times.stratified)
+        super().__init__(shift=self.times.shift, stratified=self.times.stratified)
 
     def quantile(self, u: Tensor, schedule: Schedule) -> Tensor:
         return self.times.quantile(u, schedule)

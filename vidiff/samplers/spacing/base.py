@@ -17,15 +17,10 @@ class Spacing(ABC):
 
     @abstractmethod
     def __call__(self, num_steps: int, schedule: Schedule, start: float = 1.0) -> Tensor:
-        """Falling, the last one 0: (num_steps + 1,), in float64 and on the CPU.
+        """Falling from ``start`` at most to 0: (num_steps + 1,), in float64 and on the CPU.
 
         So are the coefficients of each step, which are numbers, few, and differences of near
         equals; the latents keep their precision and device.
-
-        Args:
-            num_steps: number of steps.
-            schedule: along which the sampler walks.
-            start: the latest time that there may be.
         """
 
 

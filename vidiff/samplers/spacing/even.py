@@ -17,10 +17,7 @@ class Even(Spacing):
     """Evenly spaced times, moved towards one end by a shift (Esser et al. 2024, eq. 23).
 
     Args:
-        shift: moves times towards noise (above 1) or clean video (below 1).
-
-    Raises:
-        ValueError: if ``shift`` is not positive.
+        shift: moves times towards noise (above 1) or clean video (0 to 1).
     """
 
     def __init__(self, shift: float = 1.0) -> None:

@@ -18,12 +18,9 @@ class Karras(Spacing):
     The schedule ``edm`` needs it: its even times leave the last level far from 0.
 
     Args:
-        rho: the higher, the closer to clean video the steps are; 7 in the paper.
-        sigma_range: the last noise level before 0 and the first, as far as the schedule's margins
-            reach.
-
-    Raises:
-        ValueError: if ``rho`` is not positive, or unless 0 < last < first.
+        rho: above 0; the higher, the closer to clean video the steps are; 7 in the paper.
+        sigma_range: the last noise level before 0 and the first, which is larger, as far as the
+            schedule's margins reach.
     """
 
     def __init__(self, rho: float = 7.0, sigma_range: tuple[float, float] = (0.002, 80.0)) -> None:

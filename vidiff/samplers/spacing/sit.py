@@ -16,11 +16,8 @@ class SiT(Spacing):
     """Evenly spaced times down to ``last_step``, then 0: the last step adds no noise.
 
     Args:
-        last_step: time at which the last step starts.
+        last_step: time at which the last step starts, between 0 and 1.
         shift: moves times towards noise (above 1) or clean video (below 1).
-
-    Raises:
-        ValueError: if ``last_step`` is not between 0 and 1.
     """
 
     def __init__(self, last_step: float = 0.04, shift: float = 1.0) -> None:

@@ -130,6 +130,9 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "match time": ({"match": {"equal": "time", "by": "model.width"}}, "by trainer.max_steps, and"),
     "tolerance": ({"match": {"equal": "flops", "tolerance": 2}}, r"within \(0, 1\), got 2"),
     "launcher": ({"launcher": "slum"}, r"unknown launcher 'slum'"),
+    "launcher of a plugin": (
+        {"launcher": "ray"}, r"ray is a plugin: .*pip install \./plugins/vidiff-ray.*known: local",
+    ),
     "launcher option": (
         {"launcher": {"class_path": "local", "init_args": {"at_once": 2}}}, "at_once",
     ),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from ray_plugin import registered
 
 from vidiff.testing import check_component
 
@@ -25,4 +26,5 @@ def background() -> Iterator[None]:
     [("local", {}), ("slurm", {"cluster": "local"}), ("ray", {"address": "local"})],
 )
 def test_jobs_can_be_stopped(background: None, name: str, settings: dict[str, Any]) -> None:
-    check_component("launcher", name, **settings)
+    with registered():
+        check_component("launcher", name, **settings)

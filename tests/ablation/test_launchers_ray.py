@@ -16,12 +16,14 @@ import pytest
 import ray
 from processes import PATIENCE, is_alive, wait
 from ray.cluster_utils import Cluster
+from ray_plugin import PLUGIN, registered, vidiff_ray
 
 from vidiff.ablation import launchers
-from vidiff.ablation.launchers.base import Handle, Job
-from vidiff.ablation.launchers.ray import Ray
+from vidiff.ablation.launchers.base import Handle, Job, Launcher
 from vidiff.registry import get_component
+from vidiff.testing import check_component
 
+Ray = vidiff_ray.Ray
 ENDED = ("succeeded", "failed")
 NOTE = """
 import json, os, signal, sys, time
@@ -42,15 +44,16 @@ def cluster() -> Iterator[Cluster]:
     cluster = Cluster(initialize_head=True, head_node_args={**small, "num_gpus": 2})
     cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20, resources={"licence": 1})
     cluster.wait_for_nodes()
-    yield cluster
+    with registered():
+        yield cluster
     cluster.shutdown()
 
 
 @pytest.fixture
-def launcher(cluster: Cluster) -> Iterator[Callable[..., Ray]]:
-    made: list[Ray] = []
+def launcher(cluster: Cluster) -> Iterator[Callable[..., Launcher]]:
+    made: list[Launcher] = []
 
-    def make(**options: Any) -> Ray:
+    def make(**options: Any) -> Launcher:
         made.append(Ray(address=cluster.address, **options))
         return made[-1]
 
@@ -60,11 +63,11 @@ def launcher(cluster: Cluster) -> Iterator[Callable[..., Ray]]:
 
 
 @pytest.fixture
-def launch(tmp_path: Path, launcher: Callable[..., Ray]) -> Iterator[Callable[..., Handle]]:
+def launch(tmp_path: Path, launcher: Callable[..., Launcher]) -> Iterator[Callable[..., Handle]]:
     """Start Python code as a job; it may call ``note(**said)``."""
     started: list[Handle] = []
 
-    def start(code: str, name: str = "run", with_: Ray | None = None, **needs: Any) -> Handle:
+    def start(code: str, name: str = "run", with_: Launcher | None = None, **needs: Any) -> Handle:
         started.append((with_ or launcher()).start(make_job(tmp_path, code, name, **needs)))
         return started[-1]
 
@@ -91,9 +94,14 @@ def wait_for_end(handle: Handle) -> str:
     return handle.state()
 
 
-def test_it_is_registered_beside_the_package_of_its_name() -> None:
+def test_it_is_registered_beside_the_package_of_its_name(cluster: Cluster) -> None:
     assert get_component("launcher", "ray").cls is Ray
     assert Path(ray.__file__).parts[-2:] == ("ray", "__init__.py")
+
+
+def test_it_keeps_the_promises_of_its_kind(cluster: Cluster) -> None:
+    check_component("launcher", "ray", address=cluster.address)
+    ray.shutdown()
 
 
 def test_jobs_spread_over_the_nodes_and_never_share_a_cpu(launch: Any, tmp_path: Path) -> None:
@@ -169,7 +177,7 @@ def test_a_worker_that_misses_that_it_is_cancelled(
         told.append(force)
         cancel(task, force=force)
 
-    monkeypatch.setattr(launchers.ray, "_run", deaf)
+    monkeypatch.setattr(vidiff_ray, "_run", deaf)
     monkeypatch.setattr(launchers.child, "PATIENCE", PATIENCE if hears == 2 else -3.0)
     monkeypatch.setattr(ray, "cancel", tell)
     handle = launch("")
@@ -215,12 +223,12 @@ def test_a_job_does_not_outlive_its_driver(
     driver = f"""
 import sys, time
 from pathlib import Path
-from vidiff.ablation import launchers
 from vidiff.ablation.launchers.base import Job
-from vidiff.ablation.launchers.ray import Ray
+from vidiff.plugins import load_plugins
+(vidiff_ray,) = load_plugins([{PLUGIN!r}])
 folder = Path({str(tmp_path)!r})
 job = Job("run", (sys.executable, "-c", {code!r}), folder / "run", folder)
-handle = Ray(address={cluster.address!r}).start(job)
+handle = vidiff_ray.Ray(address={cluster.address!r}).start(job)
 time.sleep(60)
 """
     process = subprocess.Popen([sys.executable, "-c", driver], start_new_session=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from processes import is_alive, wait
+from ray_plugin import PLUGIN
 from slurm_cluster import NoSlurmError, slurm_cluster
 
 from vidiff.ablation.launchers import slurm_queue
@@ -92,7 +93,8 @@ def wait_for_end(handle: Handle) -> str:
 
 
 def test_registering_imports_neither_submitit_nor_ray() -> None:
-    code = "import sys, vidiff.ablation.launchers.slurm, vidiff.ablation.launchers.ray\n"
+    code = "import sys, vidiff.ablation.launchers.slurm, vidiff.plugins\n"
+    code += f"vidiff.plugins.load_plugins([{PLUGIN!r}])\n"
     code += "sys.exit(bool({'submitit', 'ray', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     assert get_component("launcher", "slurm").cls is Slurm

@@ -27,7 +27,7 @@ from vidiff.ablation.launchers.local import Local
 from vidiff.captions import looks_like_file
 from vidiff.cli.errors import explain
 from vidiff.errors import UsageError
-from vidiff.registry import nearest
+from vidiff.registry import list_components, nearest
 from vidiff.yaml_files import read_yaml
 
 Direction = Literal["higher", "lower"]
@@ -170,6 +170,7 @@ def read_ablation(path: Path) -> Ablation:
     else:
         node.pop("match", None)
     try:
+        _check_launcher(node.get("launcher"))
         given = parser.instantiate(parser.parse_object(node)).as_dict()
         given["budget"] = given.get("budget") or Budget()
         return _checked(Ablation(**_mappings(plain), **given), path)
@@ -177,6 +178,17 @@ def read_ablation(path: Path) -> Ablation:
         raise UsageError(f"{path}: {explain(str(error))}") from error
     except (ValueError, UsageError) as error:
         raise UsageError(f"{path}: {error}") from error
+
+
+def _check_launcher(node: Any) -> None:
+    """Raise a ``UsageError`` if the launcher is one that a plugin of ours would bring."""
+    name = node.get("class_path") if isinstance(node, Mapping) else node
+    if name == "ray" and name not in list_components("launcher"):
+        raise UsageError(
+            "launcher: ray is a plugin: install it by `pip install ./plugins/vidiff-ray`, or name "
+            f"it by --plugins plugins/vidiff-ray/vidiff_ray; known: "
+            f"{', '.join(list_components('launcher'))}"
+        )
 
 
 _MAPPINGS = ("axes", "baseline", "samples", "evaluation")

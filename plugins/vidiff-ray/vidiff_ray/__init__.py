@@ -1,10 +1,11 @@
-"""Runs on a Ray cluster that is there already."""
+"""The launcher ray: runs of an ablation on a Ray cluster that exists already."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -15,6 +16,8 @@ from typing import Any
 from vidiff.ablation.launchers import child
 from vidiff.ablation.launchers.base import Handle, Job, Launcher, State
 from vidiff.registry import register
+
+__all__ = ["Ray"]
 
 LOG = "log.txt"
 
@@ -85,6 +88,8 @@ class Ray(Launcher):
         asked = self._asked(job)
         _check_that_a_node_has(asked, job.name)
         job.folder.mkdir(parents=True, exist_ok=True)
+        # The nodes need vidiff, but not this plugin: its code travels with the task.
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
         names = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
         task = ray.remote(_run).options(
             name=job.name, num_returns="streaming", max_retries=0,

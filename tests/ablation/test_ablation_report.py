@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vidiff.ablation.report import render_csv, render_html, render_markdown, words
+from vidiff.ablation.report import phrases, render_csv, render_html, render_markdown
 from vidiff.ablation.report.choosing import shown_cells
 from vidiff.ablation.report.curves import make_curves
 from vidiff.ablation.report.page import colours
@@ -94,15 +94,17 @@ def text_of(page: str) -> str:
 
 
 def test_the_answer_comes_first_in_sentences(results: dict[str, Any]) -> None:
-    assert words.answers(results, "accuracy") == [
+    assert phrases.answers(results, "accuracy") == [
         "good is better than plain by 20.0 points (95 % interval 15.0 to 25.0).",
         "bad is worse than plain by 20.0 points (95 % interval 15.0 to 25.0).",
         "The data cannot tell same from plain (+1.0 points, −4.0 to +6.0): about 7 further seeds "
         "would be needed.",
     ]
-    assert words.answers(results, "val/loss") == ["Nothing can be compared with plain yet."]
+    assert phrases.answers(results, "val/loss") == ["Nothing can be compared with plain yet."]
     results["cells"][3]["differences"]["accuracy"]["further_seeds"] = None
-    assert words.answers(results, "accuracy")[-1].endswith(": the interval over seeds holds zero.")
+    assert phrases.answers(results, "accuracy")[-1].endswith(
+        ": the interval over seeds holds zero."
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,13 +129,13 @@ def test_one_sentence_says_it_of_all(
         make_cell(f"cell {k}", 0.5, 100, {"accuracy": judged(0.1, verdict)})
         for k, verdict in enumerate(verdicts)
     ]
-    assert words.headline(results, "accuracy") == said
+    assert phrases.headline(results, "accuracy") == said
 
 
 def test_without_an_interval_there_is_none_in_the_sentence(results: dict[str, Any]) -> None:
     for cell in results["cells"][1:]:
         cell["differences"]["accuracy"]["interval_95"] = None
-    said = words.answers(results, "accuracy")
+    said = phrases.answers(results, "accuracy")
     assert said[0] == "good is better than plain by 20.0 points."
     assert "(+1.0 points)" in said[-1]
 
@@ -141,7 +143,7 @@ def test_without_an_interval_there_is_none_in_the_sentence(results: dict[str, An
 def test_all_three_say_the_same(results: dict[str, Any], tmp_path: Path) -> None:
     page, text = text_of(render_html(results, tmp_path)), render_markdown(results)
     for said in (
-        "Which block?", *words.answers(results, "accuracy"), "All cells have the FLOPs of the",
+        "Which block?", *phrases.answers(results, "accuracy"), "All cells have the FLOPs of the",
         "70.0 %", "+20.0 points", "1.23 M", "240 G", "c0ffee", "whole", "f1",
     ):  # fmt: skip
         assert said in page, said

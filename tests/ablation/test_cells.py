@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from vidiff.ablation.cells import alike, content_id, expand, make_run, make_runs, with_solution
-from vidiff.ablation.nodes import get
+from vidiff.ablation.ask.cells import alike, content_id, expand, make_run, make_runs, with_solution
+from vidiff.ablation.ask.nodes import get
 
 BASE: dict[str, Any] = {
     "data": {"batch_size": 8},

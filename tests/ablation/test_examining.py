@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from vidiff.ablation import examining
-from vidiff.ablation.cells import expand, make_runs
-from vidiff.ablation.checking import Checker, RunCosts
-from vidiff.ablation.examining import examine
+from vidiff.ablation.ask.cells import expand, make_runs
+from vidiff.ablation.check import errors as examining
+from vidiff.ablation.check.checker import Checker, RunCosts
+from vidiff.ablation.check.errors import examine
 from vidiff.yaml_files import read_yaml
 
 BASE = Path(__file__).parents[2] / "experiments" / "ablations" / "base.yaml"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from vidiff.ablation.file import Ablation, Match, name_of, read_ablation
+from vidiff.ablation.ask.file import Ablation, Match, name_of, read_ablation
 from vidiff.ablation.launchers import Local
 from vidiff.errors import UsageError
 

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
-from vidiff.ablation import nodes
-from vidiff.ablation.checking import Checker
-from vidiff.ablation.file import Match
-from vidiff.ablation.matching import DOUBLINGS, GAP, _Search, solve, steps_of_equal_time
-from vidiff.ablation.nodes import Config
+from vidiff.ablation.ask import nodes
+from vidiff.ablation.ask.file import Match
+from vidiff.ablation.ask.nodes import Config
+from vidiff.ablation.check.checker import Checker
+from vidiff.ablation.check.solve import DOUBLINGS, GAP, _Search, solve, steps_of_equal_time
 
 BASE: Config = {
     "data": {

@@ -12,12 +12,12 @@ from test_ablate import TINY, write
 from test_results import ACCURACY, finish, make_ablation, work
 
 from vidiff.__main__ import main
-from vidiff.ablation.cells import expand, make_runs
-from vidiff.ablation.found import find
-from vidiff.ablation.naming import Names, check_names, logged_by
-from vidiff.ablation.nodes import get
+from vidiff.ablation.ask.cells import expand, make_runs
+from vidiff.ablation.ask.nodes import get
+from vidiff.ablation.check.names import Names, check_names, logged_by
+from vidiff.ablation.judge.collect import collect
+from vidiff.ablation.judge.run_results import find
 from vidiff.ablation.report import render_csv, render_html, render_markdown
-from vidiff.ablation.results import collect
 from vidiff.files import read_json
 from vidiff.training import AutoencoderTask
 from vidiff.training.diffusion import DiffusionTask

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vidiff.ablation.nodes import get, replace
+from vidiff.ablation.ask.nodes import get, replace
 
 BASE: dict[str, Any] = {
     "seed_everything": 0,

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from vidiff.ablation.cells import content_id
-from vidiff.ablation.preparing import Preparation
+from vidiff.ablation.ask.cells import content_id
+from vidiff.ablation.check.preparation import Preparation
 
 
 def test_paths_start_at_the_base_config_and_are_absolute_in_every_run(tmp_path: Path) -> None:

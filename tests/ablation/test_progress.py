@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from toy_runs import COUNT, toy_folder, toy_run
 
-from vidiff.ablation.progress import Place, Progress, place_of
+from vidiff.ablation.run.progress import Place, Progress, place_of
 from vidiff.units import duration
 
 

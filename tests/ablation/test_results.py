@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vidiff.ablation.cells import expand, make_runs
-from vidiff.ablation.file import Ablation, Match
-from vidiff.ablation.folders import RunFolder, Status, make_folder
-from vidiff.ablation.found import COSTS
-from vidiff.ablation.results import collect
+from vidiff.ablation.ask.cells import expand, make_runs
+from vidiff.ablation.ask.file import Ablation, Match
+from vidiff.ablation.judge.collect import collect
+from vidiff.ablation.run.folder import COSTS, RunFolder, Status, make_folder
 from vidiff.files import write_json
 
 BASE: dict[str, Any] = {

@@ -13,9 +13,10 @@ import pytest
 from processes import wait
 from toy_runs import COUNT, counts, toy_folder, toy_run, toy_runner
 
-from vidiff.ablation.file import Budget
+from vidiff.ablation.ask.devices import devices_of
+from vidiff.ablation.ask.file import Budget
 from vidiff.ablation.launchers import Job, Local
-from vidiff.ablation.runner import devices_of, make_job
+from vidiff.ablation.run.runner import make_job
 
 FAIL = COUNT + "sys.exit('ValueError: never')"
 FAIL_ONCE = COUNT + "if len(file.read_text()) == 1: sys.exit('ValueError: not yet')"
@@ -75,7 +76,7 @@ def test_a_caller_that_is_killed_leaves_its_jobs_to_the_next_call(tmp_path: Path
         "import sys; from pathlib import Path\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "from toy_runs import toy_run, toy_runner\n"
-        "from vidiff.ablation.folders import RunFolder\n"
+        "from vidiff.ablation.run.folder import RunFolder\n"
         "from vidiff.ablation.launchers import Local\n"
         f"run, folder = toy_run(0), RunFolder.read(Path({str(folder.path)!r}))\n"
         "toy_runner([(run, folder)], Local(), []).run([run])\n"

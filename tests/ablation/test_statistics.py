@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vidiff.ablation.statistics import Comparison, Observations, compare, holm, judge, mean
-from vidiff.ablation.statistics.intervals import bootstrap
-from vidiff.ablation.statistics.permutation import FLIPS, sign_flips, smallest_p
+from vidiff.ablation.judge.statistics import Comparison, Observations, compare, holm, judge, mean
+from vidiff.ablation.judge.statistics.intervals import bootstrap
+from vidiff.ablation.judge.statistics.permutation import FLIPS, sign_flips, smallest_p
 
 NAN = float("nan")
 
@@ -90,7 +90,7 @@ class TestBootstrap:
 
     def test_memory_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         whole = bootstrap(normal(50))
-        monkeypatch.setattr("vidiff.ablation.statistics.intervals.AT_ONCE", 1_000)
+        monkeypatch.setattr("vidiff.ablation.judge.statistics.intervals.AT_ONCE", 1_000)
         assert bootstrap(normal(50)) == pytest.approx(whole)
 
 
@@ -141,7 +141,7 @@ class TestSignFlips:
     def test_memory_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         units = normal(64, centre=0.2)
         whole = sign_flips(units)
-        monkeypatch.setattr("vidiff.ablation.statistics.permutation.AT_ONCE", 640)
+        monkeypatch.setattr("vidiff.ablation.judge.statistics.permutation.AT_ONCE", 640)
         assert sign_flips(units) == whole
 
 

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from vidiff.ablation.statistics import Effect, compare, interactions, main_effects
+from vidiff.ablation.judge.statistics import Effect, compare, interactions, main_effects
 
 AXES = {"depth": ["2", "4"], "width": ["small", "large"]}
 BASELINE = {"depth": "2", "width": "small"}

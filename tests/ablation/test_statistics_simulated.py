@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vidiff.ablation.statistics import Comparison, Observations, compare, judge, mean
+from vidiff.ablation.judge.statistics import Comparison, Observations, compare, judge, mean
 
 
 @dataclass

@@ -12,8 +12,8 @@ import pytest
 from processes import processes_with, wait
 from toy_runs import COUNT, counts, toy_folder, toy_run
 
-from vidiff.ablation.folders import RunFolder
-from vidiff.ablation.worker import BUSY, reason, work
+from vidiff.ablation.run.folder import RunFolder
+from vidiff.ablation.run.worker import BUSY, reason, work
 
 FAIL_ONCE = COUNT + "if len(file.read_text()) == 1: sys.exit('ValueError: not yet')"
 WAIT = COUNT + "time.sleep(60)"
@@ -124,4 +124,4 @@ def _other(folder: RunFolder):  # type: ignore[no-untyped-def]
 
 
 def _start(folder: RunFolder) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "vidiff.ablation.worker", str(folder.path)])
+    return subprocess.Popen([sys.executable, "-m", "vidiff.ablation.run.worker", str(folder.path)])

@@ -16,9 +16,9 @@ from vidiff.errors import Errors, UsageError
 from vidiff.registry import nearest, register
 
 if TYPE_CHECKING:
-    from vidiff.ablation.cells import Run
-    from vidiff.ablation.file import Ablation
-    from vidiff.ablation.preparing import Preparation, Work
+    from vidiff.ablation.ask.cells import Run
+    from vidiff.ablation.ask.file import Ablation
+    from vidiff.ablation.check.preparation import Preparation, Work
 
 RESULTS, PAGE, TABLE, CSV = "results.json", "report.html", "report.md", "results.csv"
 
@@ -59,8 +59,8 @@ class Ablate(LightCommand):
         )  # fmt: skip
 
     def run(self, args: Namespace) -> int:
-        from vidiff.ablation.file import read_ablation
-        from vidiff.ablation.preparing import Preparation
+        from vidiff.ablation.ask.file import read_ablation
+        from vidiff.ablation.check.preparation import Preparation
 
         if args.retries < 0:
             raise UsageError(f"ablate: --retries must not be negative, got {args.retries}")
@@ -98,16 +98,16 @@ class Ablate(LightCommand):
         return 0 if is_done else 1
 
     def _show(self, preparation: Preparation) -> int:
-        from vidiff.ablation.estimates import table
+        from vidiff.ablation.check.estimates import table
 
         runs, folders = _checked_work(preparation, may_train=False)
         print(table(preparation.ablation, runs, folders))
         return 0
 
     def _report(self, file: Path, preparation: Preparation, work: Work) -> int:
-        from vidiff.ablation.preparing import DATA
+        from vidiff.ablation.check.preparation import DATA
+        from vidiff.ablation.judge.collect import collect
         from vidiff.ablation.report import render_csv, render_html, render_markdown
-        from vidiff.ablation.results import collect
         from vidiff.files import read_json, write_json, write_text
 
         output = preparation.output
@@ -172,8 +172,8 @@ def _time(preparation: Preparation) -> dict[str, float]:
 
 def _run_all(ablation: Ablation, work: Work, retries: int, num_at_once: int | None = None) -> bool:
     """Run what is not done of these; whether all are done in the end."""
-    from vidiff.ablation.progress import Progress
-    from vidiff.ablation.runner import Runner
+    from vidiff.ablation.run.progress import Progress
+    from vidiff.ablation.run.runner import Runner
 
     runs, folders = work
     launcher = ablation.launcher

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vidiff.ablation.report import words
+from vidiff.ablation.report import phrases
 from vidiff.units import duration, large
 
 
@@ -19,11 +19,11 @@ def render_markdown(results: Mapping[str, Any]) -> str:
     first = next(iter(metrics))
     seeds = ", ".join(map(str, results["seeds"]))
     lines = [f"# {_plain(results['question'])}", ""]
-    if missing := words.status(results):
+    if missing := phrases.status(results):
         lines += [f"**Not complete: {missing}.**", ""]
     lines += _said(results, first)
-    lines += [f"Judged by {first}; seeds {seeds}. {words.equal(results)}", ""]
-    lines += [words.precision(results), ""]
+    lines += [f"Judged by {first}; seeds {seeds}. {phrases.equal(results)}", ""]
+    lines += [phrases.precision(results), ""]
     lines += [*_table(*_figures(results, first)), ""]
     lines += [
         "In brackets: 95 % intervals over seeds; differences are against the baseline, "
@@ -49,9 +49,9 @@ def render_markdown(results: Mapping[str, Any]) -> str:
 
 def _said(results: Mapping[str, Any], metric: str) -> list[str]:
     """The answers: one sentence for all, and one for each cell."""
-    headline = words.headline(results, metric)
+    headline = phrases.headline(results, metric)
     lines = [f"**{_plain(headline)}**", ""] if headline else []
-    return [*lines, *(f"- {_plain(line)}" for line in words.answers(results, metric)), ""]
+    return [*lines, *(f"- {_plain(line)}" for line in phrases.answers(results, metric)), ""]
 
 
 def _figures(results: Mapping[str, Any], name: str) -> tuple[list[str], list[list[str]]]:
@@ -62,12 +62,12 @@ def _figures(results: Mapping[str, Any], name: str) -> tuple[list[str], list[lis
         figure, judged = cell["figures"].get(name), cell["differences"].get(name)
         row = [f"{cell['name']}{' (baseline)' if cell['is_baseline'] else ''}", "–", "", "", ""]
         if figure:
-            interval = words.between(figure["interval_95"], metric)
-            row[1] = _bracketed(words.shown(figure["value"], metric), interval)
+            interval = phrases.between(figure["interval_95"], metric)
+            row[1] = _bracketed(phrases.shown(figure["value"], metric), interval)
         if judged:
-            interval = words.gap_between(judged["interval_95"], metric)
-            row[2] = _bracketed(words.gap(judged["difference"], metric), interval)
-            row[3:] = words.chance(judged["p_holm"]), judged["verdict"]
+            interval = phrases.gap_between(judged["interval_95"], metric)
+            row[2] = _bracketed(phrases.gap(judged["difference"], metric), interval)
+            row[3:] = phrases.chance(judged["p_holm"]), judged["verdict"]
         rows.append(row)
     return ["cell", f"{name} {arrow}", "difference", "p", "verdict"], rows
 
@@ -105,11 +105,11 @@ def _effects(results: Mapping[str, Any]) -> list[str]:
         for name, effects in results[kind].items():
             metric = results["metrics"][name]
             for effect in effects:
-                difference = words.gap(effect["difference"], metric)
-                interval = words.gap_between(effect["interval_95"], metric)
-                p = words.chance(effect["p_holm"])
+                difference = phrases.gap(effect["difference"], metric)
+                interval = phrases.gap_between(effect["interval_95"], metric)
+                p = phrases.chance(effect["p_holm"])
                 rows.append(
-                    [name, words.effect_name(effect), difference, interval, p, effect["verdict"]]
+                    [name, phrases.effect_name(effect), difference, interval, p, effect["verdict"]]
                 )
         if rows:
             head = ["metric", "effect", "difference", "95 % interval", "p", ""]

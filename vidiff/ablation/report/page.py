@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vidiff.ablation.report import words
+from vidiff.ablation.report import phrases
 from vidiff.ablation.report.choosing import shown_cells
 from vidiff.ablation.report.curves import AGAINST, MAX_LINES, make_curves
 from vidiff.ablation.report.grid import make_grid
@@ -63,12 +63,12 @@ def render_html(results: Mapping[str, Any], folder: Path) -> str:
     """
     environment = make_environment("vidiff", "ablation/report")
     environment.filters.update(
-        duration=duration, count=partial(large, digits=3), chance=words.chance
+        duration=duration, count=partial(large, digits=3), chance=phrases.chance
     )
     grid = make_grid(results, folder)
     return environment.get_template("report.html.j2").render(
         results=results,
-        words=words,
+        phrases=phrases,
         bar=BAR,
         axes={name: _axis(results, name) for name in results["metrics"]},
         curves={against: make_curves(results, against) for against in AGAINST},

@@ -11,10 +11,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from vidiff.ablation import nodes
-from vidiff.ablation.cells import Cell
-from vidiff.ablation.nodes import Config
-from vidiff.ablation.runner import devices_of
+from vidiff.ablation.ask import nodes
+from vidiff.ablation.ask.cells import Cell
+from vidiff.ablation.ask.devices import devices_of
+from vidiff.ablation.ask.nodes import Config
 from vidiff.files import read_json, write_json
 
 PRECISION = "trainer.precision"

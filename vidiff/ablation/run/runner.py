@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidiff.ablation.cells import Run
-from vidiff.ablation.file import Budget
-from vidiff.ablation.folders import RunFolder
+from vidiff.ablation.ask.cells import Run
+from vidiff.ablation.ask.devices import devices_of
+from vidiff.ablation.ask.file import Budget
 from vidiff.ablation.launchers.base import Handle, Job, Launcher
-from vidiff.ablation.nodes import Config, get
-from vidiff.ablation.progress import Progress, place_of
+from vidiff.ablation.run.folder import RunFolder
+from vidiff.ablation.run.progress import Progress, place_of
 from vidiff.files import read_json, write_json
 
 HANDLE = "launched.json"
@@ -201,33 +201,13 @@ def _left_by(handle: Handle | None, folder: RunFolder) -> str:
 
 def make_job(run: Run, folder: RunFolder) -> Job:
     """The job that does the work of a run."""
-    words = (sys.executable, "-P", "-m", "vidiff.ablation.worker", str(folder.path))
+    words = (sys.executable, "-P", "-m", "vidiff.ablation.run.worker", str(folder.path))
     name = re.sub(r"[^\w.-]+", "-", f"{run.id}-{run.cell.name}-{run.seed}").strip("-")[:80]
     devices, nodes, on_gpu = devices_of(run.config)
     return Job(
         name=name, words=words, folder=folder.path.resolve(), cwd=Path.cwd(), env=_environment(),
         num_devices=devices, num_nodes=nodes, on_gpu=on_gpu,
     )  # fmt: skip
-
-
-def devices_of(config: Config) -> tuple[int, int, bool]:
-    """Devices of a node, nodes, and whether the devices are GPUs, as the trainer has them.
-
-    Where the config leaves the number to the machine, it is one.
-    """
-    devices = get(config, "trainer.devices", "auto")
-    if isinstance(devices, str) and devices.isdigit():
-        devices = int(devices)
-    count = len(devices) if isinstance(devices, list) else devices
-    accelerator = get(config, "trainer.accelerator", "auto")
-    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and _has_gpu())
-    number = count if isinstance(count, int) and count > 0 else 1
-    return number, int(get(config, "trainer.num_nodes", 1) or 1), on_gpu
-
-
-def _has_gpu() -> bool:
-    """Whether there may be an NVIDIA GPU here, without importing torch."""
-    return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def _environment() -> dict[str, str]:

@@ -6,6 +6,7 @@
       config.yaml          the whole config: `vidiff fit -c` trains it alone
       job.json             the commands of the run, in order
       state.json           which of them are done, and what failed
+      costs.json           parameters and FLOPs, counted before
       log.txt              what the commands printed
       train/               the run folder of `vidiff fit`
       samples-…/           of `vidiff sample`, one for each way of sampling
@@ -26,13 +27,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidiff.ablation import nodes
-from vidiff.ablation.cells import ROOT, Run
-from vidiff.ablation.nodes import Config
+from vidiff.ablation.ask import nodes
+from vidiff.ablation.ask.cells import ROOT, Run
+from vidiff.ablation.ask.nodes import Config
 from vidiff.captions import prompt_file
 from vidiff.files import read_json, read_text, write_json, write_text
 
-CONFIG, JOB, STATE, LOG, LOCK = "config.yaml", "job.json", "state.json", "log.txt", "lock"
+CONFIG, JOB, STATE, COSTS = "config.yaml", "job.json", "state.json", "costs.json"
+LOG, LOCK = "log.txt", "lock"
 
 
 @dataclass(frozen=True)

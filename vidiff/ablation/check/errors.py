@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
-from vidiff.ablation.cells import Run
-from vidiff.ablation.nodes import Config
+from vidiff.ablation.ask.cells import Run
+from vidiff.ablation.ask.nodes import Config
 from vidiff.cores import available_cores
 
 if TYPE_CHECKING:
-    from vidiff.ablation.checking import Checker, RunCosts
+    from vidiff.ablation.check.checker import Checker, RunCosts
 
 SHARE = 8
 """Cells that are worth a process of their own."""

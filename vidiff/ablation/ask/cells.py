@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vidiff.ablation import nodes
-from vidiff.ablation.nodes import Config
+from vidiff.ablation.ask import nodes
+from vidiff.ablation.ask.nodes import Config
 
 ROOT = "trainer.default_root_dir"
 """Where a run keeps its checkpoints: not part of what it is."""

@@ -18,9 +18,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vidiff.ablation.statistics.intervals import Interval, student, student_p
-from vidiff.ablation.statistics.observations import plain, seed_means
-from vidiff.ablation.statistics.permutation import sign_flips
+from vidiff.ablation.judge.statistics.intervals import Interval, student, student_p
+from vidiff.ablation.judge.statistics.observations import plain, seed_means
+from vidiff.ablation.judge.statistics.permutation import sign_flips
 
 Verdict = Literal["better", "worse", "cannot tell"]
 

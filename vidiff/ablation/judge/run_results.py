@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from vidiff.ablation.cells import Run
-from vidiff.ablation.folders import RunFolder
+from vidiff.ablation.ask.cells import Run
+from vidiff.ablation.run.folder import COSTS, RunFolder
 
-COSTS = "costs.json"
 CURVES = ("train/loss", "val/")
 """What is drawn of all that training logs: tags that begin like this."""
 

@@ -14,8 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidiff.ablation import nodes
-from vidiff.ablation.cells import (
+from vidiff.ablation.ask import nodes
+from vidiff.ablation.ask.cells import (
     ROOT,
     Cell,
     Run,
@@ -25,19 +25,18 @@ from vidiff.ablation.cells import (
     make_runs,
     with_solution,
 )
-from vidiff.ablation.examining import errors_of, examine, grouped
-from vidiff.ablation.file import Ablation
-from vidiff.ablation.folders import RunFolder, make_folder
-from vidiff.ablation.found import COSTS
-from vidiff.ablation.nodes import Config
-from vidiff.ablation.precision import OnePrecision
+from vidiff.ablation.ask.file import Ablation
+from vidiff.ablation.ask.nodes import Config
+from vidiff.ablation.ask.precision import OnePrecision
+from vidiff.ablation.check.errors import errors_of, examine, grouped
+from vidiff.ablation.run.folder import COSTS, RunFolder, make_folder
 from vidiff.errors import UsageError
 from vidiff.files import read_json, write_json
 from vidiff.plugins import plugins_of
 from vidiff.yaml_files import read_yaml
 
 if TYPE_CHECKING:
-    from vidiff.ablation.checking import Checker, RunCosts
+    from vidiff.ablation.check.checker import Checker, RunCosts
 
 SOLVED, DATA, ASKED = "solved.json", "data.json", "asked.json"
 
@@ -93,7 +92,7 @@ class Preparation:
     @cached_property
     def checker(self) -> Checker:
         """Made where it is needed: it takes seconds to import what builds models."""
-        from vidiff.ablation.checking import Checker
+        from vidiff.ablation.check.checker import Checker
 
         return Checker(first=list(self.first.values()))
 
@@ -191,7 +190,7 @@ class Preparation:
         Returns:
             What went wrong, a line a cell.
         """
-        from vidiff.ablation.matching import solve, steps_of_equal_time
+        from vidiff.ablation.check.solve import solve, steps_of_equal_time
 
         match = self.ablation.match
         assert match is not None, "there is something to solve for"

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from vidiff.ablation import nodes
-from vidiff.ablation.file import Match
-from vidiff.ablation.nodes import Config
+from vidiff.ablation.ask import nodes
+from vidiff.ablation.ask.file import Match
+from vidiff.ablation.ask.nodes import Config
 from vidiff.errors import UsageError
 from vidiff.units import large
 
 if TYPE_CHECKING:
-    from vidiff.ablation.checking import Checker
+    from vidiff.ablation.check.checker import Checker
 
 STEPS = "trainer.max_steps"
 UNITS = {"parameters": "trained parameters", "flops": "FLOPs"}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vidiff.ablation.statistics.intervals import standard_error
+from vidiff.ablation.judge.statistics.intervals import standard_error
 
 MOST = 1_000
 """Further seeds beyond which the answer is "more than that"."""

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from vidiff.ablation import nodes
-from vidiff.ablation.models import Models
-from vidiff.ablation.nodes import Config
-from vidiff.ablation.parsing import Once, Parser
+from vidiff.ablation.ask import nodes
+from vidiff.ablation.ask.nodes import Config
+from vidiff.ablation.check.models import Models
+from vidiff.ablation.check.parser import Once, Parser
 from vidiff.costs.configs import clip_sizes, num_devices
 from vidiff.errors import UsageError
 from vidiff.registry import nearest
@@ -24,8 +24,8 @@ from vidiff.registry import nearest
 if TYPE_CHECKING:
     from jsonargparse import Namespace
 
-    from vidiff.ablation.measuring import Measured
-    from vidiff.ablation.naming import Names
+    from vidiff.ablation.check.names import Names
+    from vidiff.ablation.check.options import Measured
     from vidiff.costs.count import Clips, Counts
 
 
@@ -155,8 +155,8 @@ class Checker:
         """What is wrong with the options of sampling and of the evaluation, and with the names of
         metrics, a line each.
         """
-        from vidiff.ablation.measuring import check_measuring
-        from vidiff.ablation.naming import check_names
+        from vidiff.ablation.check.names import check_names
+        from vidiff.ablation.check.options import check_measuring
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "base.yaml"
@@ -165,7 +165,7 @@ class Checker:
         return errors + check_names(metrics, self._names(base, measured))
 
     def _names(self, base: Config, measured: Measured | None) -> Names:
-        from vidiff.ablation.naming import Names, logged_by
+        from vidiff.ablation.check.names import Names, logged_by
 
         figures, unmeasured = measured or (None, {})
         try:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from vidiff.ablation.statistics.comparison import Comparison
-from vidiff.ablation.statistics.holm import holm
-from vidiff.ablation.statistics.permutation import smallest_p
-from vidiff.ablation.statistics.power import MOST, further_seeds
+from vidiff.ablation.judge.statistics.comparison import Comparison
+from vidiff.ablation.judge.statistics.holm import holm
+from vidiff.ablation.judge.statistics.permutation import smallest_p
+from vidiff.ablation.judge.statistics.power import MOST, further_seeds
 
 LEVEL = 0.05
 """Odds of a false verdict that are accepted."""

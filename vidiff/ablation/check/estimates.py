@@ -7,12 +7,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from vidiff.ablation.cells import Run
-from vidiff.ablation.file import Ablation
-from vidiff.ablation.folders import RunFolder
-from vidiff.ablation.found import COSTS
-from vidiff.ablation.nodes import get
-from vidiff.ablation.precision import FILE, precisions
+from vidiff.ablation.ask.cells import Run
+from vidiff.ablation.ask.file import Ablation
+from vidiff.ablation.ask.nodes import get
+from vidiff.ablation.ask.precision import FILE, precisions
+from vidiff.ablation.run.folder import COSTS, RunFolder
 from vidiff.costs.machines import measured_speed
 from vidiff.files import read_json
 from vidiff.precision import device_of

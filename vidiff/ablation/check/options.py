@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vidiff.ablation import nodes
-from vidiff.ablation.folders import options
+from vidiff.ablation.ask import nodes
+from vidiff.ablation.run.folder import options
 from vidiff.cli.errors import explain, unknown
 from vidiff.cli.main import LightParser
 from vidiff.errors import Errors, UsageError

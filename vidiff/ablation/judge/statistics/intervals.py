@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vidiff.ablation.statistics.observations import Observations, plain, seed_means, table
+from vidiff.ablation.judge.statistics.observations import Observations, plain, seed_means, table
 
 RESAMPLES = 10_000
 """Of the bootstrap."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidiff.ablation import nodes
-from vidiff.ablation.cells import ROOT
-from vidiff.ablation.nodes import Config
-from vidiff.ablation.parsing import Parser
+from vidiff.ablation.ask import nodes
+from vidiff.ablation.ask.cells import ROOT
+from vidiff.ablation.ask.nodes import Config
+from vidiff.ablation.check.parser import Parser
 from vidiff.costs.configs import checkpoint_of
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Does the work of one run: ``python -m vidiff.ablation.worker FOLDER``, wherever that may be.
+"""Does the work of one run: ``python -m vidiff.ablation.run.worker FOLDER``, wherever that may be.
 
 It takes the lock of the folder, runs the commands that are not done yet one after the other, and
 keeps count of what is done. Started twice, or again after it was killed, it does nothing twice:
@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from vidiff.ablation.folders import LOG, Phase, RunFolder
+from vidiff.ablation.run.folder import LOG, Phase, RunFolder
 
 BUSY = 75
 """Exit status where somebody else works on the run: try later (EX_TEMPFAIL)."""

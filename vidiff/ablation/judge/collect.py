@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from vidiff.ablation import statistics
-from vidiff.ablation.cells import Cell, Run
-from vidiff.ablation.file import Ablation, name_of
-from vidiff.ablation.folders import RunFolder, prompts_of
-from vidiff.ablation.found import Found, find
-from vidiff.ablation.precision import FILE, precisions
+from vidiff.ablation.ask.cells import Cell, Run
+from vidiff.ablation.ask.file import Ablation, name_of
+from vidiff.ablation.ask.precision import FILE, precisions
+from vidiff.ablation.judge import statistics
+from vidiff.ablation.judge.run_results import Found, find
+from vidiff.ablation.run.folder import RunFolder, prompts_of
 from vidiff.captions import read_prompts
 from vidiff.files import read_json
 

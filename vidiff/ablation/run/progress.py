@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from vidiff.ablation.cells import Run
-from vidiff.ablation.folders import RunFolder
+from vidiff.ablation.ask.cells import Run
+from vidiff.ablation.run.folder import RunFolder
 from vidiff.units import duration
 
 QUIET = 60.0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from vidiff.ablation.nodes import Config
+from vidiff.ablation.ask.nodes import Config
 from vidiff.costs.configs import arguments
 
 if TYPE_CHECKING:

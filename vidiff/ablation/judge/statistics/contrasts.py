@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from vidiff.ablation.statistics.comparison import Comparison, of_differences
-from vidiff.ablation.statistics.observations import Observations, all_seeds, longest, table
-from vidiff.ablation.statistics.verdicts import judge
+from vidiff.ablation.judge.statistics.comparison import Comparison, of_differences
+from vidiff.ablation.judge.statistics.observations import Observations, all_seeds, longest, table
+from vidiff.ablation.judge.statistics.verdicts import judge
 
 Choice = tuple[str, str]
 """An axis and one of its values."""

@@ -1,0 +1,24 @@
+"""How sure an ablation's figures are: intervals, paired tests, effects of axes, seeds to add."""
+
+from vidiff.ablation.judge.statistics.comparison import Comparison, Verdict
+from vidiff.ablation.judge.statistics.contrasts import Effect, compare, interactions, main_effects
+from vidiff.ablation.judge.statistics.holm import holm
+from vidiff.ablation.judge.statistics.intervals import Estimate, mean
+from vidiff.ablation.judge.statistics.observations import Observations
+from vidiff.ablation.judge.statistics.power import further_seeds
+from vidiff.ablation.judge.statistics.verdicts import judge
+
+__all__ = [
+    "Comparison",
+    "Effect",
+    "Estimate",
+    "Observations",
+    "Verdict",
+    "compare",
+    "further_seeds",
+    "holm",
+    "interactions",
+    "judge",
+    "main_effects",
+    "mean",
+]

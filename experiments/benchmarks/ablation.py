@@ -98,8 +98,7 @@ def measure(folder: Path, count: int, num_at_once: int) -> None:
     with timed("launch"):
         assert Runner(stand_in, preparation.ablation.launcher, progress).run(runs)
     with timed("report"):
-        chosen = {run.id for run in runs}
-        results = collect(preparation.ablation, path, [r for r in runs if r.id in chosen], folders)
+        results = collect(preparation.ablation, path, runs, folders)
         render_csv(results), render_markdown(results), render_html(results, preparation.output)
     assert isinstance(runs[0], Run)
 

@@ -14,6 +14,7 @@ from vidiff.ablation.ask.cells import Run, make_runs
 from vidiff.ablation.ask.file import read_ablation
 from vidiff.ablation.ask.precision import FILE, PRECISION, OnePrecision, precisions
 from vidiff.ablation.check.preparation import Preparation
+from vidiff.ablation.judge.schema import Chosen, Precision
 from vidiff.ablation.report import phrases
 from vidiff.files import read_json
 
@@ -130,17 +131,15 @@ def test_what_runs_were_trained_in_counts_more_than_what_was_asked() -> None:
         "bf16-mixed": ["b, seed 0"],
         "32-true with TF32": ["b, seed 1"],
     }
-    said = phrases.precision({"precision": {"runs": found, "chosen": None}})
+    said = phrases.precision(Precision(found, None))
     assert said.startswith("Runs differ in precision")
     assert "bf16-mixed in b, seed 0" in said
 
 
 def test_one_precision_is_said_with_its_reason_where_it_was_chosen() -> None:
-    chosen = {"precision": "32-true", "why": "no units"}
+    chosen = Chosen("32-true", "no units", "cpu")
     runs = {"32-true": ["a", "b"]}
-    said = [
-        phrases.precision({"precision": {"runs": runs, "chosen": each}}) for each in (chosen, None)
-    ]
+    said = [phrases.precision(Precision(runs, each)) for each in (chosen, None)]
     assert said == [
         "All runs are trained in 32-true (no units).", "All runs are trained in 32-true."
     ]  # fmt: skip

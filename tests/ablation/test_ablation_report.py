@@ -8,92 +8,113 @@ import html
 import io
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from vidiff.ablation.ask.file import Budget, Match
+from vidiff.ablation.judge.schema import (
+    CellResult,
+    Costs,
+    FailedRun,
+    Metric,
+    Precision,
+    Prompts,
+    Provenance,
+    Results,
+    RunResult,
+    Status,
+    Video,
+)
+from vidiff.ablation.judge.statistics import Comparison, Effect, Estimate
 from vidiff.ablation.report import phrases, render_csv, render_html, render_markdown
-from vidiff.ablation.report.choosing import shown_cells
 from vidiff.ablation.report.curves import make_curves
 from vidiff.ablation.report.page import colours
 from vidiff.pages import charts
 from vidiff.video import write_video
 
-SHARE = {"higher_is_better": True, "unit": "share", "summary": "Right videos.", "per_prompt": True}
-LOSS = {"higher_is_better": False, "unit": None, "summary": "", "per_prompt": False}
+SHARE = Metric(True, "Right videos.", "share", per_prompt=True)
+LOSS = Metric(False, "", None, per_prompt=False)
 
 
-def judged(difference: float, verdict: str, further: int | None = None) -> dict[str, Any]:
-    return {
-        "difference": difference, "interval_95": [difference - 0.05, difference + 0.05],
-        "p": 0.01, "p_holm": 0.03, "verdict": verdict, "further_seeds": further,
-        "reason": "The interval over seeds holds zero.", "num_seeds": 2, "num_pairs": 8,
-    }  # fmt: skip
+def judged(difference: float, verdict: Any, further: int | None = None) -> Comparison:
+    return Comparison(
+        difference=difference, interval_95=(difference - 0.05, difference + 0.05), method="",
+        p=0.01, p_method="", p_seeds=0.01, p_holm=0.03, verdict=verdict, further_seeds=further,
+        reason="The interval over seeds holds zero.", num_seeds=2, num_pairs=8, num_units=4,
+        units="prompts", seed_differences=(difference,) * 2, higher_is_better=True,
+    )  # fmt: skip
 
 
-def make_cell(name: str, value: float, steps: int, compared: dict[str, Any]) -> dict[str, Any]:
+def make_cell(
+    name: str, value: float, steps: int, compared: dict[str, Comparison], is_baseline: bool = False
+) -> CellResult:
     runs = [
-        {
-            "id": f"{name[:3]}{seed}", "seed": seed, "state": "done", "error": "", "attempts": 1,
-            "figures": {"accuracy": value + 0.01 * seed, "val/loss": 1 - value}, "step": steps,
-            "seconds_per_step": 0.5, "seconds": steps / 2,
-            "curves": {"val/loss": [[s, 1 - value + 0.1 * seed] for s in (0, steps)]},
-            "videos": [
-                {"prompt": f"prompt {k}", "path": f"{k}.mp4", "right": k == 0} for k in (0, 1)
-            ],
-        }
+        RunResult(
+            id=f"{name[:3]}{seed}", seed=seed, state="done", error="", attempts=1, step=steps,
+            scores={"accuracy": value + 0.01 * seed, "val/loss": 1 - value},
+            seconds_per_step=0.5, seconds=steps / 2,
+            curves={"val/loss": [(s, 1 - value + 0.1 * seed) for s in (0, steps)]},
+            videos=[Video(f"prompt {k}", f"{k}.mp4", k == 0) for k in (0, 1)],
+        )
         for seed in (0, 1)
     ]  # fmt: skip
-    figure = {
-        "value": value,
-        "interval_95": [value - 0.02, value + 0.02],
-        "method": "",
-        "num_seeds": 2,
-    }
-    return {
-        "name": name, "choices": {"block": name}, "is_baseline": not compared, "solved": {"w": 3},
-        "equality": 1.01, "runs": runs, "differences": compared,
-        "figures": {"accuracy": figure, "val/loss": figure | {"value": 1 - value}},
-        "costs": {"parameters": 1_234_567, "flops_per_step": 2e9, "steps": steps,
-                  "flops": 2e9 * steps, "seconds_per_step": 0.5, "seconds": 90.0,
-                  "memory_bytes": 2**30, "memory_of": "process"},
-    }  # fmt: skip
+    interval = (value - 0.02, value + 0.02)
+    return CellResult(
+        name=name, choices={"block": name}, is_baseline=is_baseline, solved={"w": 3},
+        equality=1.01, runs=runs, differences=compared,
+        scores={
+            "accuracy": Estimate(value, interval, "", 2, 4),
+            "val/loss": Estimate(1 - value, interval, "", 2, 1),
+        },
+        costs=Costs(
+            parameters=1_234_567, flops_per_step=2 * 10**9, steps=steps, flops=2 * 10**9 * steps,
+            seconds_per_step=0.5, seconds=90.0, seconds_before=0.0, memory_bytes=2**30,
+            memory_of="process",
+        ),
+    )  # fmt: skip
 
 
 @pytest.fixture
-def results() -> dict[str, Any]:
-    return {
-        "format": "vidiff ablation 1", "name": "blocks", "question": "Which block?",
-        "created": "2026-01-02T03:04:05+00:00", "file": "blocks/ablation.yaml",
-        "status": {"runs": 6, "done": 6, "failed": [], "missing": 0},
-        "axes": {"block": ["plain", "good", "bad", "same"]}, "baseline": "plain", "seeds": [0, 1],
-        "match": {"equal": "flops", "by": "trainer.max_steps"}, "budget": {"hours": None},
-        "precision": {"runs": {"32-true": ["plain, seed 0"]}, "chosen": None},
-        "metrics": {"accuracy": SHARE, "val/loss": LOSS},
-        "cells": [
-            make_cell("plain", 0.5, 100, {}),
+def results() -> Results:
+    return Results(
+        name="blocks", question="Which block?", created="2026-01-02T03:04:05+00:00",
+        file="blocks/ablation.yaml", status=Status(runs=6, done=6, failed=[], missing=0),
+        axes={"block": ["plain", "good", "bad", "same"]}, baseline="plain", seeds=[0, 1],
+        match=Match("flops"), budget=Budget(),
+        precision=Precision(runs={"32-true": ["plain, seed 0"]}, chosen=None),
+        metrics={"accuracy": SHARE, "val/loss": LOSS},
+        cells=[
+            make_cell("plain", 0.5, 100, {}, is_baseline=True),
             make_cell("good", 0.7, 120, {"accuracy": judged(0.2, "better")}),
             make_cell("bad", 0.3, 80, {"accuracy": judged(-0.2, "worse")}),
             make_cell("same", 0.51, 100, {"accuracy": judged(0.01, "cannot tell", 7)}),
         ],
-        "main_effects": {}, "interactions": {},
-        "provenance": {
-            "runs": ["0" * 64], "source": {"commit": "c0ffee", "changed": True},
-            "versions": {"torch": "2"}, "hardware": {"num_cpus": 2}, "data": {"class": "Shapes"},
-            "evaluation_protocol": {"name": "whole", "fingerprint": "f1"},
-            "prompts": {"number": 2, "sha256": "a" * 64}, "sampling": {"seed": 1},
-            "evaluation": {"metrics": "accuracy"}, "launcher": "local",
-        },
-    }  # fmt: skip
+        not_found=[], main_effects={}, interactions={},
+        provenance=Provenance(
+            runs=["0" * 64], source={"commit": "c0ffee", "changed": True},
+            versions={"torch": "2"}, hardware={"num_cpus": 2}, data={"class": "Shapes"},
+            validation=[], evaluation_protocol={"name": "whole", "fingerprint": "f1"},
+            prompts=Prompts(2, "a" * 64), sampling={"seed": 1},
+            evaluation={"metrics": "accuracy"}, launcher="local",
+        ),
+    )  # fmt: skip
+
+
+def change(results: Results, cell: int, **changes: Any) -> None:
+    """Change the difference of a cell by accuracy."""
+    differences = results.cells[cell].differences
+    differences["accuracy"] = replace(differences["accuracy"], **changes)
 
 
 def text_of(page: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
 
 
-def test_the_answer_comes_first_in_sentences(results: dict[str, Any]) -> None:
+def test_the_answer_comes_first_in_sentences(results: Results) -> None:
     assert phrases.answers(results, "accuracy") == [
         "good is better than plain by 20.0 points (95 % interval 15.0 to 25.0).",
         "bad is worse than plain by 20.0 points (95 % interval 15.0 to 25.0).",
@@ -101,7 +122,7 @@ def test_the_answer_comes_first_in_sentences(results: dict[str, Any]) -> None:
         "would be needed.",
     ]
     assert phrases.answers(results, "val/loss") == ["Nothing can be compared with plain yet."]
-    results["cells"][3]["differences"]["accuracy"]["further_seeds"] = None
+    change(results, 3, further_seeds=None)
     assert phrases.answers(results, "accuracy")[-1].endswith(
         ": the interval over seeds holds zero."
     )
@@ -122,25 +143,23 @@ def test_the_answer_comes_first_in_sentences(results: dict[str, Any]) -> None:
          "Of the 3 others, 2 are better than plain; the data cannot tell of 1."),
     ],
 )  # fmt: skip
-def test_one_sentence_says_it_of_all(
-    results: dict[str, Any], verdicts: list[str], said: str
-) -> None:
-    results["cells"] = [results["cells"][0]] + [
+def test_one_sentence_says_it_of_all(results: Results, verdicts: list[str], said: str) -> None:
+    results.cells[1:] = [
         make_cell(f"cell {k}", 0.5, 100, {"accuracy": judged(0.1, verdict)})
         for k, verdict in enumerate(verdicts)
     ]
     assert phrases.headline(results, "accuracy") == said
 
 
-def test_without_an_interval_there_is_none_in_the_sentence(results: dict[str, Any]) -> None:
-    for cell in results["cells"][1:]:
-        cell["differences"]["accuracy"]["interval_95"] = None
+def test_without_an_interval_there_is_none_in_the_sentence(results: Results) -> None:
+    for cell in (1, 2, 3):
+        change(results, cell, interval_95=None)
     said = phrases.answers(results, "accuracy")
     assert said[0] == "good is better than plain by 20.0 points."
     assert "(+1.0 points)" in said[-1]
 
 
-def test_all_three_say_the_same(results: dict[str, Any], tmp_path: Path) -> None:
+def test_all_three_say_the_same(results: Results, tmp_path: Path) -> None:
     page, text = text_of(render_html(results, tmp_path)), render_markdown(results)
     for said in (
         "Which block?", *phrases.answers(results, "accuracy"), "All cells have the FLOPs of the",
@@ -151,11 +170,9 @@ def test_all_three_say_the_same(results: dict[str, Any], tmp_path: Path) -> None
     assert "Not complete" not in page + text
 
 
-def test_what_is_missing_is_said_before_anything_else(
-    results: dict[str, Any], tmp_path: Path
-) -> None:
-    failed = {"run": "abc", "cell": "good", "seed": 1, "error": "fit: no memory"}
-    results["status"] = {"runs": 6, "done": 3, "failed": [failed], "missing": 2}
+def test_what_is_missing_is_said_before_anything_else(results: Results, tmp_path: Path) -> None:
+    failed = FailedRun(run="abc", cell="good", seed=1, error="fit: no memory")
+    results.status = Status(runs=6, done=3, failed=[failed], missing=2)
     said = "1 of 6 runs failed and 2 of 6 runs are not done yet"
     page, text = text_of(render_html(results, tmp_path)), render_markdown(results)
     assert page.index(said) < page.index("The answer")
@@ -164,8 +181,8 @@ def test_what_is_missing_is_said_before_anything_else(
     assert "fit: no memory" in text
 
 
-def test_the_csv_has_a_row_for_each_run_and_no_formula(results: dict[str, Any]) -> None:
-    results["cells"][1]["name"] = "=1+1, |x|"
+def test_the_csv_has_a_row_for_each_run_and_no_formula(results: Results) -> None:
+    results.cells[1].name = "=1+1, |x|"
     rows = list(csv.DictReader(io.StringIO(render_csv(results))))
     assert len(rows) == 8
     assert float(rows[3]["accuracy"]) == 0.7 + 0.01
@@ -173,9 +190,9 @@ def test_the_csv_has_a_row_for_each_run_and_no_formula(results: dict[str, Any]) 
     assert rows[0]["parameters"] == "1234567"
 
 
-def test_hostile_names_stay_text(results: dict[str, Any], tmp_path: Path) -> None:
+def test_hostile_names_stay_text(results: Results, tmp_path: Path) -> None:
     nasty = '<script>alert("x")</script> | `'
-    results["question"] = results["cells"][1]["name"] = nasty
+    results.question = results.cells[1].name = nasty
     page = render_html(results, tmp_path)
     assert "<script>alert" not in page
     assert nasty in html.unescape(page)
@@ -184,7 +201,7 @@ def test_hostile_names_stay_text(results: dict[str, Any], tmp_path: Path) -> Non
     assert all("\\|" in line for line in table)
 
 
-def test_curves_are_drawn_against_steps_operations_and_seconds(results: dict[str, Any]) -> None:
+def test_curves_are_drawn_against_steps_operations_and_seconds(results: Results) -> None:
     for against, scale in {"steps": 1.0, "FLOPs": 2e9, "seconds": 0.5}.items():
         (chart,) = make_curves(results, against)
         assert [series.label for series in chart.series] == ["plain", "good", "bad", "same"]
@@ -197,40 +214,39 @@ def test_curves_are_drawn_against_steps_operations_and_seconds(results: dict[str
         assert per_pixel * (charts.WIDTH - charts.LEFT - charts.RIGHT) == pytest.approx(
             120 * scale, rel=0.01
         )
-    results["cells"][0]["costs"]["seconds_per_step"] = None
+    results.cells[0].costs.seconds_per_step = None
     (chart,) = make_curves(results, "seconds")
     assert "plain" not in [series.label for series in chart.series]
 
 
-def test_curves_are_shaded_from_the_lowest_seed_to_the_highest(results: dict[str, Any]) -> None:
+def test_curves_are_shaded_from_the_lowest_seed_to_the_highest(results: Results) -> None:
     (chart,) = make_curves(results, "steps")
     assert all(series.band for series in chart.series)
-    for cell in results["cells"]:
-        del cell["runs"][1]
+    for cell in results.cells:
+        del cell.runs[1]
     (chart,) = make_curves(results, "steps")
     assert not any(series.band for series in chart.series)
 
 
 def test_where_there_is_no_room_the_baseline_and_the_best_are_shown(
-    results: dict[str, Any],
+    results: Results,
 ) -> None:
-    cells = [make_cell(f"cell {k}", (k * 37 % 100) / 100, 100, {"x": {}}) for k in range(100)]
-    results["cells"] = [*cells, results["cells"][0]]
-    shown = [cell["name"] for cell in shown_cells(results, 4)]
+    cells = [make_cell(f"cell {k}", (k * 37 % 100) / 100, 100, {}) for k in range(100)]
+    results.cells = [*cells, results.cells[0]]
+    shown = [cell.name for cell in results.best_cells(4)]
     best = [f"cell {k}" for k in range(100) if k * 37 % 100 >= 97]
     assert shown == ["plain", *best]
     ours = colours(results)
-    drawn = [cell["name"] for cell in shown_cells(results, 12)]
+    drawn = [cell.name for cell in results.best_cells(12)]
     assert len({ours[name] for name in drawn}) == 12
-    results["metrics"]["accuracy"] = SHARE | {"higher_is_better": False}
-    assert "cell 0" in [cell["name"] for cell in shown_cells(results, 2)]
+    results.metrics["accuracy"] = replace(SHARE, higher_is_better=False)
+    assert "cell 0" in [cell.name for cell in results.best_cells(2)]
 
 
-def test_effects_of_crossed_axes_have_their_tables(results: dict[str, Any], tmp_path: Path) -> None:
-    main = {"axis": "block", "value": "good", "against": "plain", **judged(0.1, "better")}
-    pair = {"axes": ["a", "b"], "values": ["2", "y"], "against": ["1", "x"],
-            **judged(-0.3, "cannot tell", 3)}  # fmt: skip
-    results |= {"main_effects": {"accuracy": [main]}, "interactions": {"accuracy": [pair]}}
+def test_effects_of_crossed_axes_have_their_tables(results: Results, tmp_path: Path) -> None:
+    main = Effect(("block",), ("good",), ("plain",), 1, judged(0.1, "better"))
+    pair = Effect(("a", "b"), ("2", "y"), ("1", "x"), 1, judged(-0.3, "cannot tell", 3))
+    results.main_effects, results.interactions = {"accuracy": [main]}, {"accuracy": [pair]}
     page = text_of(render_html(results, tmp_path))
     for text in (page, render_markdown(results)):
         assert "block: good against plain" in text
@@ -238,11 +254,9 @@ def test_effects_of_crossed_axes_have_their_tables(results: dict[str, Any], tmp_
     assert "about 3 further seeds would be needed" in page
 
 
-def test_a_thousand_runs_make_a_page_of_bounded_size(
-    results: dict[str, Any], tmp_path: Path
-) -> None:
-    cell = results["cells"][1]
-    results["cells"] += [copy.deepcopy(cell) | {"name": f"cell {k}"} for k in range(500)]
+def test_a_thousand_runs_make_a_page_of_bounded_size(results: Results, tmp_path: Path) -> None:
+    cell = results.cells[1]
+    results.cells += [replace(copy.deepcopy(cell), name=f"cell {k}") for k in range(500)]
     page = render_html(results, tmp_path)
     assert len(page) < 4e6
     assert page.count("<path d=") <= 12 * 3
@@ -251,7 +265,7 @@ def test_a_thousand_runs_make_a_page_of_bounded_size(
 
 
 def test_a_browser_shows_it_plays_the_videos_and_filters(
-    results: dict[str, Any], tmp_path: Path, chromium: str
+    results: Results, tmp_path: Path, chromium: str
 ) -> None:
     for k in range(2):
         frames = np.full((8, 32, 32, 3), 60 + 90 * k, dtype=np.uint8)

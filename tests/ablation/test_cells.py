@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from vidiff.ablation.ask.cells import alike, content_id, expand, make_run, make_runs, with_solution
+from vidiff.ablation.ask.cells import alike, content_id, expand, make_run, make_runs
 from vidiff.ablation.ask.nodes import get
 
 BASE: dict[str, Any] = {
@@ -88,7 +89,7 @@ def test_cells_that_are_the_same_are_found() -> None:
 
 
 def test_what_is_solved_for_counts_more_than_what_the_cell_says() -> None:
-    cell = with_solution(expand(AXES)[0], {"model.denoiser.width": 40}, 1.01)
+    cell = replace(expand(AXES)[0], solved={"model.denoiser.width": 40}, equality=1.01)
     assert get(cell.config(BASE), "model.denoiser.width") == 40
     assert cell.equality == 1.01
 
@@ -101,7 +102,7 @@ def test_steps_that_were_solved_for_end_in_a_validation(
     steps: int, interval: int, becomes: int
 ) -> None:
     base = {**BASE, "trainer": {"max_steps": 800, "val_check_interval": interval}}
-    config = with_solution(expand(AXES)[0], {"trainer.max_steps": steps}, 1.0).config(base)
+    config = replace(expand(AXES)[0], solved={"trainer.max_steps": steps}).config(base)
     assert get(config, "trainer.val_check_interval") == becomes <= interval
     assert steps % becomes < 6, "so few steps are left after the last validation"
     unsolved = expand(AXES)[0].config({**base, "trainer": {**base["trainer"], "max_steps": steps}})
@@ -109,7 +110,7 @@ def test_steps_that_were_solved_for_end_in_a_validation(
 
 
 def test_a_share_of_an_epoch_stays_what_it_is() -> None:
-    solved = with_solution(expand(AXES)[0], {"trainer.max_steps": 90}, 1.0)
+    solved = replace(expand(AXES)[0], solved={"trainer.max_steps": 90})
     for interval in ({}, {"val_check_interval": 0.5}, {"val_check_interval": None}):
         config = solved.config({**BASE, "trainer": {"max_steps": 80, **interval}})
         assert get(config, "trainer.val_check_interval", None) == interval.get("val_check_interval")

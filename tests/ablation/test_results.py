@@ -12,7 +12,9 @@ import pytest
 from vidiff.ablation.ask.cells import expand, make_runs
 from vidiff.ablation.ask.file import Ablation, Match
 from vidiff.ablation.judge.collect import collect
-from vidiff.ablation.run.folder import COSTS, RunFolder, Status, make_folder
+from vidiff.ablation.judge.schema import Results, Status
+from vidiff.ablation.run import folder as run_folder
+from vidiff.ablation.run.folder import COSTS, RunFolder, make_folder
 from vidiff.files import write_json
 
 BASE: dict[str, Any] = {
@@ -78,7 +80,7 @@ def finish(folder: RunFolder, accuracy: float, seed: int, fingerprint: str = "sa
          "config_sha256": f"{accuracy}"},
     )  # fmt: skip
     write_json(folder.path / COSTS, {"parameters": 100, "flops_per_step": 1000, "steps": 10})
-    folder.record(Status({phase.key: 1.0 for phase in folder.phases}, 1, "", 3.0))
+    folder.record(run_folder.Status({phase.key: 1.0 for phase in folder.phases}, 1, "", 3.0))
 
 
 def work(ablation: Ablation) -> tuple[list[Any], dict[str, RunFolder]]:
@@ -90,56 +92,52 @@ def work(ablation: Ablation) -> tuple[list[Any], dict[str, RunFolder]]:
 
 
 @pytest.fixture
-def results(tmp_path: Path) -> dict[str, Any]:
+def results(tmp_path: Path) -> Results:
     ablation = make_ablation(tmp_path)
     runs, folders = work(ablation)
     for run in runs:
         finish(folders[run.id], ACCURACY[run.cell.choices["prediction"]], run.seed)
-    found = collect(ablation, tmp_path / "question" / "ablation.yaml", runs, folders, {"x": 1})
-    json.dumps(found, allow_nan=False)
-    return found
+    return collect(ablation, tmp_path / "question" / "ablation.yaml", runs, folders, {"x": 1})
 
 
-def test_figures_are_those_of_the_evaluation_and_of_training(results: dict[str, Any]) -> None:
-    cells = {cell["name"]: cell for cell in results["cells"]}
-    assert results["status"] == {"runs": 12, "done": 12, "failed": [], "missing": 0}
+def test_scores_are_those_of_the_evaluation_and_of_training(results: Results) -> None:
+    cells = {cell.name: cell for cell in results.cells}
+    assert results.status == Status(runs=12, done=12, failed=[], missing=0)
     best = cells["prediction=sample, width=8"]
-    assert best["figures"]["prompt_accuracy"]["value"] == pytest.approx(0.95)
-    assert best["figures"]["val/loss"]["value"] == pytest.approx(0.06, abs=1e-6)
-    assert [run["figures"]["prompt_accuracy"] for run in best["runs"]] == [0.95] * 3
-    (curve,) = best["runs"][1]["curves"].values()
-    assert curve == [[5, pytest.approx(5.06)], [10, pytest.approx(0.06)]]
-    assert best["costs"]["flops"] == 10_000
-    assert (best["costs"]["memory_bytes"], best["costs"]["memory_of"]) == (1e9, "process")
-    assert results["metrics"]["prompt_accuracy"]["per_prompt"]
-    assert results["metrics"]["prompt_accuracy"]["summary"] == "Share of right videos."
-    assert results["metrics"]["val/loss"]["num_prompts"] is None
-    assert results["provenance"]["data"] == {"x": 1}
+    assert best.scores["prompt_accuracy"].value == pytest.approx(0.95)
+    assert best.scores["val/loss"].value == pytest.approx(0.06, abs=1e-6)
+    assert [run.scores["prompt_accuracy"] for run in best.runs] == [0.95] * 3
+    (curve,) = best.runs[1].curves.values()
+    assert curve == [(5, pytest.approx(5.06)), (10, pytest.approx(0.06))]
+    assert best.costs.flops == 10_000
+    assert (best.costs.memory_bytes, best.costs.memory_of) == (1e9, "process")
+    assert results.metrics["prompt_accuracy"].per_prompt
+    assert results.metrics["prompt_accuracy"].summary == "Share of right videos."
+    assert results.metrics["val/loss"].num_prompts is None
+    assert results.provenance.data == {"x": 1}
 
 
-def test_what_is_better_is_said_and_what_is_alike_is_not(results: dict[str, Any]) -> None:
-    cells = {cell["name"]: cell for cell in results["cells"]}
-    assert results["baseline"] == "prediction=flow, width=8"
-    assert cells[results["baseline"]]["differences"] == {}
-    better = cells["prediction=sample, width=16"]["differences"]["prompt_accuracy"]
-    assert better["difference"] == pytest.approx(0.45)
-    assert better["verdict"] == "better"
-    assert better["num_pairs"] == 3 * NUM_PROMPTS
-    alike = cells["prediction=flow, width=16"]["differences"]["prompt_accuracy"]
-    assert alike["verdict"] == "cannot tell"
-    (effect,) = [e for e in results["main_effects"]["prompt_accuracy"] if e["axis"] == "prediction"]
-    assert effect["difference"] == pytest.approx(0.45)
-    assert len(results["interactions"]["prompt_accuracy"]) == 1
+def test_what_is_better_is_said_and_what_is_alike_is_not(results: Results) -> None:
+    cells = {cell.name: cell for cell in results.cells}
+    assert results.baseline == "prediction=flow, width=8"
+    assert cells[results.baseline].differences == {}
+    better = cells["prediction=sample, width=16"].differences["prompt_accuracy"]
+    assert better.difference == pytest.approx(0.45)
+    assert better.verdict == "better"
+    assert better.num_pairs == 3 * NUM_PROMPTS
+    alike = cells["prediction=flow, width=16"].differences["prompt_accuracy"]
+    assert alike.verdict == "cannot tell"
+    (effect,) = [e for e in results.main_effects["prompt_accuracy"] if e.axes == ("prediction",)]
+    assert effect.comparison.difference == pytest.approx(0.45)
+    assert len(results.interactions["prompt_accuracy"]) == 1
 
 
-def test_videos_are_found_from_the_folder_of_the_report(
-    results: dict[str, Any], tmp_path: Path
-) -> None:
-    videos = results["cells"][0]["runs"][0]["videos"]
+def test_videos_are_found_from_the_folder_of_the_report(results: Results, tmp_path: Path) -> None:
+    videos = results.cells[0].runs[0].videos
     names = [f"{number}.mp4" for number in range(8)]
-    assert [Path(video["path"]).name for video in videos] == names, "one of each prompt"
-    assert {video["right"] for video in videos} <= {True, False}
-    assert (tmp_path / "out" / videos[0]["path"]).resolve().is_relative_to(tmp_path / "runs")
+    assert [Path(video.path).name for video in videos] == names, "one of each prompt"
+    assert {video.right for video in videos} <= {True, False}
+    assert (tmp_path / "out" / videos[0].path).resolve().is_relative_to(tmp_path / "runs")
 
 
 def test_runs_that_failed_or_are_missing_are_counted_and_the_others_judged(tmp_path: Path) -> None:
@@ -149,15 +147,14 @@ def test_runs_that_failed_or_are_missing_are_counted_and_the_others_judged(tmp_p
         finish(folders[run.id], ACCURACY[run.cell.choices["prediction"]], run.seed)
     failed = folders[runs[8].id]
     failed.path.mkdir(parents=True)
-    failed.record(Status({}, 2, "fit: no memory (exit status 1)", 1.0))
+    failed.record(run_folder.Status({}, 2, "fit: no memory (exit status 1)", 1.0))
     found = collect(ablation, tmp_path / "a" / "ablation.yaml", runs, folders)
-    assert (found["status"]["done"], found["status"]["missing"]) == (8, 3)
-    assert found["status"]["failed"][0]["error"] == "fit: no memory (exit status 1)"
-    better = found["cells"][2]["differences"]["prompt_accuracy"]
-    assert better["num_seeds"] == 2
+    assert (found.status.done, found.status.missing) == (8, 3)
+    assert found.status.failed[0].error == "fit: no memory (exit status 1)"
+    assert found.cells[2].differences["prompt_accuracy"].num_seeds == 2
 
 
-def test_figures_that_were_measured_differently_are_not_compared(tmp_path: Path) -> None:
+def test_scores_that_were_measured_differently_are_not_compared(tmp_path: Path) -> None:
     ablation = make_ablation(tmp_path)
     runs, folders = work(ablation)
     for number, run in enumerate(runs):
@@ -172,9 +169,9 @@ def test_a_metric_that_nobody_measured_is_named_with_those_there_are(tmp_path: P
         ablation = make_ablation(tmp_path, metrics={metric: "lower"})
         runs, folders = work(ablation)
         finish(folders[runs[0].id], 0.5, 0)
-        (entry,) = collect(ablation, tmp_path / "a.yaml", runs, folders)["not_found"]
-        assert (entry["metric"], entry["runs"]) == (metric, [runs[0].id])
-        assert said in entry["reason"]
+        (entry,) = collect(ablation, tmp_path / "a.yaml", runs, folders).not_found
+        assert (entry.metric, entry.runs) == (metric, [runs[0].id])
+        assert said in entry.reason
 
 
 def test_equal_time_is_told_as_it_came_out(tmp_path: Path) -> None:
@@ -189,5 +186,5 @@ def test_equal_time_is_told_as_it_came_out(tmp_path: Path) -> None:
         costs = {"parameters": 1, "flops_per_step": 1, "steps": step, "seconds_before": 0.5}
         write_json(folder.path / COSTS, costs | ({"seconds_before": 0.0} if step == 10 else {}))
     found = collect(ablation, tmp_path / "a.yaml", runs, folders)
-    assert found["cells"][0]["equality"] == 1.0
-    assert found["cells"][1]["equality"] == pytest.approx((0.5 + 7 * 0.2) / 2.0)
+    assert found.cells[0].equality == 1.0
+    assert found.cells[1].equality == pytest.approx((0.5 + 7 * 0.2) / 2.0)

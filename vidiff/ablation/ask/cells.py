@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +96,7 @@ def expand(
     Args:
         axes: their values.
         baseline: the value of each axis that the others are compared with; by default its first.
-        exclude: combinations that are left out; one that names some axes alone leaves out all that
-            have these values.
+        exclude: values whose combinations are left out.
 
     Raises:
         ValueError: if two axes replace the same node, or the baseline is left out.
@@ -125,18 +124,12 @@ def make_run(cell: Cell, base: Config, seed: int) -> Run:
 
 
 def make_runs(cells: Sequence[Cell], base: Config, seeds: Sequence[int]) -> list[Run]:
-    """Every cell with every seed: all cells with the first seed, then all with the second.
-
-    So that an ablation that is stopped half way has seeds of every cell, not all of some.
-    """
+    """Every cell with every seed; by seed, so that half of an ablation has some of every cell."""
     return [make_run(cell, base, seed) for seed in seeds for cell in cells]
 
 
 def content_id(config: Config) -> str:
-    """Twelve hexadecimal digits that stand for a config, whatever folder it writes into.
-
-    The folder of a plugin's file does not matter either.
-    """
+    """A hash of a config, without the folders of its run and of its plugins."""
     if isinstance(plugins := config.get("plugins"), list):
         config = config | {"plugins": [Path(name).name for name in plugins]}
     trainer = {k: v for k, v in (config.get("trainer") or {}).items() if k != "default_root_dir"}
@@ -145,7 +138,7 @@ def content_id(config: Config) -> str:
 
 
 def alike(runs: Sequence[Run]) -> Iterator[tuple[Run, Run]]:
-    """Pairs of runs that have the same config: their cells differ in name alone."""
+    """Pairs of runs with the same config, whose cells differ only in name."""
     first: dict[str, Run] = {}
     for run in runs:
         known = first.setdefault(run.id, run)
@@ -153,13 +146,8 @@ def alike(runs: Sequence[Run]) -> Iterator[tuple[Run, Run]]:
             yield known, run
 
 
-def with_solution(cell: Cell, solved: Mapping[str, Any], equality: float) -> Cell:
-    """The cell after what makes it equal to the baseline was found."""
-    return replace(cell, solved=dict(solved), equality=equality)
-
-
 def _validated_after_the_last_step(config: Config) -> Config:
-    """A config that is validated after its last step, if it would be at ends of epochs alone.
+    """A config that is validated after its last step, if it were only at the ends of epochs.
 
     These need not come before the end of training, nor at the same step in all cells.
     """
@@ -170,10 +158,7 @@ def _validated_after_the_last_step(config: Config) -> Config:
 
 
 def _validated_at_the_end(config: Config) -> Config:
-    """A config that is validated at most a few steps before its end, and no less often.
-
-    Else it could end long after its last validation, or before the first.
-    """
+    """A config that is validated as often at least, and once more a few steps before its end."""
     interval = nodes.get(config, INTERVAL)
     if not _is_count(interval) or not _is_count(nodes.get(config, STEPS)):
         return config

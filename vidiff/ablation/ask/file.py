@@ -42,9 +42,9 @@ class Match:
     """In what all cells are made equal to the baseline, and by what.
 
     Args:
-        equal: trained parameters, floating-point operations of the whole training, or its time.
-        by: the option that is solved for: ``trainer.max_steps``, which is the default for FLOPs and
-            time, or a width such as ``model.denoiser.width``, the default for parameters.
+        equal: trained parameters; FLOPs or time of the whole training.
+        by: the option that is solved for: by default ``trainer.max_steps``, for parameters
+            ``model.denoiser.width``.
         multiple: what the solution is a multiple of; by default of what a width's heads need.
         tolerance: how far a cell may be from the baseline, as a share of it.
     """
@@ -73,10 +73,8 @@ class Budget:
     """What an ablation may take; null is without limit.
 
     Args:
-        hours: of all runs together, counted as what they took one by one. No further run is
-            started once it is spent.
-        minutes_per_run: after which a run is ended; it counts as failed, and goes on when called
-            again.
+        hours: of all runs together, one by one; no further run is started once they are spent.
+        minutes_per_run: after which a run is ended, as failed; it goes on when called again.
     """
 
     hours: float | None = None
@@ -96,24 +94,23 @@ class Ablation:
     Args:
         question: in words, with a question mark.
         base: the config that every cell changes.
-        axes: what is varied; all combinations are tried. Either a dotted option with a list of
-            nodes for it, or a name with named values: mappings from dotted options to nodes.
-        metrics: figures of the evaluation, or values that training logs (with a ``/`` in their
+        axes: what is varied, in all combinations. Either a dotted option with a list of nodes for
+            it, or a name with named values: mappings from dotted options to nodes.
+        metrics: scores of the evaluation, or values that training logs (with a ``/`` in their
             names), and whether higher or lower is better. The first decides.
         seeds: one run of each cell for each.
         baseline: the value of each axis that the others are compared with; by default its first.
         exclude: combinations that are left out.
-        match: in what the cells are made equal to the baseline, as in ``match: flops`` or with the
-            options of ``Match``; ``none`` by default.
+        match: in what the cells are made equal to the baseline: a word, or options of ``Match``.
         first: configs that are trained once, before all runs: autoencoders that these need.
-        samples: options of ``vidiff sample``, after training: the same prompts and the same noise
-            in every run. Null: no videos are made.
+        samples: options of ``vidiff sample``: the same prompts and noise in every run. Null: no
+            videos are made.
         evaluation: options of ``vidiff evaluate`` for these videos.
         budget: of time.
         launcher: where runs run.
         output: folder to write reports into; ``runs/ablations/NAME`` by default.
-        runs: folder of the runs. Ablations that share it share the runs that they have in common;
-            ``runs/ablations/runs`` by default, or ``runs`` in ``output`` where that is given.
+        runs: folder of the runs, which ablations may share; ``runs/ablations/runs`` by default, or
+            ``runs`` in ``output`` where that is given.
     """
 
     question: str
@@ -195,11 +192,7 @@ _MAPPINGS = ("axes", "baseline", "samples", "evaluation")
 
 
 def _mappings(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """What is left to this package to understand, of the right types.
-
-    Raises:
-        ValueError: if one is missing or of another type.
-    """
+    """The nodes that jsonargparse leaves alone, of the right types."""
     if "axes" not in plain:
         raise ValueError("missing: axes; name what is varied")
     for name, node in plain.items():
@@ -221,7 +214,7 @@ def _checked(ablation: Ablation, path: Path) -> Ablation:
     if "?" not in ablation.question:
         raise ValueError(f"question is to be asked, with a question mark: {ablation.question!r}")
     if not ablation.metrics:
-        raise ValueError("metrics are empty: name the figures that decide, as in {fvd: lower}")
+        raise ValueError("metrics are empty: name the scores that decide, as in {fvd: lower}")
     if not ablation.seeds or len(set(ablation.seeds)) < len(ablation.seeds):
         raise ValueError(f"seeds must be at least one, and differ; got {ablation.seeds}")
     if min(ablation.seeds) < 0:
@@ -305,11 +298,7 @@ def _short(name: str, axes: Iterable[str]) -> str:
 def _choices(
     where: str, given: Mapping[str, Any], axes: Mapping[str, Any], short: Mapping[str, str]
 ) -> dict[str, str]:
-    """Named values of named axes.
-
-    Raises:
-        ValueError: if there is no such axis or value.
-    """
+    """Named values of named axes."""
     choices = {}
     for key, named in given.items():
         axis, value = short.get(key, key), _name(named)

@@ -22,45 +22,35 @@ FILE = "precision.json"
 
 
 class OnePrecision:
-    """What ``auto`` is in all runs of an ablation.
-
-    Args:
-        output: folder of its report.
-    """
+    """What ``auto`` is in all runs of an ablation, kept in the folder of its report."""
 
     def __init__(self, output: Path) -> None:
         self.path = output / FILE
-        self._chosen: dict[str, str] = dict(read_json(self.path)) if self.path.exists() else {}
+        self.chosen: dict[str, str] = dict(read_json(self.path)) if self.path.exists() else {}
 
     def keep(self) -> None:
         """Write the choice, if there was one to make."""
-        if self._chosen and not self.path.exists():
-            write_json(self.path, self._chosen)
+        if self.chosen and not self.path.exists():
+            write_json(self.path, self.chosen)
 
     def config(self, config: Config) -> Config:
         """A config that says its precision; one of the first run's device, if it did not."""
         asked = config.get(PRECISION, nodes.get(config, PRECISION, "auto"))
         if asked != "auto":
             return config
-        if not self._chosen:
-            self._chosen = _choose(config)
+        if not self.chosen:
+            self.chosen = _choose(config)
         config = {key: value for key, value in config.items() if key != PRECISION}
-        return nodes.replace(config, {PRECISION: self._chosen["precision"]})
+        return nodes.replace(config, {PRECISION: self.chosen["precision"]})
 
     def cells(self, cells: Iterable[Cell], base: Config) -> list[Cell]:
-        """Cells in which no value asks for ``auto``.
+        """Cells of a base config in which no value asks for ``auto``."""
 
-        Args:
-            cells: of the ablation.
-            base: the config that they change, which says its precision.
-        """
-        return [self._cell(cell, base) for cell in cells]
+        def chosen(cell: Cell) -> Cell:
+            precision = nodes.get(self.config(cell.config(base)), PRECISION)
+            return replace(cell, nodes={**cell.nodes, PRECISION: precision})
 
-    def _cell(self, cell: Cell, base: Config) -> Cell:
-        if cell.nodes.get(PRECISION) != "auto":
-            return cell
-        precision = nodes.get(self.config(cell.config(base)), PRECISION)
-        return replace(cell, nodes={**cell.nodes, PRECISION: precision})
+        return [chosen(c) if c.nodes.get(PRECISION) == "auto" else c for c in cells]
 
 
 def _choose(config: Config) -> dict[str, str]:

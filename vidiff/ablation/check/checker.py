@@ -31,13 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Checked:
-    """A config in which nothing is wrong that can be seen before training.
-
-    Attributes:
-        config: parsed as ``vidiff fit`` does; the model without its defaults.
-        clips: that its dataset gives.
-        counts: of its model.
-    """
+    """A config as ``vidiff fit`` parses it (the model without its defaults), and its counts."""
 
     config: Namespace
     clips: Clips
@@ -70,8 +64,7 @@ class Checker:
     No data are opened, unless nothing else tells the size of the clips.
 
     Args:
-        first: configs that are trained before. An autoencoder that is read from the folder of one
-            is checked and counted as what this one will have trained.
+        first: configs that are trained before, as in ``Models``.
 
     Attributes:
         parser: of all model commands.
@@ -87,8 +80,8 @@ class Checker:
         """What a run takes, or what is wrong with its config in one line."""
         try:
             return self.costs(config)
-        except Exception as error:  # somebody's block may raise anything
-            return _said(error)
+        except Exception as error:  # a plugin's block may raise anything
+            return _line(error)
 
     def check(self, config: Config) -> Checked:
         """Parse a config, and build and count its model on the meta device.
@@ -119,19 +112,11 @@ class Checker:
         return self._parser.settings(config, key)
 
     def parameters(self, config: Config) -> int:
-        """The trained parameters of a config's model, which is built and not run.
-
-        Raises:
-            UsageError, ValueError: as ``check``.
-        """
+        """The trained parameters of a config's model, which is built and not run."""
         return self._once(self._models.parameters, self._parser.parse(config).model)
 
     def costs(self, config: Config) -> RunCosts:
-        """What a run takes.
-
-        Raises:
-            UsageError, ValueError: as ``check``.
-        """
+        """What a run takes; raises as ``check``."""
         checked = self.check(config)
         trainer, counts = checked.config.trainer, checked.counts
         num_batches = trainer.accumulate_grad_batches
@@ -152,9 +137,7 @@ class Checker:
         base: Config,
         metrics: Iterable[str] = (),
     ) -> list[str]:
-        """What is wrong with the options of sampling and of the evaluation, and with the names of
-        metrics, a line each.
-        """
+        """What is wrong with options of sampling and evaluation, and with names of metrics."""
         from vidiff.ablation.check.names import check_names
         from vidiff.ablation.check.options import check_measuring
 
@@ -238,7 +221,7 @@ class Checker:
         return Clips(tuple(sizes), is_encoded, module.batch_size)
 
 
-def _said(error: Exception) -> str:
+def _line(error: Exception) -> str:
     """One line, with the kind of the error unless it was meant for a user."""
     line = " ".join(str(error).split())
     is_meant = isinstance(error, UsageError | ValueError) or "Misconfiguration" in repr(error)

@@ -1,69 +1,66 @@
-"""Many runs checked side by side, on Linux by as many processes as there are cores."""
+"""What is wrong with runs: a line for each mistake, with the cells that have it."""
 
 from __future__ import annotations
 
-import multiprocessing
-import sys
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from vidiff.ablation.ask.cells import Run
+from vidiff.ablation.ask import nodes
+from vidiff.ablation.ask.cells import Axes, Run
 from vidiff.ablation.ask.nodes import Config
-from vidiff.cores import available_cores
 
 if TYPE_CHECKING:
-    from vidiff.ablation.check.checker import Checker, RunCosts
-
-SHARE = 8
-"""Cells that are worth a process of their own."""
-
-CHUNK = 8
-"""Runs that a process is given at a time: neighbours, which have much in common."""
-
-_CHECKERS: list[Checker] = []
-"""The one of this process, where it checks for another."""
+    from vidiff.ablation.check.checker import RunCosts
 
 
-def examine(runs: Sequence[Run], checker: Checker) -> list[RunCosts | str]:
-    """What each run takes, or what is wrong with it in one line."""
-    configs = [run.config for run in runs]
-    num_cells = len({run.cell.name for run in runs})  # its seeds differ in nothing that is built
-    num_processes = min(available_cores(), num_cells // SHARE)
-    if num_processes < 2 or sys.platform != "linux":
-        return [checker.examine(config) for config in configs]
-    # Forked, as workers of data loaders are there: importing what builds models takes seconds.
-    context = multiprocessing.get_context("fork")
-    chunks = [configs[start : start + CHUNK] for start in range(0, len(configs), CHUNK)]
-    with ProcessPoolExecutor(num_processes, context, _begin, (checker,)) as pool:
-        return [found for chunk in pool.map(_examine, chunks) for found in chunk]
-
-
-def _begin(checker: Checker) -> None:
-    import torch
-
-    torch.set_num_threads(1)  # every core has a process, and other threads were not forked
-    _CHECKERS.append(checker)
-
-
-def _examine(configs: Sequence[Config]) -> list[RunCosts | str]:
-    return [_CHECKERS[0].examine(config) for config in configs]
-
-
-def errors_of(runs: Sequence[Run], found: Sequence[RunCosts | str]) -> list[tuple[Run, str]]:
+def errors_of(runs: Sequence[Run], costs: Sequence[RunCosts | str]) -> list[tuple[Run, str]]:
     """The runs in which something is wrong, and what."""
-    pairs = zip(runs, found, strict=True)
-    return [(run, said) for run, said in pairs if isinstance(said, str)]
+    pairs = zip(runs, costs, strict=True)
+    return [(run, found) for run, found in pairs if isinstance(found, str)]
+
+
+def explain(
+    runs: Sequence[Run],
+    costs: Sequence[RunCosts | str],
+    axes: Axes,
+    base: Config,
+    examine: Callable[[Config], RunCosts | str],
+) -> list[str]:
+    """A line for each value that is wrong by itself, and for each other mistake.
+
+    Each run reports only its first error, so one broken value would mask the other errors of its
+    runs. A value whose runs all fail is therefore examined by itself, in the base config.
+
+    Args:
+        runs: those that were examined.
+        costs: of each, or what is wrong with it.
+        axes: of the ablation.
+        base: the config that every cell changes.
+        examine: returns the costs of a config, or what is wrong with it.
+    """
+    errors = errors_of(runs, costs)
+    failed = {run.cell.name for run, _ in errors}
+    wrong: dict[str, list[str]] = {}
+    for axis, values in axes.items():
+        for value, changed in values.items():
+            having = {run.cell.name for run in runs if run.cell.choices.get(axis) == value}
+            if not having or not having <= failed:
+                continue
+            error = examine(nodes.replace(base, changed))
+            if isinstance(error, str):
+                wrong.setdefault(error, []).append(f"{axis}={value}")
+                errors = [each for each in errors if each[0].cell.choices[axis] != value]
+    return [f"{', '.join(who)}: {error}" for error, who in wrong.items()] + grouped(errors)
 
 
 def grouped(errors: Iterable[tuple[Run, str]]) -> list[str]:
-    """A line for each mistake, that names the first cell that has it and counts the others."""
-    by_message: dict[str, list[Run]] = {}
-    for run, message in errors:
-        by_message.setdefault(message, []).append(run)
+    """A line for each mistake, with the first cell that has it and the number of the others."""
+    cells: dict[str, list[str]] = {}
+    for run, error in errors:
+        cells.setdefault(error, []).append(run.cell.name)
     lines = []
-    for message, runs in by_message.items():
-        cells = list(dict.fromkeys(run.cell.name for run in runs))
-        others = f" and {len(cells) - 1} more cells" if len(cells) > 1 else ""
-        lines.append(f"{cells[0]}{others}: {message}")
+    for error, names in cells.items():
+        num_others = len(set(names)) - 1
+        others = f" and {num_others} more cells" if num_others else ""
+        lines.append(f"{names[0]}{others}: {error}")
     return lines

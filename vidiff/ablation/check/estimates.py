@@ -10,8 +10,8 @@ from typing import Any
 from vidiff.ablation.ask.cells import Run
 from vidiff.ablation.ask.file import Ablation
 from vidiff.ablation.ask.nodes import get
-from vidiff.ablation.ask.precision import FILE, precisions
-from vidiff.ablation.run.folder import COSTS, RunFolder
+from vidiff.ablation.ask.precision import OnePrecision, precisions
+from vidiff.ablation.run.folder import COSTS, RunFolder, read_or_empty
 from vidiff.costs.machines import measured_speed
 from vidiff.files import read_json
 from vidiff.precision import device_of
@@ -66,13 +66,13 @@ def table(ablation: Ablation, runs: Sequence[Run], folders: Mapping[str, RunFold
 
 def _precision(ablation: Ablation, runs: Sequence[Run]) -> list[str]:
     """What all runs are trained in, where it was chosen for them."""
-    path = Path(str(ablation.output)) / FILE
+    kept = OnePrecision(Path(str(ablation.output)))
     found = precisions([(run.name, run.config, {}) for run in runs])
-    chosen = read_json(path) if path.exists() else {}
+    chosen = kept.chosen
     if set(found) != {chosen.get("precision")}:
         return []
     return [
-        f"All are trained in {chosen['precision']}: {chosen['why']}. {path} keeps this; set "
+        f"All are trained in {chosen['precision']}: {chosen['why']}. {kept.path} keeps this; set "
         "trainer.precision in the base config for another."
     ]
 
@@ -86,9 +86,8 @@ def _rate(
     """Operations a second that training reaches here, and how that is known."""
     rates = []
     for run in runs:
-        path = folders[run.id].train / "run.json"
-        seconds = _seconds_per_step(path)
-        if seconds:
+        record = read_or_empty(folders[run.id].train / "run.json")
+        if seconds := record.get("seconds_per_step"):
             rates.append(costs[run.id]["flops_per_step"] / seconds)
     if rates:
         return median(rates), "those of steps that were trained, without sampling and measuring"
@@ -98,11 +97,3 @@ def _rate(
         f"a guess: a matrix product was measured on this machine, and {UTILISATION:.0%} of its "
         "speed assumed; better once a run has trained"
     )
-
-
-def _seconds_per_step(path: Path) -> float | None:
-    try:
-        found = read_json(path).get("seconds_per_step")
-    except ValueError:
-        return None
-    return float(found) if found else None

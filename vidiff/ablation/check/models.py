@@ -25,8 +25,8 @@ class Models:
 
     Args:
         parser: has parsed them.
-        first: configs that are trained before. An autoencoder that is read from the folder of one
-            is built as what this one will have trained.
+        first: configs that are trained before. An autoencoder from the folder of one of them is
+            built as it will be once trained.
     """
 
     def __init__(self, parser: Parser, first: Sequence[Config]) -> None:
@@ -40,11 +40,7 @@ class Models:
         return num_trained(self.build(model))
 
     def count(self, model: Namespace, clips: Clips) -> Counts:
-        """Let a batch of each size through a model, and the optimizer step.
-
-        Raises:
-            ValueError: if the parts do not fit together, or a size does not fit them.
-        """
+        """Count a batch of each size and the optimizer step; a ``ValueError`` if they misfit."""
         from vidiff.costs.count import Counts, count, num_trained
         from vidiff.costs.plan import plan
 

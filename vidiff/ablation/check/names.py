@@ -25,8 +25,8 @@ class Names:
     Attributes:
         logged: names of values that training logs; None where that is not known.
         validated: whether there is a validation.
-        measured: figures of the evaluation; None where that is not known.
-        unmeasured: why other figures are not among them, by name.
+        measured: scores of the evaluation; None where that is not known.
+        unmeasured: why other scores are not among them, by name.
     """
 
     logged: frozenset[str] | None = None
@@ -36,12 +36,7 @@ class Names:
 
 
 def check_names(metrics: Iterable[str], names: Names) -> list[str]:
-    """What is wrong with the metrics of an ablation, a line each.
-
-    Args:
-        metrics: their names.
-        names: that there will be.
-    """
+    """What is wrong with names of metrics, a line each."""
     lines = (_logged(m, names) if "/" in m else _measured(m, names) for m in metrics)
     return [f"metrics: {line}" for line in lines if line]
 

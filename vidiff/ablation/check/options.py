@@ -16,7 +16,7 @@ from vidiff.registry import get_component, list_components, nearest
 from vidiff.yaml_files import read_yaml
 
 Measured = tuple[tuple[str, ...], dict[str, str]]
-"""Figures that an evaluation measures, and by name why it does not measure others."""
+"""Scores that an evaluation measures, and by name why it does not measure others."""
 
 
 def check_measuring(
@@ -31,11 +31,10 @@ def check_measuring(
         parser: of all model commands.
         samples: options of the first.
         evaluation: options of the second.
-        base: the config of which metrics take what their dataset has too.
+        base: the config whose dataset metrics take settings from.
 
     Returns:
-        What is wrong, a line each; and the figures that will be measured, with the reasons why
-        others will not be, None where that is not known.
+        What is wrong, a line each; and the scores that will be measured, None where not known.
     """
     errors = []
     measured = None

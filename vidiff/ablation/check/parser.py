@@ -1,7 +1,8 @@
 """Configs parsed as ``vidiff fit`` does it, a thousand of them in seconds.
 
-A section of a config says the same alone as together with the others, and so do an argument of a
-model and a setting of that; each is parsed once, and remembered by what it says.
+A section of a config means the same by itself as together with the others, and so does an argument
+of a model and a setting of that. Each is parsed once: whole models would take most of the time that
+checking a cell takes.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ SECTIONS = {"seed_everything", "plugins", "data", "model", "trainer"}
 
 
 class Once:
-    """Finds everything out once: the same call gives the same answer, or the same error."""
+    """Memoises calls: the same arguments give the same result, or the same error."""
 
     def __init__(self) -> None:
         self._known: dict[Any, Any] = {}
 
     def __call__(self, find: Callable[..., Any], *arguments: Any) -> Any:
-        """What a function answers, told apart by its name and what its arguments look like."""
+        """The function's result, computed once for each representation of its arguments."""
         return self.keep((find.__qualname__, repr(arguments)), lambda: find(*arguments))
 
     def keep(self, key: Any, find: Callable[[], Any]) -> Any:
-        """What a function answers, told apart by a key."""
+        """The function's result, computed once for each key."""
         if key not in self._known:
             try:
                 self._known[key] = find()
@@ -50,9 +51,6 @@ class Parser:
 
     Args:
         once: keeps what was parsed.
-
-    Attributes:
-        commands: the parser of all model commands.
     """
 
     def __init__(self, once: Once) -> None:
@@ -65,12 +63,12 @@ class Parser:
         self._fit: Any = self.commands._subcommands_action.choices["fit"]
 
     def parse(self, config: Config) -> Namespace:
-        """The config as ``vidiff fit -c`` reads it, but for defaults of the model's arguments.
+        """The config as ``vidiff fit -c`` reads it, without defaults of the model's arguments.
 
-        Nobody may change it: other configs share its parts.
+        It must not be changed: other configs share its parts.
 
         Raises:
-            UsageError: if that would refuse it.
+            UsageError: if ``vidiff fit`` would refuse it.
         """
         from jsonargparse import Namespace
 

@@ -15,21 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidiff.ablation.ask import nodes
-from vidiff.ablation.ask.cells import (
-    ROOT,
-    Cell,
-    Run,
-    alike,
-    content_id,
-    expand,
-    make_runs,
-    with_solution,
-)
+from vidiff.ablation.ask.cells import ROOT, Cell, Run, alike, content_id, expand, make_runs
 from vidiff.ablation.ask.file import Ablation
 from vidiff.ablation.ask.nodes import Config
 from vidiff.ablation.ask.precision import OnePrecision
-from vidiff.ablation.check.errors import errors_of, examine, grouped
-from vidiff.ablation.run.folder import COSTS, RunFolder, make_folder
+from vidiff.ablation.check.errors import errors_of, explain, grouped
+from vidiff.ablation.run.folder import COSTS, RunFolder, make_folder, read_or_empty
 from vidiff.errors import UsageError
 from vidiff.files import read_json, write_json
 from vidiff.plugins import plugins_of
@@ -53,7 +44,7 @@ class Preparation:
 
     Attributes:
         ablation: what was asked.
-        plugins: files and modules that all configs name, beside their own.
+        plugins: files and modules that all configs name, besides their own.
     """
 
     ablation: Ablation
@@ -96,14 +87,16 @@ class Preparation:
 
         return Checker(first=list(self.first.values()))
 
-    def cells(self) -> list[Cell]:
-        """The cells, without what is yet to be solved for; validated at their ends if a metric
-        needs that.
-        """
+    @cached_property
+    def _cells(self) -> list[Cell]:
         cells = expand(self.ablation.axes, self.ablation.baseline, self.ablation.exclude)
         by_validation = any(name.startswith("val/") for name in self.ablation.metrics)
         cells = [replace(cell, to_be_validated=by_validation) for cell in cells]
         return self.precision.cells(cells, self.base)
+
+    def cells(self) -> list[Cell]:
+        """The cells before anything is solved for; validated at their ends if a metric needs it."""
+        return list(self._cells)
 
     # -- What is trained before ------------------------------------------------------------------
 
@@ -112,15 +105,15 @@ class Preparation:
         runs = self._first_runs()
         folders = {}
         for run in runs:
-            folder, _ = make_folder(run, self.store)
+            (phase,) = make_folder(run, self.store)[0].phases
             place = self.output / "first" / run.id
             root = Path(str(nodes.get(run.config, ROOT, "runs/unnamed")))
-            phases = [replace(folder.phases[0], folder=root)]
             words = [
                 str(place / "config.yaml") if word.endswith("config.yaml") else word
-                for word in phases[0].words
+                for word in phase.words
             ]
-            folders[run.id] = RunFolder(place, [replace(phases[0], words=tuple(words))], train=root)
+            phase = replace(phase, words=tuple(words), folder=root)
+            folders[run.id] = RunFolder(place, [phase], train=root)
             folders[run.id].prepare(run.config, f"{run.cell.name}, trained before all others")
         return runs, folders
 
@@ -133,20 +126,16 @@ class Preparation:
             for path, config in self.first.items()
         ]  # fmt: skip
 
-    def timing_work(self, cells: Sequence[Cell]) -> Work:
-        """Short runs of cells, that tell how long their steps take."""
+    def timing_work(self) -> Work:
+        """A short run of each cell, by which its steps are timed."""
+        short = {
+            "seed_everything": 0, "trainer.max_steps": TIMED_STEPS,
+            "trainer.limit_val_batches": 0, "trainer.log_every_n_steps": 10,
+            "trainer.callbacks": [],
+        }  # fmt: skip
         runs, folders = [], {}
-        for cell in cells:
-            config = nodes.replace(
-                cell.config(self.base),
-                {
-                    "seed_everything": 0,
-                    "trainer.max_steps": TIMED_STEPS,
-                    "trainer.limit_val_batches": 0,
-                    "trainer.log_every_n_steps": 10,
-                    "trainer.callbacks": [],
-                },
-            )
+        for cell in self.cells():
+            config = nodes.replace(cell.config(self.base), short)
             run = Run(cell, 0, config, content_id(config))
             folder, config = make_folder(run, self.output / "timing")
             folder.prepare(config, f"times a step of {cell.name}")
@@ -155,7 +144,11 @@ class Preparation:
         return runs, folders
 
     def seconds_before(self, config: Config) -> float:
-        """How long the training of what a config needs took."""
+        """How long the training of what a config needs took.
+
+        Raises:
+            ValueError: if that has not been trained yet.
+        """
         text = json.dumps(config)
         seconds = 0.0
         for path, first in self.first.items():
@@ -167,11 +160,6 @@ class Preparation:
                 seconds += float(read_json(record)["training_seconds"])
         return seconds
 
-    def check_cells(self, cells: Sequence[Cell]) -> list[str]:
-        """Parse and build every cell as it is before anything is solved for; what is wrong."""
-        runs = make_runs(cells, self.base, self.ablation.seeds[:1])
-        return self._wrong(runs, self._examine(runs))
-
     # -- What is made equal -----------------------------------------------------------------------
 
     def unsolved(self) -> list[Cell]:
@@ -182,7 +170,7 @@ class Preparation:
         return [cell for cell in self.cells() if self._key(cell) not in known]
 
     def solve(self, seconds: Mapping[str, float] | None = None) -> list[str]:
-        """Find what makes all cells equal to the baseline, and keep it.
+        """Solve for what makes all cells equal to the baseline, and keep it.
 
         Args:
             seconds: of a step, by the name of a cell, where time is to be equal.
@@ -190,47 +178,49 @@ class Preparation:
         Returns:
             What went wrong, a line a cell.
         """
-        from vidiff.ablation.check.solve import solve, steps_of_equal_time
-
-        match = self.ablation.match
-        assert match is not None, "there is something to solve for"
         known, errors = self._known(), []
-        baseline = next(cell for cell in self.cells() if cell.is_baseline)
-        of_baseline = baseline.config(self.base)
         for cell in self.unsolved():
-            config = cell.config(self.base)
             try:
-                if seconds is not None:
-                    before = self.seconds_before(config) - self.seconds_before(of_baseline)
-                    solved, equality = steps_of_equal_time(
-                        seconds[cell.name], seconds[baseline.name], before, of_baseline
-                    )
-                else:
-                    _, solved, equality = solve(config, of_baseline, match, self.checker)
+                solved, equality = self._solved(cell, seconds)
             except (ValueError, UsageError) as error:
                 errors.append(f"{cell.name}: {error}")
-                continue
-            known[self._key(cell)] = {"solved": solved, "equality": equality}
+            else:
+                known[self._key(cell)] = {"solved": solved, "equality": equality}
         if not errors:
             self.precision.keep()
             write_json(self.output / SOLVED, known)
         return errors
 
+    def _solved(
+        self, cell: Cell, seconds: Mapping[str, float] | None
+    ) -> tuple[dict[str, Any], float]:
+        from vidiff.ablation.check.solve import solve, steps_of_equal_time
+
+        assert self.ablation.match is not None, "there is something to solve for"
+        baseline = self._baseline
+        config, theirs = cell.config(self.base), baseline.config(self.base)
+        if seconds is None:
+            return solve(config, theirs, self.ablation.match, self.checker)[1:]
+        before = self.seconds_before(config) - self.seconds_before(theirs)
+        return steps_of_equal_time(seconds[cell.name], seconds[baseline.name], before, theirs)
+
+    @property
+    def _baseline(self) -> Cell:
+        return next(cell for cell in self._cells if cell.is_baseline)
+
     def _known(self) -> dict[str, Any]:
-        path = self.output / SOLVED
-        return dict(read_json(path)) if path.exists() else {}
+        return read_or_empty(self.output / SOLVED)
 
     def _key(self, cell: Cell) -> str:
         """Of everything that a solution depends on."""
-        baseline = next(each for each in self.cells() if each.is_baseline)
-        parts = [cell.config(self.base), baseline.config(self.base), vars(self.ablation.match)]
-        text = json.dumps([*parts, list(self.first.values())], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        configs = [each.config(self.base) for each in (cell, self._baseline)]
+        parts = [*configs, vars(self.ablation.match), list(self.first.values())]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     # -- Runs -------------------------------------------------------------------------------------
 
     def work(self) -> Work:
-        """All runs and their folders, which need not be there.
+        """All runs and their folders, which need not exist.
 
         Raises:
             ValueError: if cells are not solved for, or two are the same.
@@ -242,19 +232,25 @@ class Preparation:
             )
         cells, known = self.cells(), self._known()
         if self.ablation.match is not None:
-            cells = [with_solution(cell, **known[self._key(cell)]) for cell in cells]
+            cells = [replace(cell, **known[self._key(cell)]) for cell in cells]
         runs = make_runs(cells, self.base, self.ablation.seeds)
         for one, other in alike(runs):
             raise ValueError(
                 f"the cells {one.cell.name} and {other.cell.name} are the same config: leave one "
                 "out, or correct what it replaces"
             )
-        samples, evaluation = self.ablation.samples, self.ablation.evaluation
-        folders = {run.id: make_folder(run, self.store, samples, evaluation)[0] for run in runs}
-        return runs, folders
+        return runs, {run.id: self._folder(run)[0] for run in runs}
+
+    def _folder(self, run: Run) -> tuple[RunFolder, Config]:
+        return make_folder(run, self.store, self.ablation.samples, self.ablation.evaluation)
+
+    def check_cells(self) -> list[str]:
+        """Parse and build every cell before anything is solved for; returns what is wrong."""
+        runs = make_runs(self.cells(), self.base, self.ablation.seeds[:1])
+        return self._explain(runs, self._examine(runs))
 
     def check(self, runs: Sequence[Run], folders: Mapping[str, RunFolder]) -> list[str]:
-        """Parse and build every run that was never checked, and write its folder if all are well.
+        """Parse and build every run that was never checked, and write its folder if all are fine.
 
         Returns:
             What is wrong, a line for each mistake.
@@ -265,60 +261,39 @@ class Preparation:
             "metrics": dict(ablation.metrics), "samples": ablation.samples,
             "evaluation": ablation.evaluation,
         }  # fmt: skip
-        path = self.output / ASKED
-        is_asked_anew = not path.exists() or read_json(path) != asked
+        is_asked_anew = read_or_empty(self.output / ASKED) != asked
         changed = [run for run in runs if not folders[run.id].is_prepared()]
         if not (unchecked or changed or is_asked_anew):
             return []
         first = self._first_runs() if unchecked else []
-        found, of_first = self._examine(unchecked), self._examine(first)
-        errors = self._wrong(unchecked, found) + grouped(errors_of(first, of_first))
+        costs = self._examine(unchecked)
+        errors = self._explain(unchecked, costs) + grouped(errors_of(first, self._examine(first)))
+        # All cells are compared by the names of the baseline's values.
+        config = next((run.config for run in runs if run.cell.is_baseline), self.base)
         errors += self.checker.check_measuring(
-            ablation.samples, ablation.evaluation, self._of_baseline(runs), ablation.metrics
+            ablation.samples, ablation.evaluation, config, ablation.metrics
         )
         if errors:
             return errors
         self.precision.keep()
         for run in changed:
-            folder, config = make_folder(run, self.store, ablation.samples, ablation.evaluation)
+            folder, config = self._folder(run)
             folder.prepare(config, f"{run.name}; {ablation.question}")
-        for run, costs in zip(unchecked, found, strict=True):
-            before = {"seconds_before": self._before(run.config)}
-            write_json(folders[run.id].path / COSTS, vars(costs) | before)
+        for run, found in zip(unchecked, costs, strict=True):
+            before = {"seconds_before": self._seconds_before_if_known(run.config)}
+            write_json(folders[run.id].path / COSTS, vars(found) | before)
         if unchecked:
             write_json(self.output / DATA, self.checker.data(self.base))
-        write_json(path, asked)
+        write_json(self.output / ASKED, asked)
         return []
 
-    def _of_baseline(self, runs: Sequence[Run]) -> Config:
-        """The config whose names of values all cells are compared by."""
-        return next((run.config for run in runs if run.cell.is_baseline), self.base)
-
     def _examine(self, runs: Sequence[Run]) -> list[RunCosts | str]:
-        return examine(runs, self.checker)
+        return [self.checker.examine(run.config) for run in runs]
 
-    def _wrong(self, runs: Sequence[Run], found: Sequence[RunCosts | str]) -> list[str]:
-        """What is wrong with runs: a line for each value that is wrong by itself, and for each
-        mistake of those that are wrong together.
+    def _explain(self, runs: Sequence[Run], costs: Sequence[RunCosts | str]) -> list[str]:
+        return explain(runs, costs, self.ablation.axes, self.base, self.checker.examine)
 
-        A run tells of its first mistake alone; a value that is wrong by itself would hide all
-        others of the runs that have it.
-        """
-        errors = errors_of(runs, found)
-        failed = {run.cell.name for run, _ in errors}
-        lines: dict[str, list[str]] = {}
-        for axis, values in self.ablation.axes.items():
-            for value, changed in values.items():
-                having = {run.cell.name for run in runs if run.cell.choices.get(axis) == value}
-                if not having or not having <= failed:
-                    continue
-                alone = Run(Cell({axis: value}, changed), 0, nodes.replace(self.base, changed), "")
-                for _, error in errors_of([alone], self._examine([alone])):
-                    lines.setdefault(error, []).append(f"{axis}={value}")
-                    errors = [each for each in errors if each[0].cell.choices[axis] != value]
-        return [f"{', '.join(who)}: {error}" for error, who in lines.items()] + grouped(errors)
-
-    def _before(self, config: Config) -> float:
+    def _seconds_before_if_known(self, config: Config) -> float:
         try:
             return self.seconds_before(config)
         except ValueError:  # not yet, and not needed to be equal

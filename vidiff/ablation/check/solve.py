@@ -27,18 +27,13 @@ GAP = 32
 
 
 def solve(
-    config: Config,
-    baseline: Config,
-    match: Match,
-    checker: Checker,
+    config: Config, baseline: Config, match: Match, checker: Checker
 ) -> tuple[Config, dict[str, Any], float]:
     """Solve for ``match.by``, so that a cell equals the baseline in parameters or FLOPs.
 
-    Nothing else changes; the baseline stays as it is. Of equal time is ``steps_of_equal_time``.
-
     Args:
         config: of the cell.
-        baseline: config of the baseline, with the same seed.
+        baseline: its config, with the same seed.
         match: what is to be equal, by what, and how nearly.
         checker: counts.
 
@@ -107,7 +102,7 @@ def _width(config: Config, baseline: Config, match: Match, checker: Checker) -> 
 
 
 class _Search:
-    """Looks for the value whose count is nearest to a target, where counts rise with values.
+    """The value whose count is nearest to a target, where counts rise with values.
 
     Args:
         count: of a value; raises an error for one that is not possible.
@@ -180,16 +175,13 @@ class _Search:
 def steps_of_equal_time(
     seconds: float, of_baseline: float, before: float, config: Config
 ) -> tuple[dict[str, int], float]:
-    """Steps that take as long as the baseline's, what was trained before counted in.
+    """Steps that take as long as the baseline's, with what was trained before.
 
     Args:
         seconds: of a step.
         of_baseline: seconds of a step of the baseline.
         before: seconds of what was trained before, over the baseline's.
         config: of the baseline, which has its number of steps.
-
-    Raises:
-        ValueError: if no time is left.
     """
     total = of_baseline * int(nodes.get(config, "trainer.max_steps"))
     steps = round((total - before) / seconds)

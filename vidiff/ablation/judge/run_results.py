@@ -1,8 +1,7 @@
-"""What one run gave: figures, curves, costs and videos, as its folder has them."""
+"""What one run gave: scores, curves, costs and videos, as its folder has them."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from vidiff.ablation.ask.cells import Run
-from vidiff.ablation.run.folder import COSTS, RunFolder
+from vidiff.ablation.judge.schema import Video
+from vidiff.ablation.run.folder import COSTS, RunFolder, read_or_empty
+from vidiff.pages.runs import Curve, read_curves
 
 CURVES = ("train/loss", "val/")
 """What is drawn of all that training logs: tags that begin like this."""
@@ -23,7 +24,81 @@ SHOWN = 12
 
 
 @dataclass
-class Found:
+class Evaluation:
+    """The report of ``vidiff evaluate`` on the videos of a run; only this class knows its keys."""
+
+    node: Mapping[str, Any]
+
+    @property
+    def group(self) -> Mapping[str, Any]:
+        """What was measured on the run's videos."""
+        return dict((self.node.get("groups") or {}).get("run") or {})
+
+    @property
+    def fingerprints(self) -> Mapping[str, str]:
+        """By metric: equal where it was measured in the same way."""
+        return dict(self.group.get("fingerprints") or {})
+
+    @property
+    def protocol(self) -> Any:
+        """How clips were chosen and prepared."""
+        return self.node.get("protocol")
+
+    def summary(self, score: str) -> str:
+        """What a metric says of itself; empty unless the score is its main one."""
+        metrics = (self.node.get("metrics") or {}).values()
+        return next((m["summary"] for m in metrics if m["figures"][:1] == [score]), "")
+
+    def values(self, score: str) -> tuple[np.ndarray, float]:
+        """A score of each prompt, or the only one; and of all together.
+
+        Raises:
+            ValueError: if it was not measured; names what was.
+        """
+        known = []
+        for metric, scores in self.group["figures"].items():
+            for one in scores:
+                known.append(one["name"])
+                if one["name"] == score:
+                    whole = math.nan if one["value"] is None else float(one["value"])
+                    each = self._of_each_video(metric, score)
+                    return (np.array([whole]) if each is None else each), whole
+        why = (self.node.get("not_measured") or {}).get(score)
+        reason = f": {why}" if why else f"; it has {', '.join(known)}"
+        raise ValueError(f"the evaluation has no {score}{reason}")
+
+    def _of_each_video(self, metric: str, score: str) -> np.ndarray | None:
+        """By the video's index, NaN where there is none; None for metrics of whole sets."""
+        videos = self.group["videos"]
+        found = {
+            video["index"]: value
+            for video in videos
+            if (value := (video["found"].get(metric) or {}).get(score, ...)) is not ...
+        }
+        if not found:
+            return None
+        values = np.full(max(video["index"] for video in videos) + 1, math.nan)
+        for index, value in found.items():
+            values[index] = math.nan if value is None else float(value)
+        return values
+
+    def videos(self, folder: Path, output: Path) -> list[Video]:
+        """A few videos, the same prompts in each run, with paths from ``output``."""
+        every = sorted(self.group["videos"], key=lambda video: video["index"])
+        first = {video["prompt"]: video for video in reversed(every)}  # of each prompt
+        videos = sorted(first.values(), key=lambda video: video["index"])
+        return [
+            Video(
+                video["prompt"],
+                os.path.relpath(folder / video["file"], output),
+                next((f["right"] for f in video["found"].values() if "right" in f), None),
+            )
+            for video in videos[:: -(-len(videos) // SHOWN)]
+        ]
+
+
+@dataclass
+class RunResults:
     """What a run gave, as far as it has come.
 
     Attributes:
@@ -32,14 +107,14 @@ class Found:
         error: why it failed, in one line.
         attempts: how often work on it was begun.
         values: of each metric: one for each prompt, in their order, NaN where there is none; or
-            one alone.
-        figures: of each metric, as the evaluation or training reports it.
+            only one.
+        scores: of each metric, as the evaluation or training reports it.
         record: ``run.json`` of the training.
         costs: counted before it was started.
-        curves: scalars by tag: (step, value).
-        evaluation: the report of ``vidiff evaluate``.
+        curves: (step, value) by tag.
+        evaluation: of its videos; None if there is no report of them.
         videos: some, the same prompts in each run.
-        missing: why metrics of a run that is done are nowhere to be found, by name.
+        missing: why metrics of a run that is done are not there, by name.
     """
 
     run: Run
@@ -47,114 +122,56 @@ class Found:
     error: str = ""
     attempts: int = 0
     values: dict[str, np.ndarray] = field(default_factory=dict)
-    figures: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
     costs: dict[str, Any] = field(default_factory=dict)
-    curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-    evaluation: dict[str, Any] = field(default_factory=dict)
-    videos: list[dict[str, Any]] = field(default_factory=list)
+    curves: dict[str, Curve] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
+    videos: list[Video] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
 
 
-def find(run: Run, folder: RunFolder, metrics: Sequence[str], output: Path) -> Found:
+def read_run(run: Run, folder: RunFolder, metrics: Sequence[str], output: Path) -> RunResults:
     """Read the folder of a run.
 
     Args:
         run: which one.
         folder: of it.
+        metrics: to be read; a run that is not done has none.
         output: from where the paths of videos are given.
-        metrics: what is to be known of it; a run that is not done has none.
     """
     status = folder.status()
     done = not folder.left(status)
     busy = not done and folder.is_busy()
     state = "done" if done else "running" if busy else "failed" if status.error else "missing"
-    found = Found(run, state, status.error, status.attempts)
-    found.record = _json(folder.train / "run.json")
-    found.costs = _json(folder.path / COSTS)
-    curves = _curves(folder.train) if folder.train.is_dir() else {}
+    found = RunResults(run, state, status.error, status.attempts)
+    found.record = read_or_empty(folder.train / "run.json")
+    found.costs = read_or_empty(folder.path / COSTS)
+    curves = read_curves(folder.train) if folder.train.is_dir() else {}
     found.curves = {tag: curve for tag, curve in curves.items() if tag.startswith(CURVES)}
     if not done:
         return found
-    reported = folder.folder_of("evaluate")
-    if reported is not None:
-        found.evaluation = _json(reported / "report.json")
-        if found.evaluation:
-            found.videos = _videos(found.evaluation, folder, output)
+    sampled, evaluated = folder.folder_of("sample"), folder.folder_of("evaluate")
+    if sampled and evaluated and (report := read_or_empty(evaluated / "report.json")):
+        found.evaluation = Evaluation(report)
+        found.videos = found.evaluation.videos(sampled, output)
     for name in metrics:
         try:
-            found.values[name], found.figures[name] = _values(name, found, curves)
+            found.values[name], found.scores[name] = _values(name, found.evaluation, curves)
         except ValueError as error:
             found.missing[name] = str(error)
     return found
 
 
 def _values(
-    name: str, found: Found, curves: Mapping[str, list[tuple[int, float]]]
+    name: str, evaluation: Evaluation | None, curves: Mapping[str, Curve]
 ) -> tuple[np.ndarray, float]:
-    """A metric's value of each prompt, or the only one; and what it is on the whole.
-
-    Raises:
-        ValueError: if there is none; says what there is.
-    """
-    if "/" in name:
-        curve = curves.get(name)
-        if not curve:
-            known = ", ".join(sorted(tag for tag in curves if "/" in tag)) or "nothing"
-            raise ValueError(f"training logged no {name}; it logged {known}")
-        return np.array([curve[-1][1]]), curve[-1][1]
-    if not found.evaluation:
-        raise ValueError(f"{name} is measured on videos, and there is no report of these")
-    group = found.evaluation["groups"]["run"]
-    for metric, figures in group["figures"].items():
-        value = next((f["value"] for f in figures if f["name"] == name), math.nan)
-        if any(figure["name"] == name for figure in figures):
-            each = _of_videos(group["videos"], metric, name)
-            whole = math.nan if value is None else float(value)
-            return (np.array([whole]) if each is None else each), whole
-    known = ", ".join(f["name"] for figures in group["figures"].values() for f in figures)
-    why = found.evaluation.get("not_measured", {}).get(name)
-    raise ValueError(f"the evaluation has no {name}" + (f": {why}" if why else f"; it has {known}"))
-
-
-def _of_videos(videos: Sequence[dict[str, Any]], metric: str, name: str) -> np.ndarray | None:
-    """A figure of each video, where the metric judges videos one by one."""
-    if not any(name in (video["found"].get(metric) or {}) for video in videos):
-        return None
-    values = np.full(max(video["index"] for video in videos) + 1, math.nan)
-    for video in videos:
-        value = (video["found"].get(metric) or {}).get(name)
-        if value is not None:
-            values[video["index"]] = float(value)
-    return values
-
-
-def _videos(evaluation: dict[str, Any], folder: RunFolder, output: Path) -> list[dict[str, Any]]:
-    every = sorted(evaluation["groups"]["run"]["videos"], key=lambda video: video["index"])
-    first = {video["prompt"]: video for video in reversed(every)}  # of each prompt
-    videos = sorted(first.values(), key=lambda video: video["index"])
-    videos = videos[:: -(-len(videos) // SHOWN)]
-    sampled = folder.folder_of("sample")
-    assert sampled is not None, "what is evaluated was sampled"
-    return [
-        {
-            "prompt": video["prompt"],
-            "path": os.path.relpath(sampled / video["file"], output),
-            "right": next((f["right"] for f in video["found"].values() if "right" in f), None),
-        }
-        for video in videos
-    ]
-
-
-def _curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    from vidiff.pages.runs import read_curves
-
-    return read_curves(folder)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """A file's contents; nothing if it is missing, or being replaced by hand."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError):
-        return {}
+    """As ``Evaluation.values``; of what training logs, the last value."""
+    if "/" not in name:
+        if evaluation is None:
+            raise ValueError(f"{name} is measured on videos, and there is no report of these")
+        return evaluation.values(name)
+    if not (curve := curves.get(name)):
+        known = ", ".join(sorted(tag for tag in curves if "/" in tag)) or "nothing"
+        raise ValueError(f"training logged no {name}; it logged {known}")
+    return np.array([curve[-1][1]]), curve[-1][1]

@@ -39,13 +39,9 @@ LOG, LOCK = "log.txt", "lock"
 
 @dataclass(frozen=True)
 class Phase:
-    """A command of a run.
+    """A command of a run: ``fit``, ``sample`` or ``evaluate``, and the folder that it writes into.
 
-    Attributes:
-        name: ``fit``, ``sample`` or ``evaluate``.
-        words: the command.
-        key: of what it does; where that changes, the phase is to be done again.
-        folder: that it writes into.
+    ``key`` is of what it does; where that changes, the phase is to be done again.
     """
 
     name: str
@@ -59,10 +55,10 @@ class Status:
     """How far a run is.
 
     Attributes:
-        done: keys of the phases that are done, with the seconds that they took.
+        done: seconds that phases took which are done, by key.
         attempts: how often work on it was begun.
-        error: why it failed last, in one line; empty if it did not.
-        seconds: that all attempts took together.
+        error: of the last failure, in one line; empty if it did not fail.
+        seconds: of all attempts together.
     """
 
     done: Mapping[str, float]
@@ -72,11 +68,11 @@ class Status:
 
 
 class RunFolder:
-    """The folder of a run.
+    """The folder of a run, which need not exist, and what is to be done in it.
 
     Args:
-        path: of the folder; need not be there.
-        phases: what is to be done in it.
+        path: of the folder.
+        phases: in their order.
         train: the run folder of ``vidiff fit``; by default ``train`` in it.
     """
 
@@ -85,11 +81,7 @@ class RunFolder:
 
     @classmethod
     def read(cls, path: Path) -> RunFolder:
-        """The folder as ``prepare`` left it.
-
-        Raises:
-            ValueError: if there is no job in it.
-        """
+        """The folder as ``prepare`` left it; a ``ValueError`` if there is no job in it."""
         phases = [
             Phase(p["name"], tuple(p["words"]), p["key"], Path(p["folder"]))
             for p in read_json(path / JOB)["phases"]
@@ -121,17 +113,13 @@ class RunFolder:
             {"name": p.name, "words": p.words, "key": p.key, "folder": str(p.folder)}
             for p in self.phases
         ]
-        return _plain({"phases": phases})
+        return json.loads(json.dumps({"phases": phases}))
 
     # -- State ------------------------------------------------------------------------------------
 
     def status(self) -> Status:
-        """What was done so far, by anybody."""
-        try:
-            state = json.loads((self.path / STATE).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            return Status({})
-        return Status(state["done"], state["attempts"], state["error"], state["seconds"])
+        """What was done so far, by whichever process."""
+        return Status(**({"done": {}} | read_or_empty(self.path / STATE)))
 
     def is_done(self) -> bool:
         """Whether every phase is done."""
@@ -144,22 +132,18 @@ class RunFolder:
 
     def record(self, status: Status) -> None:
         """Keep a status; only who holds the lock may."""
-        state = {**vars(status), "done": dict(status.done)}
-        write_json(self.path / STATE, state)
+        write_json(self.path / STATE, {**vars(status), "done": dict(status.done)})
 
     # -- Lock -------------------------------------------------------------------------------------
 
     def claim(self, patience: float = 1.0) -> int | None:
-        """Take the lock, which ends with the last process that has the returned file open.
+        """Take the lock: a file descriptor, or None if another process works on the run.
 
-        The kernel lets go of it, however these processes end; a training that outlives the process
-        that started it inherits it, and keeps others out.
+        The kernel releases it with the last process that has the file open, however that ends; a
+        training that outlives its worker inherits it, and keeps others out.
 
         Args:
-            patience: seconds to try for, as somebody may just be looking.
-
-        Returns:
-            A file descriptor; None if somebody else works on the run.
+            patience: seconds to try for, as another process may just be looking.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
@@ -195,10 +179,10 @@ def make_folder(
     samples: Mapping[str, Any] | None = None,
     evaluation: Mapping[str, Any] | None = None,
 ) -> tuple[RunFolder, Config]:
-    """The folder of a run, and the config with its place in it.
+    """The folder of a run, and the run's config with its place in it.
 
     Args:
-        run: whose folder.
+        run: to be done.
         store: folder of all runs.
         samples: options of ``vidiff sample``; None for no videos.
         evaluation: options of ``vidiff evaluate``.
@@ -227,21 +211,24 @@ def make_folder(
     return RunFolder(path, phases), config
 
 
+def read_or_empty(path: Path) -> dict[str, Any]:
+    """The content of a JSON file; empty if it is missing, or being replaced by hand."""
+    try:
+        return dict(read_json(path))
+    except ValueError:
+        return {}
+
+
 def options(settings: Mapping[str, Any]) -> list[str]:
     """Settings as words of a command: ``{fvd.num_steps: 3}`` is ``--fvd.num_steps=3``."""
-    words = []
-    for name, value in settings.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        words.append(f"--{name}={text}")
-    return words
+    return [
+        f"--{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in settings.items()
+    ]
 
 
 def prompts_of(prompts: str) -> str:
-    """The text of the prompts, so that another text in a file of the same name is seen.
-
-    Raises:
-        ValueError: if they look like a path and there is no such file, or it cannot be read.
-    """
+    """The text of the prompts, so that another text in a file of the same name is seen."""
     try:
         path = prompt_file(prompts)
         return prompts if path is None else read_text(path)
@@ -252,7 +239,3 @@ def prompts_of(prompts: str) -> str:
 def _key(*parts: Any) -> str:
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vidiff.ablation.ask.cells import Run
-from vidiff.ablation.run.folder import RunFolder
+from vidiff.ablation.run.folder import RunFolder, read_or_empty
 from vidiff.units import duration
 
 QUIET = 60.0
@@ -46,9 +45,8 @@ def place_of(folder: RunFolder) -> Place:
     """How far a run is, from what its commands write."""
     left = folder.left()
     phase = left[0].name if left else "done"
-    try:
-        record = json.loads((folder.train / "run.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    record = read_or_empty(folder.train / "run.json")
+    if not record:
         return Place(phase)
     step, seconds = record["step"], record["training_seconds"]
     rate = record.get("seconds_per_step") or (seconds / step if step else None)
@@ -60,10 +58,10 @@ class Progress:
 
     Args:
         total: runs of the ablation.
-        done: of them, from earlier.
+        done: of them, from earlier calls.
         num_at_once: that run side by side.
         width: of the names.
-        write: takes what is to be seen; stderr by default.
+        write: prints; to stderr by default.
     """
 
     def __init__(

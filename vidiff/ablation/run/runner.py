@@ -27,12 +27,12 @@ SHOW = 1.0  # seconds between two looks into the folders of those that run
 
 @dataclass
 class _Active:
-    """A run that somebody works on.
+    """A run in progress.
 
     Attributes:
         handle: of the job; None where another call started it.
         since: when it began to run, on the monotonic clock; None while it waits in a queue.
-        spent: seconds that earlier attempts took.
+        spent: seconds of earlier attempts.
     """
 
     run: Run
@@ -49,7 +49,7 @@ class Runner:
     Args:
         folders: by the id of a run.
         launcher: where they run.
-        progress: is told what happens.
+        progress: shows what happens.
         budget: of time.
         retries: how often a run that fails is tried again, from its last checkpoint.
         num_at_once: runs side by side; by default as many as the launcher allows.
@@ -71,11 +71,7 @@ class Runner:
         self.spent = sum(folder.status().seconds for folder in folders.values())
 
     def run(self, runs: Sequence[Run]) -> bool:
-        """Run what is not done; returns when nothing is left that could be.
-
-        Returns:
-            Whether all are done.
-        """
+        """Run all that is not done and can be; returns whether all are done."""
         waiting = deque(run for run in runs if not self.folders[run.id].is_done())
         active: dict[str, _Active] = {}
         over = False
@@ -211,6 +207,6 @@ def make_job(run: Run, folder: RunFolder) -> Job:
 
 
 def _environment() -> dict[str, str]:
-    """So that a job finds what this process imports, wherever it starts."""
+    """With it, a job finds what this process imports, wherever it starts."""
     path = os.environ.get("PYTHONPATH")
     return {} if path is None else {"PYTHONPATH": path}

@@ -20,7 +20,7 @@ from types import FrameType
 from vidiff.ablation.run.folder import LOG, Phase, RunFolder
 
 BUSY = 75
-"""Exit status where somebody else works on the run: try later (EX_TEMPFAIL)."""
+"""Exit status where another process works on the run: try later (EX_TEMPFAIL)."""
 
 TAIL = 65536  # bytes of a log that are looked through for the reason of a failure
 
@@ -29,11 +29,8 @@ def work(path: Path) -> int:
     """Do what is left of the run in a folder.
 
     Returns:
-        0 if the run is done, ``BUSY`` if somebody else works on it, else the exit status of the
+        0 if the run is done, ``BUSY`` if another process works on it, else the exit status of the
         command that failed.
-
-    Raises:
-        ValueError: if there is no run in the folder.
     """
     folder = RunFolder.read(path)
     rank = int(os.environ.get("SLURM_PROCID", 0))
@@ -68,10 +65,10 @@ def _work_on(folder: RunFolder, lock: int) -> int:
 
 
 def _run(phase: Phase, log: Path, keep: int | None = None) -> int:
-    """Run a command; it inherits ``keep``, and is told when this process is to end.
+    """Run a command, which inherits ``keep`` and the signals that end this process.
 
     Returns:
-        Its exit status; not 0 if it was told to end, which some do as if all were well.
+        Its exit status; not 0 after such a signal, though some commands then end with 0.
     """
     with log.open("ab") as file:
         file.write(f"\n$ {' '.join(phase.words)}\n".encode())

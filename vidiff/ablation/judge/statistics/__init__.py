@@ -2,11 +2,10 @@
 
 from vidiff.ablation.judge.statistics.comparison import Comparison, Verdict
 from vidiff.ablation.judge.statistics.contrasts import Effect, compare, interactions, main_effects
-from vidiff.ablation.judge.statistics.holm import holm
 from vidiff.ablation.judge.statistics.intervals import Estimate, mean
 from vidiff.ablation.judge.statistics.observations import Observations
 from vidiff.ablation.judge.statistics.power import further_seeds
-from vidiff.ablation.judge.statistics.verdicts import judge
+from vidiff.ablation.judge.statistics.verdicts import holm, judge
 
 __all__ = [
     "Comparison",

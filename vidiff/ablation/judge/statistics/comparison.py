@@ -13,13 +13,13 @@ A metric of whole sets has one value a seed, and both are then over seeds.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from vidiff.ablation.judge.statistics.intervals import Interval, student, student_p
-from vidiff.ablation.judge.statistics.observations import plain, seed_means
+from vidiff.ablation.judge.statistics.observations import seed_means
 from vidiff.ablation.judge.statistics.permutation import sign_flips
 
 Verdict = Literal["better", "worse", "cannot tell"]
@@ -32,22 +32,18 @@ class Comparison:
     Attributes:
         difference: mean over seeds of the seeds' mean differences, cell less baseline; NaN where
             nothing can be paired.
-        interval_95: around it, over seeds; None of fewer than two.
+        interval_95: around it, over seeds; None for fewer than two.
         method: of the interval, in words.
         p: of the permutation test, two-sided; None where nothing can be paired.
         p_method: of the test, in words.
-        p_seeds: of Student's t over seeds, two-sided; None of fewer than two. It is below 0.05
-            where the interval is free of zero.
+        p_seeds: of Student's t over seeds, two-sided; None for fewer than two.
         num_seeds: that both sides have.
         num_pairs: of seed and prompt that both sides have.
-        num_units: whose signs the test flips.
-        units: what these are.
+        num_units: whose signs the test flips: ``units``.
         seed_differences: the mean difference of each seed, (num_seeds,).
-        higher_is_better: the metric's direction.
         p_holm: p after Holm's correction over the family that was judged together.
-        further_seeds: that would be needed to tell, if mean and spread stay what they are; 0 where
-            a verdict is found, None where no number of seeds is known to do.
-        verdict: on the cell, or the effect.
+        further_seeds: needed to tell, if mean and spread stay what they are; 0 where a verdict is
+            found, None where no number of seeds is known to be enough.
         reason: of the verdict, a sentence for people.
     """
 
@@ -68,19 +64,11 @@ class Comparison:
     verdict: Verdict = "cannot tell"
     reason: str = "Not judged yet."
 
-    @property
-    def record(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {name: plain(value) for name, value in asdict(self).items()}
-
 
 def of_differences(differences: np.ndarray, *, higher_is_better: bool, seed: int = 0) -> Comparison:
-    """The comparison that paired differences make, not yet judged.
+    """The comparison of paired differences (num_seeds, num_prompts), not yet judged.
 
-    Args:
-        differences: (num_seeds, num_prompts), NaN where a side has no value.
-        higher_is_better: the metric's direction.
-        seed: of the permutation test: equal differences give equal p.
+    They are NaN where a side has no value; ``seed`` is that of the permutation test.
     """
     seen = np.isfinite(differences)
     seen, differences = seen[seen.any(axis=1)], differences[seen.any(axis=1)]

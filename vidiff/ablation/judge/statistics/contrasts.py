@@ -17,7 +17,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -41,8 +40,8 @@ class Effect:
         values: of these axes.
         against: their baseline values.
         num_settings: of the other axes that it is a mean over; 0 where the cells were not seen.
-        comparison: its size and what it says. An interaction is "better" where both values together
-            do more for the metric than the sum of what each does alone.
+        comparison: its size and verdict. An interaction is "better" where both values together do
+            more than the sum of what each does by itself.
     """
 
     axes: tuple[str, ...]
@@ -51,36 +50,13 @@ class Effect:
     num_settings: int
     comparison: Comparison
 
-    @property
-    def record(self) -> dict[str, Any]:
-        """Plain values, for JSON: axis, value and against are lists in an interaction's."""
-        if len(self.axes) == 1:
-            names: dict[str, Any] = {
-                "axis": self.axes[0],
-                "value": self.values[0],
-                "against": self.against[0],
-            }
-        else:
-            names = {
-                "axes": list(self.axes),
-                "values": list(self.values),
-                "against": list(self.against),
-            }
-        return names | {"num_settings": self.num_settings} | self.comparison.record
-
 
 def compare(
     cell: Observations, baseline: Observations, *, higher_is_better: bool, seed: int = 0
 ) -> Comparison:
-    """What a cell's values differ from the baseline's, paired by seed and by prompt and noise.
+    """A cell less the baseline, paired by seed and prompt; what one side lacks does not count.
 
     The verdict is on this comparison alone; ``judge`` gives those of a family.
-
-    Args:
-        cell: its values; seeds and prompts that one side lacks do not count.
-        baseline: those it is compared with.
-        higher_is_better: the metric's direction.
-        seed: of the permutation test: equal values give equal p.
     """
     both = (cell, baseline)
     ours, theirs = (table(one, all_seeds(both), longest(both)) for one in both)
@@ -108,8 +84,8 @@ def main_effects(
         seed: of the permutation tests.
 
     Returns:
-        In the order of axes and values; nothing if fewer than two axes have several values, as
-        these effects are the cells' own differences.
+        In the order of axes and values; nothing for fewer than two axes with several values, whose
+        effects are the cells' own differences.
     """
     return _effects(1, cells, axes, baseline, higher_is_better, correct_seeds, seed)
 
@@ -125,24 +101,18 @@ def interactions(
 ) -> list[Effect]:
     """How far the effect of each value depends on that of another axis, for each pair of axes.
 
-    An effect is the value of one axis doing more, or less, beside a value of the other than beside
-    its baseline. Arguments and results are those of ``main_effects``; all pairs of values of two
-    axes are a family.
+    Arguments and results are those of ``main_effects``; all pairs of values of two axes are a
+    family.
     """
     return _effects(2, cells, axes, baseline, higher_is_better, correct_seeds, seed)
 
 
 def contrast(cells: Cells, changes: Mapping[str, Choice]) -> tuple[np.ndarray, int]:
-    """The difference that changes make, and of the differences where there are several.
-
-    Args:
-        cells: what was seen.
-        changes: by axis, the value and the baseline's.
+    """The difference that changes make (by axis, the value and the baseline's).
 
     Returns:
         The mean over settings of the other axes, (num_seeds, num_prompts), NaN where a cell of some
-        setting has no value; and the number of settings. One whose cells have no seed and prompt in
-        common does not count.
+        setting has no value; and the number of settings whose cells share a seed and prompt.
     """
     known = {frozenset(choices): seen for choices, seen in cells.items()}
     seeds, num_prompts = all_seeds(known.values()), longest(known.values())

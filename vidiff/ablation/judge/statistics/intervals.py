@@ -1,19 +1,22 @@
 """Means of a cell, and their 95 % intervals.
 
-What the interval is about depends on what was repeated. With several seeds it is Student's t over
-the seeds' means: other trainings, measured on these prompts. With one seed only prompts were
-repeated, and it is a bootstrap over them: this trained model, on other prompts.
+With several seeds the interval is Student's t over the seeds' means: other trainings, measured on
+these prompts. With one seed only prompts were repeated, and it is a bootstrap over them: this
+trained model, on other prompts.
+
+``scipy.stats`` has the same methods, and tests compare with it. It is not used: for equal values it
+gives NaN, or a width of rounding error, where the answer here is no interval, or exactly zero; the
+last digit of its intervals differs; and importing it takes a second.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from vidiff.ablation.judge.statistics.observations import Observations, plain, seed_means, table
+from vidiff.ablation.judge.statistics.observations import Observations, seed_means, table
 
 RESAMPLES = 10_000
 """Of the bootstrap."""
@@ -30,7 +33,7 @@ class Estimate:
 
     Attributes:
         value: mean over seeds of the seeds' means over prompts; NaN where there is no value.
-        interval_95: around it; None where nothing was repeated, or nothing differs over prompts.
+        interval_95: around it; None where nothing was repeated, or all prompts are equal.
         method: of the interval, in words.
         num_seeds: that have a value.
         num_prompts: that have a value in some seed; 1 for a metric of whole sets.
@@ -42,11 +45,6 @@ class Estimate:
     num_seeds: int
     num_prompts: int
 
-    @property
-    def record(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {name: plain(value) for name, value in asdict(self).items()}
-
 
 def mean(
     observations: Observations, *, limits: tuple[float, float] | None = None, seed: int = 0
@@ -55,8 +53,8 @@ def mean(
 
     Args:
         observations: of the cell.
-        limits: the least and the largest value that there can be; the interval ends there, as
-            neither method knows of them. A share has (0, 1).
+        limits: the least and the largest possible value, such as (0, 1) for a share; the interval
+            ends there.
         seed: of the bootstrap: equal values give equal intervals.
     """
     values = table(observations, sorted(observations))
@@ -93,8 +91,7 @@ def student(values: np.ndarray, level: float = 0.05) -> Interval:
 def student_p(values: np.ndarray) -> float:
     """Two-sided p of the mean of at least two values (n,) being zero, by Student's t.
 
-    It is below 0.05 exactly where the interval of 95 % is free of zero; values that are equal, and
-    not zero, give 0.
+    It is below 0.05 exactly where the interval of 95 % is free of zero.
     """
     from scipy.special import stdtr
 
@@ -114,10 +111,9 @@ def standard_error(values: np.ndarray) -> float:
 def bootstrap(values: np.ndarray, seed: int = 0) -> Interval | None:
     """The BCa interval of 95 % of the mean of values (n,); None where all are equal.
 
-    Bias-corrected and accelerated (Efron 1987): as simple as percentiles, and better with skewed
-    values and shares near 0 or 1, whose intervals are not symmetric. Of values that are all equal,
-    as of a share of 100 %, resampling can say nothing; they have no interval rather than one of
-    width zero.
+    Bias-corrected and accelerated (Efron 1987), which suits skewed values and shares near 0 or 1.
+    Resampling says nothing of values that are all equal, such as a share of 100 %: no interval,
+    rather than one of width zero.
     """
     from scipy.special import ndtr, ndtri
 

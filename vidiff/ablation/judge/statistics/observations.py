@@ -1,10 +1,8 @@
-"""What was seen of one metric in one cell, and the table that it makes."""
+"""Values of one metric in one cell, and the table that they make."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -52,12 +50,3 @@ def seed_means(values: np.ndarray) -> np.ndarray:
     some = seen.any(axis=1)
     sums = np.where(seen, values, 0.0).sum(axis=1)
     return np.asarray(sums[some] / seen.sum(axis=1)[some])
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON has it: tuples as lists, and None for what is not finite."""
-    if isinstance(value, tuple):
-        return [plain(one) for one in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

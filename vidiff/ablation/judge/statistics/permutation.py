@@ -1,7 +1,8 @@
 """A paired permutation test: under the null, each unit's difference could as well be its negative.
 
 Nothing is assumed of how differences are distributed, but that units are independent and, if
-nothing helped, symmetric around zero (Fisher 1935, section 21).
+nothing helped, symmetric around zero (Fisher 1935, section 21). ``scipy.stats.permutation_test``
+gives the same p of few units, which a test compares; of many it is ten times as slow.
 """
 
 from __future__ import annotations

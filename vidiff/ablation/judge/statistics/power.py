@@ -22,18 +22,18 @@ def further_seeds(
     """Seeds to add until the interval is free of zero, if mean and spread stay what they are.
 
     The smallest n with t(1 - level / 2, n - 1) s / √n < |mean|, less those at hand. Mean and spread
-    of few seeds are themselves unsure: with this many it is about as likely as not to be told.
+    of few seeds are themselves unsure: with this many, a verdict is about as likely as not.
 
     Args:
         seed_differences: the mean difference of each seed at hand.
         num_comparisons: in the family that Holm's correction is made over.
-        per_seed_test: whether the permutation test is over seeds alone. Its p is 2 / 2^n at best,
-            and is asked to be at most 0.05 after the correction too.
+        per_seed_test: whether the permutation test is only over seeds. Its p is at best 2 / 2^n,
+            which has to be at most 0.05 after the correction.
         level: 1 less what the interval covers.
 
     Returns:
-        Their number, 0 if those at hand do; None if ``MOST`` would not, or if there are fewer than
-        two, whose spread is unknown.
+        Their number; None if ``MOST`` are too few, or if there are fewer than two at hand, whose
+        spread is unknown.
     """
     from scipy.special import stdtrit
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from vidiff.ablation.judge.statistics.comparison import Comparison
-from vidiff.ablation.judge.statistics.holm import holm
 from vidiff.ablation.judge.statistics.permutation import smallest_p
 from vidiff.ablation.judge.statistics.power import MOST, further_seeds
 
@@ -20,14 +20,11 @@ def judge(comparisons: Sequence[Comparison], *, correct_seeds: bool = False) -> 
     A cell is better or worse if both questions say so (see ``comparison``): p after the correction
     is below 0.05, and the 95 % interval over seeds is free of zero. One seed never tells.
 
-    The correction is of the permutation test alone. Where trainings differ far more than chance
-    among prompts the interval decides, and each of m comparisons has its own 5 %: the odds of any
-    false verdict are then up to 1 - 0.95^m (simulated: 17 % of 4).
-
     Args:
         comparisons: the family: those of one metric that are read together.
-        correct_seeds: correct the test over seeds in the same way. The odds of any false verdict
-            are then at most 5 % for the family, at the price of more seeds.
+        correct_seeds: correct the test over seeds too, at the price of more seeds. The odds of any
+            false verdict are then at most 5 % for the family. Otherwise, where trainings differ
+            far more than prompts, they are up to 1 - 0.95^m for m of them (simulated: 17 % of 4).
     """
     p_holm = holm([one.p for one in comparisons])
     p_seeds = [one.p_seeds for one in comparisons]
@@ -39,6 +36,23 @@ def judge(comparisons: Sequence[Comparison], *, correct_seeds: bool = False) -> 
         _judged(replace(one, p_holm=prompts), seeds, number, level)
         for one, prompts, seeds in zip(comparisons, p_holm, p_seeds, strict=True)
     ]
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Adjusted p-values, in the same order (Holm 1979): reject those that are below the level.
+
+    The k-th smallest of m is multiplied by m - k + 1, never less than the one before, at most 1.
+
+    Args:
+        p_values: None and NaN stay as they are, and do not count.
+    """
+    adjusted = list(p_values)
+    known = [(p, i) for i, p in enumerate(p_values) if p is not None and not math.isnan(p)]
+    least = 0.0
+    for rank, (p, i) in enumerate(sorted(known)):
+        least = max(least, min(1.0, (len(known) - rank) * p))
+        adjusted[i] = least
+    return adjusted
 
 
 def _judged(one: Comparison, p_seeds: float | None, number: int, level: float) -> Comparison:

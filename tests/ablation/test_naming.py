@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
+from finished_runs import ACCURACY, finish, make_ablation, work
 from test_ablate import TINY, write
-from test_results import ACCURACY, finish, make_ablation, work
 
 from vidiff.__main__ import main
 from vidiff.ablation.ask.cells import expand, make_runs
@@ -166,8 +166,8 @@ def test_any_value_that_was_logged_can_be_a_metric(tmp_path: Path) -> None:
     runs, folders = work(ablation)
     finish(folders[runs[0].id], 0.5, 0)
     found = read_run(runs[0], folders[runs[0].id], ["throughput/clips_per_second"], tmp_path)
-    assert found.scores == {"throughput/clips_per_second": 7}
-    assert set(found.curves) == {"val/loss"}  # what is drawn stays what it was
+    assert found.result.scores == {"throughput/clips_per_second": 7}
+    assert set(found.result.curves) == {"val/loss"}  # what is drawn stays what it was
 
 
 def test_what_is_asked_anew_is_done_anew_in_runs_that_are_there(

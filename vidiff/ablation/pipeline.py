@@ -16,15 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidiff.ablation.ask.cells import Run
 from vidiff.ablation.ask.file import Ablation, read_ablation
+from vidiff.ablation.ask.selection import select
 from vidiff.ablation.check.preparation import DATA, Preparation, Work
 from vidiff.ablation.run.folder import read_or_empty
 from vidiff.ablation.run.progress import Progress
 from vidiff.ablation.run.runner import Runner
 from vidiff.errors import Errors, UsageError
 from vidiff.files import read_json, write_text
-from vidiff.registry import nearest
 
 if TYPE_CHECKING:
     from vidiff.ablation.judge.schema import Results
@@ -57,13 +56,7 @@ def run_ablation(
 
 
 def ask(file: Path, output: str | None = None, plugins: Sequence[str] = ()) -> Preparation:
-    """Step 1: the ablation of a file.
-
-    Args:
-        file: to read.
-        output: folder to write into, runs too, instead of the file's.
-        plugins: that all configs name, besides their own.
-    """
+    """Step 1: the ablation of a file, with another output folder and further plugins if given."""
     ablation = read_ablation(file)
     if output:
         ablation = replace(ablation, output=output, runs=str(Path(output) / "runs"))
@@ -72,10 +65,6 @@ def ask(file: Path, output: str | None = None, plugins: Sequence[str] = ()) -> P
 
 def check(asked: Preparation, may_train: bool = True) -> Work:
     """Step 2: all runs, solved for and checked; what they need for that is trained or timed.
-
-    Args:
-        asked: the ablation.
-        may_train: whether cells may be timed.
 
     Raises:
         Errors: with everything that is wrong.
@@ -116,11 +105,7 @@ def run(ablation: Ablation, work: Work, retries: int, num_at_once: int | None = 
 
 
 def judge(file: Path, asked: Preparation, work: Work) -> Results:
-    """Step 4: what all runs gave, and what it says.
-
-    Raises:
-        UsageError: if no run is done yet.
-    """
+    """Step 4: what all runs gave, and what it says; a ``UsageError`` if none is done yet."""
     from vidiff.ablation.judge.collect import collect
 
     results = collect(asked.ablation, file, *work, read_or_empty(asked.output / DATA))
@@ -142,36 +127,6 @@ def report(results: Results, output: Path) -> None:
     print(text)
     for name in (PAGE, TABLE, CSV, RESULTS):
         print(f"written: {output / name}")
-
-
-def select(runs: Sequence[Run], ablation: Ablation, only: Sequence[str]) -> list[Run]:
-    """The runs of a part: of all values that ``only`` names of an axis, each has one.
-
-    Raises:
-        UsageError: if there is no such axis, value or seed.
-    """
-    known = {axis: list(values) for axis, values in ablation.axes.items()}
-    known["seed"] = [str(seed) for seed in ablation.seeds]
-    wanted: dict[str, set[str]] = {}
-    for word in only:
-        axis, equals, value = word.partition("=")
-        if not equals:
-            raise UsageError(f"--only {word}: give AXIS=VALUE, as in seed={known['seed'][0]}")
-        if axis not in known:
-            raise UsageError(
-                f"--only {word}: unknown axis{nearest(axis, known)}; known: {', '.join(known)}"
-            )
-        if value not in known[axis]:
-            raise UsageError(
-                f"--only {word}: {axis} has no such value{nearest(value, known[axis])}; "
-                f"known: {', '.join(known[axis])}"
-            )
-        wanted.setdefault(axis, set()).add(value)
-
-    def has(run: Run, axis: str) -> str:
-        return str(run.seed) if axis == "seed" else run.cell.choices[axis]
-
-    return [run for run in runs if all(has(run, axis) in wanted[axis] for axis in wanted)]
 
 
 def _refuse(errors: Sequence[str]) -> None:

@@ -66,13 +66,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Run:
-    """A cell with a seed.
+    """A cell with a seed, of weights, noise and the order of the clips.
 
-    Attributes:
-        cell: what is tried.
-        seed: of the weights, the noise and the order of the clips.
-        config: complete, but for the folder of the run.
-        id: of the config's content: the same for the same config, whatever its cell is called.
+    ``config`` is complete, but for the folder of the run; ``id`` is a hash of it, whatever the cell
+    is called.
     """
 
     cell: Cell
@@ -91,12 +88,7 @@ def expand(
     baseline: Mapping[str, str] | None = None,
     exclude: Sequence[Mapping[str, str]] = (),
 ) -> list[Cell]:
-    """All combinations of the values, the baseline first.
-
-    Args:
-        axes: their values.
-        baseline: the value of each axis that the others are compared with; by default its first.
-        exclude: values whose combinations are left out.
+    """All combinations of the values, the baseline (by default of first values) first.
 
     Raises:
         ValueError: if two axes replace the same node, or the baseline is left out.

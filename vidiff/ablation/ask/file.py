@@ -131,7 +131,7 @@ class Ablation:
 
 
 def read_ablation(path: Path) -> Ablation:
-    """Read an ablation file, with paths made absolute or relative to here, and axes spelt out.
+    """Read an ablation file, with paths from here, and axes spelt out.
 
     Raises:
         UsageError: in one line, if anything in it cannot be.

@@ -17,12 +17,7 @@ Config = dict[str, Any]
 def replace(config: Config, nodes: Mapping[str, Any]) -> Config:
     """A copy of a config in which whole nodes are replaced, so that nothing of the old ones stays.
 
-    Args:
-        config: what ``vidiff fit -c`` reads.
-        nodes: by dotted key; where one is inside another, it is replaced inside the new one.
-
-    Raises:
-        ValueError: if there is no place for a key.
+    A node inside another is replaced inside the new one. A ``ValueError`` if a key has no place.
     """
     config = copy.deepcopy(config)
     for key, node in sorted(nodes.items(), key=lambda item: item[0].count(".")):

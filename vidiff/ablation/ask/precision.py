@@ -63,11 +63,9 @@ def _choose(config: Config) -> dict[str, str]:
 
 
 def precisions(runs: Sequence[tuple[str, Config, Mapping[str, Any]]]) -> dict[str, list[str]]:
-    """The runs of each precision.
+    """The runs of each precision, from the name, the config and ``run.json`` of each.
 
-    Args:
-        runs: the name, the config and ``run.json`` of each; where a run has trained, what it was
-            trained in counts, which somebody may have changed.
+    Once a run has trained, what it was trained in counts, which a user may have changed.
     """
     found: dict[str, list[str]] = {}
     for name, config, record in runs:

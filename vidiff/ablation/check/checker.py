@@ -44,11 +44,10 @@ class RunCosts:
 
     Attributes:
         parameters: those that are trained, of all parts.
-        flops_per_step: floating-point operations of a step on one device, a multiply-add counted
-            as two, with the optimizer's: as ``vidiff plan`` counts them.
+        flops_per_step: of one device and the optimizer, a multiply-add counted as two.
         steps: at most.
         tokens: video tokens of all steps and devices; 0 where a model has none.
-        flops: operations of all steps, on one device.
+        flops: of all steps, on one device.
     """
 
     parameters: int

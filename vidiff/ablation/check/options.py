@@ -27,12 +27,6 @@ def check_measuring(
 ) -> tuple[list[str], Measured | None]:
     """Check the options of ``vidiff sample`` and ``vidiff evaluate``.
 
-    Args:
-        parser: of all model commands.
-        samples: options of the first.
-        evaluation: options of the second.
-        base: the config whose dataset metrics take settings from.
-
     Returns:
         What is wrong, a line each; and the scores that will be measured, None where not known.
     """

@@ -47,11 +47,7 @@ class Once:
 
 
 class Parser:
-    """Parses configs, and refuses what ``vidiff fit -c`` refuses in them, in the same words.
-
-    Args:
-        once: keeps what was parsed.
-    """
+    """Parses configs, and refuses what ``vidiff fit -c`` refuses in them, in the same words."""
 
     def __init__(self, once: Once) -> None:
         from vidiff.cli.model import make_parser
@@ -94,7 +90,6 @@ class Parser:
         """What the part at a dotted key will be built with, defaults of its class included.
 
         Raises:
-            UsageError: if the config cannot be parsed.
             ValueError: if there is no part at this key.
         """
         node: Any = self.parse(config)

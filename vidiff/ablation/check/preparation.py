@@ -144,11 +144,7 @@ class Preparation:
         return runs, folders
 
     def seconds_before(self, config: Config) -> float:
-        """How long the training of what a config needs took.
-
-        Raises:
-            ValueError: if that has not been trained yet.
-        """
+        """Seconds that training what a config needs took; a ``ValueError`` if it has not run."""
         text = json.dumps(config)
         seconds = 0.0
         for path, first in self.first.items():
@@ -250,11 +246,7 @@ class Preparation:
         return self._explain(runs, self._examine(runs))
 
     def check(self, runs: Sequence[Run], folders: Mapping[str, RunFolder]) -> list[str]:
-        """Parse and build every run that was never checked, and write its folder if all are fine.
-
-        Returns:
-            What is wrong, a line for each mistake.
-        """
+        """Check runs that never were, and write their folders; or return what is wrong."""
         ablation = self.ablation
         unchecked = [run for run in runs if not (folders[run.id].path / COSTS).exists()]
         asked = {

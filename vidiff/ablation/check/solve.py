@@ -31,12 +31,6 @@ def solve(
 ) -> tuple[Config, dict[str, Any], float]:
     """Solve for ``match.by``, so that a cell equals the baseline in parameters or FLOPs.
 
-    Args:
-        config: of the cell.
-        baseline: its config, with the same seed.
-        match: what is to be equal, by what, and how nearly.
-        checker: counts.
-
     Returns:
         The config with the solution; the solution by dotted key, empty for the baseline; and what
         was to be equal, over the baseline's.
@@ -115,11 +109,7 @@ class _Search:
         self.reason = ""
 
     def nearest(self, target: int, now: int) -> tuple[int, int]:
-        """The value and its count; of equally near ones that which is nearest to ``now``.
-
-        Raises:
-            ValueError: if no value is possible, or counts do not rise.
-        """
+        """The value and its count; of equally near ones that which is nearest to ``now``."""
         start = max(1, round(now / self.multiple))
         below, above = self._bracket(target, start)
         while (middle := self._possible(below, above)) is not None:
@@ -181,7 +171,7 @@ def steps_of_equal_time(
         seconds: of a step.
         of_baseline: seconds of a step of the baseline.
         before: seconds of what was trained before, over the baseline's.
-        config: of the baseline, which has its number of steps.
+        config: of the baseline.
     """
     total = of_baseline * int(nodes.get(config, "trainer.max_steps"))
     steps = round((total - before) / seconds)

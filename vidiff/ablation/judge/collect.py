@@ -26,7 +26,6 @@ from vidiff.ablation.judge.schema import (
     Prompts,
     Provenance,
     Results,
-    RunResult,
     Status,
 )
 from vidiff.ablation.judge.statistics import Comparison, Effect, Estimate
@@ -54,9 +53,6 @@ def collect(
         runs: all of them.
         folders: theirs, by id.
         data: what the clips were, for the record.
-
-    Raises:
-        ValueError: if runs were measured in different ways.
     """
     output = Path(str(ablation.output))
     found = [read_run(run, folders[run.id], list(ablation.metrics), output) for run in runs]
@@ -94,7 +90,7 @@ def collect(
                 solved=dict(cell.solved),
                 equality=_equality(cell, costs[cell.name], costs[baseline.name], ablation),
                 costs=costs[cell.name],
-                runs=[_run(one) for one in of_cell[cell.name]],
+                runs=[one.result for one in of_cell[cell.name]],
                 scores=_of_cell(cell, {m: each.scores for m, each in judged.items()}),
                 differences=_of_cell(cell, {m: each.differences for m, each in judged.items()}),
             )
@@ -108,11 +104,7 @@ def collect(
 
 
 def refuse_mixed(found: Sequence[RunResults]) -> None:
-    """Scores of different protocols, prompts or networks cannot be compared.
-
-    Raises:
-        ValueError: which runs differ in what.
-    """
+    """Scores of different protocols, prompts or networks do not compare: a ``ValueError``."""
     first: dict[str, tuple[str, str]] = {}
     for one in found:
         prints = one.evaluation.fingerprints if one.evaluation else {}
@@ -205,18 +197,18 @@ def _of_cell(cell: Cell, by_metric: Mapping[str, Mapping[str, T]]) -> dict[str, 
 def _status(found: Sequence[RunResults]) -> Status:
     return Status(
         runs=len(found),
-        done=sum(one.state == "done" for one in found),
+        done=sum(one.result.state == "done" for one in found),
         failed=[
-            FailedRun(one.run.id, one.run.cell.name, one.run.seed, one.error)
+            FailedRun(one.run.id, one.run.cell.name, one.run.seed, one.result.error)
             for one in found
-            if one.state == "failed"
+            if one.result.state == "failed"
         ],
-        missing=sum(one.state in ("missing", "running") for one in found),
+        missing=sum(one.result.state in ("missing", "running") for one in found),
     )
 
 
 def _metric(name: str, direction: str, found: Sequence[RunResults]) -> Metric:
-    first = next((one for one in found if one.state == "done"), None)
+    first = next((one for one in found if one.result.state == "done"), None)
     count = max((len(one.values[name]) for one in found if name in one.values), default=0)
     return Metric(
         higher_is_better=direction == "higher",
@@ -239,7 +231,7 @@ def _not_found(found: Sequence[RunResults]) -> list[NotFound]:
 def _costs(found: Sequence[RunResults]) -> Costs:
     """Counts before training, and means over the runs that trained."""
     counted = next((one.costs for one in found if one.costs), {})
-    records = [one.record for one in found if one.state == "done" and one.record]
+    records = [one.record for one in found if one.result.state == "done" and one.record]
     rates = [r["seconds_per_step"] for r in records if r.get("seconds_per_step")]
     peaks = [record.get("peak_memory_bytes") or {} for record in records]
     of = "gpu" if any(peak.get("gpu") for peak in peaks) else "process"
@@ -275,22 +267,6 @@ def _seconds(costs: Costs) -> float | None:
     if not costs.seconds_per_step or costs.steps is None:
         return None
     return costs.seconds_before + costs.seconds_per_step * costs.steps
-
-
-def _run(found: RunResults) -> RunResult:
-    return RunResult(
-        id=found.run.id,
-        seed=found.run.seed,
-        state=found.state,
-        error=found.error,
-        attempts=found.attempts,
-        scores=found.scores,
-        step=found.record.get("step"),
-        seconds_per_step=found.record.get("seconds_per_step"),
-        seconds=found.record.get("training_seconds"),
-        curves=found.curves,
-        videos=found.videos,
-    )
 
 
 def _provenance(

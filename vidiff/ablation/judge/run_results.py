@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from vidiff.ablation.ask.cells import Run
-from vidiff.ablation.judge.schema import Video
+from vidiff.ablation.judge.schema import RunResult, Video
 from vidiff.ablation.run.folder import COSTS, RunFolder, read_or_empty
 from vidiff.pages.runs import Curve, read_curves
 
@@ -50,11 +50,7 @@ class Evaluation:
         return next((m["summary"] for m in metrics if m["figures"][:1] == [score]), "")
 
     def values(self, score: str) -> tuple[np.ndarray, float]:
-        """A score of each prompt, or the only one; and of all together.
-
-        Raises:
-            ValueError: if it was not measured; names what was.
-        """
+        """A score of each prompt, or the only one; and of all. An error names those known."""
         known = []
         for metric, scores in self.group["figures"].items():
             for one in scores:
@@ -103,61 +99,54 @@ class RunResults:
 
     Attributes:
         run: which one.
-        state: ``done``, ``failed``, ``running`` or ``missing``.
-        error: why it failed, in one line.
-        attempts: how often work on it was begun.
+        result: its record in the results.
         values: of each metric: one for each prompt, in their order, NaN where there is none; or
             only one.
-        scores: of each metric, as the evaluation or training reports it.
         record: ``run.json`` of the training.
         costs: counted before it was started.
-        curves: (step, value) by tag.
         evaluation: of its videos; None if there is no report of them.
-        videos: some, the same prompts in each run.
         missing: why metrics of a run that is done are not there, by name.
     """
 
     run: Run
-    state: str
-    error: str = ""
-    attempts: int = 0
+    result: RunResult
+    record: dict[str, Any]
+    costs: dict[str, Any]
     values: dict[str, np.ndarray] = field(default_factory=dict)
-    scores: dict[str, float] = field(default_factory=dict)
-    record: dict[str, Any] = field(default_factory=dict)
-    costs: dict[str, Any] = field(default_factory=dict)
-    curves: dict[str, Curve] = field(default_factory=dict)
     evaluation: Evaluation | None = None
-    videos: list[Video] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
 
 
 def read_run(run: Run, folder: RunFolder, metrics: Sequence[str], output: Path) -> RunResults:
-    """Read the folder of a run.
-
-    Args:
-        run: which one.
-        folder: of it.
-        metrics: to be read; a run that is not done has none.
-        output: from where the paths of videos are given.
-    """
+    """Read the folder of a run: metrics if it is done, paths of videos from ``output``."""
     status = folder.status()
     done = not folder.left(status)
     busy = not done and folder.is_busy()
-    state = "done" if done else "running" if busy else "failed" if status.error else "missing"
-    found = RunResults(run, state, status.error, status.attempts)
-    found.record = read_or_empty(folder.train / "run.json")
-    found.costs = read_or_empty(folder.path / COSTS)
+    record = read_or_empty(folder.train / "run.json")
     curves = read_curves(folder.train) if folder.train.is_dir() else {}
-    found.curves = {tag: curve for tag, curve in curves.items() if tag.startswith(CURVES)}
+    result = RunResult(
+        id=run.id,
+        seed=run.seed,
+        state="done" if done else "running" if busy else "failed" if status.error else "missing",
+        error=status.error,
+        attempts=status.attempts,
+        scores={},
+        step=record.get("step"),
+        seconds_per_step=record.get("seconds_per_step"),
+        seconds=record.get("training_seconds"),
+        curves={tag: curve for tag, curve in curves.items() if tag.startswith(CURVES)},
+        videos=[],
+    )
+    found = RunResults(run, result, record, read_or_empty(folder.path / COSTS))
     if not done:
         return found
     sampled, evaluated = folder.folder_of("sample"), folder.folder_of("evaluate")
     if sampled and evaluated and (report := read_or_empty(evaluated / "report.json")):
         found.evaluation = Evaluation(report)
-        found.videos = found.evaluation.videos(sampled, output)
+        result.videos = found.evaluation.videos(sampled, output)
     for name in metrics:
         try:
-            found.values[name], found.scores[name] = _values(name, found.evaluation, curves)
+            found.values[name], result.scores[name] = _values(name, found.evaluation, curves)
         except ValueError as error:
             found.missing[name] = str(error)
     return found

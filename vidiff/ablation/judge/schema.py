@@ -186,11 +186,7 @@ class Results:
     provenance: Provenance
 
     def best_cells(self, most: int) -> list[CellResult]:
-        """The baseline, then the others in their order; of too many those best by the first metric.
-
-        Args:
-            most: how many cells there is room for, the baseline among them.
-        """
+        """The baseline, then others; of more than ``most``, those best by the first metric."""
         baseline = [cell for cell in self.cells if cell.is_baseline]
         others = [cell for cell in self.cells if not cell.is_baseline]
         name, metric = next(iter(self.metrics.items()))
@@ -238,15 +234,7 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(node: Any, where: str = "results") -> Results:
-    """Results from plain values.
-
-    Args:
-        node: as ``to_json`` makes them.
-        where: what the errors call it.
-
-    Raises:
-        ValueError: if it is something else, or of another version.
-    """
+    """Results from what ``to_json`` made; errors call it ``where``."""
     found = node.get("format") if isinstance(node, dict) else None
     if found != FORMAT:
         if str(found).startswith("vidiff ablation "):

@@ -31,13 +31,8 @@ def start(
     """Start a command as the head of a process group of its own.
 
     It gets SIGTERM when this process ends, in whatever way. It ignores SIGUSR1 and SIGUSR2, by
-    which Slurm announces the end of the job's time: those are for this process.
-
-    Args:
-        words: the command.
-        cwd: working folder.
-        env: variables besides those of this process.
-        output: where it prints; None is where this process prints.
+    which Slurm announces the end of the job's time: those are for this process. ``env`` adds to the
+    variables of this process; without ``output`` the command prints where this process does.
     """
     prepare = (sys.executable, "-I", "-S", __file__, str(os.getpid()))
     return subprocess.Popen(

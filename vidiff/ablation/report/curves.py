@@ -21,12 +21,7 @@ Rows = list[tuple[float, list[float]]]
 
 
 def make_curves(results: Results, against: str) -> list[Chart]:
-    """A chart of each quantity that was logged, with a line for each cell; validation first.
-
-    Args:
-        results: to draw.
-        against: a key of ``AGAINST``.
-    """
+    """A chart of each quantity that was logged, with a line for each cell; validation first."""
     tags: dict[str, dict[str, Rows]] = {}
     for cell in results.best_cells(MAX_LINES):
         costs = cell.costs

@@ -63,12 +63,7 @@ class VideoGrid:
 
 
 def make_grid(results: Results, folder: Path) -> VideoGrid:
-    """Choose and embed videos, the first prompts of all cells before further seeds.
-
-    Args:
-        results: to show.
-        folder: from where paths of videos are given.
-    """
+    """Choose and embed videos, the first prompts of all cells before further seeds."""
     having = [cell for cell in results.cells if any(run.videos for run in cell.runs)]
     cells = replace(results, cells=having).best_cells(MAX_CELLS)
     grid = VideoGrid([cell.name for cell in cells], num_cells_left_out=len(having) - len(cells))

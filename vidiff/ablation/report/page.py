@@ -27,13 +27,7 @@ MAX_SENTENCES = 12
 
 @dataclass(frozen=True)
 class Place:
-    """A cell's score along the drawing that all cells share.
-
-    Attributes:
-        dot: of the mean.
-        ends: of the interval; empty where there is none.
-        seeds: of each seed's score.
-    """
+    """Where a cell's mean, the ends of its interval if it has one, and its seeds are drawn."""
 
     dot: float
     ends: list[float] = field(default_factory=list)
@@ -50,14 +44,11 @@ class Axis:
 
 
 def render_html(results: Results, folder: Path) -> str:
-    """An ablation as a self-contained HTML page.
+    """An ablation as a self-contained HTML page, in which all text is escaped.
 
     Args:
         results: to show.
         folder: from where paths of videos are given; those that are missing are not shown.
-
-    Returns:
-        The page; all that it shows is escaped.
     """
     environment = make_environment("vidiff", "ablation/report")
     environment.filters.update(

@@ -70,10 +70,7 @@ class Status:
 class RunFolder:
     """The folder of a run, which need not exist, and what is to be done in it.
 
-    Args:
-        path: of the folder.
-        phases: in their order.
-        train: the run folder of ``vidiff fit``; by default ``train`` in it.
+    ``train`` is the run folder of ``vidiff fit``; by default ``train`` in it.
     """
 
     def __init__(self, path: Path, phases: Sequence[Phase] = (), train: Path | None = None) -> None:
@@ -179,13 +176,9 @@ def make_folder(
     samples: Mapping[str, Any] | None = None,
     evaluation: Mapping[str, Any] | None = None,
 ) -> tuple[RunFolder, Config]:
-    """The folder of a run, and the run's config with its place in it.
+    """The folder of a run in ``store``, and the run's config with its place in it.
 
-    Args:
-        run: to be done.
-        store: folder of all runs.
-        samples: options of ``vidiff sample``; None for no videos.
-        evaluation: options of ``vidiff evaluate``.
+    Without ``samples``, the options of ``vidiff sample``, no videos are made.
     """
     path = store / run.id
     config = nodes.replace(run.config, {ROOT: str(path / "train")})

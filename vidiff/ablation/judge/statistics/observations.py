@@ -18,10 +18,7 @@ def table(
 ) -> np.ndarray:
     """The values as (num_seeds, num_prompts), NaN for what is missing or not finite.
 
-    Args:
-        observations: by seed; a shorter array lacks the last prompts.
-        seeds: the rows; a seed that was not seen gives a row of NaN.
-        num_prompts: the columns; by default as many as the longest array has.
+    A shorter array lacks the last prompts; by default there are as many as the longest has.
     """
     if num_prompts is None:
         num_prompts = longest([observations])

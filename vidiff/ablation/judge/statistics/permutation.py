@@ -23,13 +23,7 @@ AT_ONCE = 2**21
 
 @dataclass(frozen=True)
 class SignFlips:
-    """What flipping signs gave.
-
-    Attributes:
-        p: two-sided.
-        num_flips: that were tried, or that there are.
-        exact: whether these are all.
-    """
+    """The two-sided p, the number of flips that were tried, and whether these are all."""
 
     p: float
     num_flips: int

@@ -42,9 +42,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Adjusted p-values, in the same order (Holm 1979): reject those that are below the level.
 
     The k-th smallest of m is multiplied by m - k + 1, never less than the one before, at most 1.
-
-    Args:
-        p_values: None and NaN stay as they are, and do not count.
+    None and NaN stay as they are, and do not count.
     """
     adjusted = list(p_values)
     known = [(p, i) for i, p in enumerate(p_values) if p is not None and not math.isnan(p)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_results import ACCURACY, finish, make_ablation, work
+from finished_runs import ACCURACY, finish, make_ablation, work
 
 from vidiff.ablation.ask.file import Match
 from vidiff.ablation.judge import schema

@@ -41,7 +41,7 @@ class Ray(Launcher):
         num_cpus: CPUs of a run.
         num_gpus: GPUs of a run; null is one for each of its devices, if those are GPUs.
         memory_gb: memory of a run, in GiB, which Ray counts but does not enforce.
-        resources: of a run, beside these: names that nodes were started with, and amounts.
+        resources: of a run, besides these: names that nodes were started with, and amounts.
         num_at_once: runs that may be waiting and running together.
         env: variables for the runs, whose environment is that of the nodes.
 
@@ -155,7 +155,7 @@ class Task(Handle):
         import ray
 
         self._asked = time.monotonic()
-        # Of a task that is cancelled, the next value is said to be there though it may still run.
+        # Of a task that is cancelled, Ray reports a next value though it may still run.
         sign = self._task.completed() if self._is_cancelled else self._task
         while self._state in ("waiting", "running") and ray.wait([sign], timeout=0)[0]:
             self._state = self._next()

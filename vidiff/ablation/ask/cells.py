@@ -1,7 +1,7 @@
 """From an ablation to the runs that answer it.
 
 A *cell* is one combination of the values of all axes. A *run* is a cell with one seed: a complete
-config that stands alone, and an id that is a hash of what it says.
+config that `vidiff fit` takes by itself, and an id that is a hash of it.
 """
 
 from __future__ import annotations

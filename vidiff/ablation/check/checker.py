@@ -60,7 +60,7 @@ class RunCosts:
 class Checker:
     """Refuses what ``vidiff fit`` would refuse, and counts what it would do.
 
-    No data are opened, unless nothing else tells the size of the clips.
+    Data are opened only where nothing else has the size of the clips.
 
     Args:
         first: configs that are trained before, as in ``Models``.
@@ -149,18 +149,16 @@ class Checker:
     def _names(self, base: Config, measured: Measured | None) -> Names:
         from vidiff.ablation.check.names import Names, logged_by
 
-        figures, unmeasured = measured or (None, {})
+        scores, unmeasured = measured or (None, {})
         try:
             parsed = self._parser.parse(base)
             task = self._models.make(parsed.model)
             trainer = self._parser.instantiate("trainer", parsed.trainer)
-        except Exception:  # what is wrong there is said by ``examine``
-            return Names(measured=figures, unmeasured=unmeasured)
+        except Exception:  # ``examine`` reports what is wrong there
+            return Names(measured=scores, unmeasured=unmeasured)
         callbacks = trainer.callbacks or []
         callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
-        return Names(
-            logged_by(task, callbacks), trainer.limit_val_batches != 0, figures, unmeasured
-        )
+        return Names(logged_by(task, callbacks), trainer.limit_val_batches != 0, scores, unmeasured)
 
     def data(self, base: Config) -> dict[str, Any]:
         """What the clips of a config are: the dataset, its settings, and a hash of its content."""

@@ -1,7 +1,7 @@
 """A command as a child of this process, which ends with it, and with it all that it started.
 
 Queues run a job's command inside a process of theirs, and end that process in ways of their own: by
-a signal to it alone, to all that it started, or without a word. Run as a script, this file
+a signal only to it, to all that it started, or without a word. Run as a script, this file
 prepares a process and becomes the command::
 
     python child.py PARENT COMMAND…

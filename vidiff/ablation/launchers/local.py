@@ -34,8 +34,8 @@ class Local(Launcher):
         """Start a process in a free slot; a ``ValueError`` if a slot lacks devices or nodes."""
         if job.num_nodes > 1:
             raise ValueError(
-                f"{job.name} asks for {job.num_nodes} nodes, and the launcher local has this "
-                "machine alone: use slurm, or set trainer.num_nodes to 1"
+                f"{job.name} asks for {job.num_nodes} nodes, and the launcher local has only this "
+                "machine: use slurm, or set trainer.num_nodes to 1"
             )
         slot = next(k for k in range(self.num_at_once) if not self._is_taken(k))
         env, cores = {}, self._cores(slot)

@@ -57,8 +57,8 @@ class Slurm(Launcher):
         parameters: any other option of ``sbatch``, by its long name; these win.
         setup: shell lines that run before the job, such as ``module load cuda``.
         requeue: whether jobs go back into the queue.
-        cluster: ``local`` runs the jobs on this machine by submitit's local executor, which heeds
-            ``minutes`` alone: to try a file out without Slurm.
+        cluster: ``local`` runs the jobs on this machine by submitit's local executor, to try a file
+            without Slurm; of these options it knows only ``minutes``.
     """
 
     def __init__(

@@ -98,7 +98,7 @@ def headline(results: Results, name: str) -> str:
 
 
 def needed(judged: Comparison) -> str:
-    """What it would take to tell."""
+    """What a verdict would need."""
     if seeds := judged.further_seeds:
         return f"about {seeds} further seed{'s' if seeds != 1 else ''} would be needed"
     reason = judged.reason.rstrip(".")

@@ -3,7 +3,7 @@
 ::
 
     runs/3f2a…/
-      config.yaml          the whole config: `vidiff fit -c` trains it alone
+      config.yaml          the whole config: `vidiff fit -c` takes it by itself
       job.json             the commands of the run, in order
       state.json           which of them are done, and what failed
       costs.json           parameters and FLOPs, counted before
@@ -11,7 +11,7 @@
       train/               the run folder of `vidiff fit`
       samples-…/           of `vidiff sample`, one for each way of sampling
       evaluation-…/        of `vidiff evaluate`, likewise
-      lock                 held while somebody works on the run
+      lock                 held while a process works on the run
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class RunFolder:
                 time.sleep(0.05)
 
     def is_busy(self) -> bool:
-        """Whether somebody works on the run."""
+        """Whether a process works on the run."""
         try:
             handle = os.open(self.path / LOCK, os.O_RDONLY)
         except FileNotFoundError:

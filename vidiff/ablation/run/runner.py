@@ -160,7 +160,7 @@ class Runner:
             one.handle = None
             return False
         if one.handle is None and not status.error:
-            return True  # whoever worked on it was stopped: it is ours now
+            return True  # its worker was stopped: it is ours now
         return self._fail(one, status.error or _left_by(one.handle, one.folder))
 
     def _fail(self, one: _Active, error: str) -> bool:

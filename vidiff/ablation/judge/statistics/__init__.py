@@ -1,4 +1,4 @@
-"""How sure an ablation's figures are: intervals, paired tests, effects of axes, seeds to add."""
+"""How sure an ablation's scores are: intervals, paired tests, effects of axes, seeds to add."""
 
 from vidiff.ablation.judge.statistics.comparison import Comparison, Verdict
 from vidiff.ablation.judge.statistics.contrasts import Effect, compare, interactions, main_effects

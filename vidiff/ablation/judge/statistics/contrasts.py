@@ -1,4 +1,4 @@
-"""Differences of cells: two of them, or all that an axis, or a pair of crossed axes, tells apart.
+"""Differences of cells: two of them, or all that an axis, or a pair of crossed axes, makes.
 
 Every question is a contrast, one table of signed sums (num_seeds, num_prompts): a seed and a prompt
 count where all cells have them. With values v and w of two axes, and baseline values a and b,

@@ -1,4 +1,4 @@
-"""How many further seeds would tell."""
+"""How many further seeds a verdict would need."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def judge(comparisons: Sequence[Comparison], *, correct_seeds: bool = False) -> 
     """The same comparisons, with verdicts, and p after Holm's correction over all of them.
 
     A cell is better or worse if both questions say so (see ``comparison``): p after the correction
-    is below 0.05, and the 95 % interval over seeds is free of zero. One seed never tells.
+    is below 0.05, and the 95 % interval over seeds is free of zero. One seed is never enough.
 
     Args:
         comparisons: the family: those of one metric that are read together.

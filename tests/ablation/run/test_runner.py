@@ -74,7 +74,7 @@ def test_a_caller_that_is_killed_leaves_its_jobs_to_the_next_call(tmp_path: Path
     folder = toy_folder(tmp_path, run, COUNT + "time.sleep(2)", COUNT)
     script = (
         "import sys; from pathlib import Path\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         "from toy_runs import toy_run, toy_runner\n"
         "from vidiff.ablation.run.folder import RunFolder\n"
         "from vidiff.ablation.launchers import Local\n"

@@ -17,6 +17,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -64,49 +65,6 @@ def compare(
     return judge([found])[0]
 
 
-def main_effects(
-    cells: Cells,
-    axes: Mapping[str, Sequence[str]],
-    baseline: Mapping[str, str],
-    *,
-    higher_is_better: bool,
-    correct_seeds: bool = False,
-    seed: int = 0,
-) -> list[Effect]:
-    """What each value of each axis does against the baseline's, on average over the other axes.
-
-    Args:
-        cells: what was seen; cells may be missing.
-        axes: their values, by name.
-        baseline: the value of each axis that others are compared with.
-        higher_is_better: the metric's direction.
-        correct_seeds: as in ``judge``; the values of an axis are a family.
-        seed: of the permutation tests.
-
-    Returns:
-        In the order of axes and values; nothing for fewer than two axes with several values, whose
-        effects are the cells' own differences.
-    """
-    return _effects(1, cells, axes, baseline, higher_is_better, correct_seeds, seed)
-
-
-def interactions(
-    cells: Cells,
-    axes: Mapping[str, Sequence[str]],
-    baseline: Mapping[str, str],
-    *,
-    higher_is_better: bool,
-    correct_seeds: bool = False,
-    seed: int = 0,
-) -> list[Effect]:
-    """How far the effect of each value depends on that of another axis, for each pair of axes.
-
-    Arguments and results are those of ``main_effects``; all pairs of values of two axes are a
-    family.
-    """
-    return _effects(2, cells, axes, baseline, higher_is_better, correct_seeds, seed)
-
-
 def contrast(cells: Cells, changes: Mapping[str, Choice]) -> tuple[np.ndarray, int]:
     """The difference that changes make (by axis, the value and the baseline's).
 
@@ -131,19 +89,35 @@ def contrast(cells: Cells, changes: Mapping[str, Choice]) -> tuple[np.ndarray, i
     return np.mean(found, axis=0), len(found)
 
 
-def _effects(
+def effects(
     order: int,
     cells: Cells,
     axes: Mapping[str, Sequence[str]],
     baseline: Mapping[str, str],
+    *,
     higher_is_better: bool,
-    correct_seeds: bool,
-    seed: int,
+    correct_seeds: bool = False,
+    seed: int = 0,
 ) -> list[Effect]:
+    """Main effects of axes (order 1), or interactions of pairs of axes (order 2).
+
+    Args:
+        order: how many axes an effect is of; their values, or pairs of values, are a family.
+        cells: what was seen; cells may be missing.
+        axes: their values, by name.
+        baseline: the value of each axis that others are compared with.
+        higher_is_better: the metric's direction.
+        correct_seeds: as in ``judge``.
+        seed: of the permutation tests.
+
+    Returns:
+        In the order of axes and values; nothing for fewer than two axes with several values, whose
+        effects are the cells' own differences.
+    """
     crossed = [axis for axis, values in axes.items() if len(values) > 1]
     if len(crossed) < 2:
         return []
-    effects = []
+    found = []
     for chosen in itertools.combinations(crossed, order):
         others = [[v for v in axes[axis] if v != baseline[axis]] for axis in chosen]
         against = tuple(baseline[axis] for axis in chosen)
@@ -156,8 +130,15 @@ def _effects(
             [of_differences(d, higher_is_better=higher_is_better, seed=seed) for d, _ in tables],
             correct_seeds=correct_seeds,
         )
-        effects += [
+        found += [
             Effect(chosen, values, against, num_settings, comparison)
             for values, (_, num_settings), comparison in zip(family, tables, judged, strict=True)
         ]
-    return effects
+    return found
+
+
+main_effects = partial(effects, 1)
+"""What each value of each axis does against the baseline's, on average over the other axes."""
+
+interactions = partial(effects, 2)
+"""How far the effect of each value depends on that of another axis, for each pair of axes."""

@@ -9,7 +9,7 @@ from unicodedata import normalize
 
 import pytest
 
-from vidiff.ablation.folders import prompts_of
+from vidiff.ablation.run.folder import prompts_of
 from vidiff.captions import file_key, prompt_file, read_list, read_prompts, read_table, text_beside
 from vidiff.files import read_text
 

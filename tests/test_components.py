@@ -40,7 +40,6 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("features", "timm"): {"model": "test_vit"},
     ("metric", "fd"): {"features": I3D},
     ("autoencoder", "framewise_kl"): {"width": [16, 24], "depth": 1, "num_groups": 8},
-    ("launcher", "ray"): {"address": "local"},
     ("launcher", "slurm"): {"cluster": "local"},  # tests/ablation has real ones, where there are
 }
 """Settings for components whose defaults would be slow."""

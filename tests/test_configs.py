@@ -135,9 +135,9 @@ def test_each_key_of_a_config_is_refused_if_it_is_misspelt(
 def test_an_ablation_has_three_seeds_and_every_run_of_it_builds(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vidiff.ablation.cells import make_runs
-    from vidiff.ablation.file import read_ablation
-    from vidiff.ablation.preparing import Preparation
+    from vidiff.ablation.ask.cells import make_runs
+    from vidiff.ablation.ask.file import read_ablation
+    from vidiff.ablation.check.preparation import Preparation
 
     monkeypatch.chdir(ROOT)  # where ablations are called, and what their paths begin from
     preparation = Preparation(read_ablation(path.relative_to(ROOT)))

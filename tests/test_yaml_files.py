@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from vidiff.ablation.file import read_ablation
+from vidiff.ablation.ask.file import read_ablation
 from vidiff.errors import UsageError
 from vidiff.yaml_files import DuplicateKeyError, YamlError, lines_of, load_yaml, read_yaml
 

@@ -46,7 +46,7 @@ def main() -> None:
     args = parser.parse_args()
     load_all([])
     with timed("imports, once"):
-        from vidiff.ablation.checking import Checker
+        from vidiff.ablation.check.checker import Checker
 
         Checker()
     print(f"{'cells':>6}  " + "  ".join(f"{name:>12}" for name in ("imports", *STAGES, "a cell")))
@@ -65,14 +65,14 @@ STAGES = ("expansion", "checks", "launch", "report")
 
 def measure(folder: Path, count: int, num_at_once: int) -> None:
     """One ablation from its file to its report, with commands that only copy."""
-    from vidiff.ablation.cells import Run
-    from vidiff.ablation.file import read_ablation
-    from vidiff.ablation.folders import RunFolder
-    from vidiff.ablation.preparing import Preparation
-    from vidiff.ablation.progress import Progress
+    from vidiff.ablation.ask.cells import Run
+    from vidiff.ablation.ask.file import read_ablation
+    from vidiff.ablation.check.preparation import Preparation
+    from vidiff.ablation.judge.collect import collect
     from vidiff.ablation.report import render_csv, render_html, render_markdown
-    from vidiff.ablation.results import collect
-    from vidiff.ablation.runner import Runner
+    from vidiff.ablation.run.folder import RunFolder
+    from vidiff.ablation.run.progress import Progress
+    from vidiff.ablation.run.runner import Runner
 
     path = write_file(folder, count)
     with timed("expansion"):
@@ -98,8 +98,7 @@ def measure(folder: Path, count: int, num_at_once: int) -> None:
     with timed("launch"):
         assert Runner(stand_in, preparation.ablation.launcher, progress).run(runs)
     with timed("report"):
-        chosen = {run.id for run in runs}
-        results = collect(preparation.ablation, path, [r for r in runs if r.id in chosen], folders)
+        results = collect(preparation.ablation, path, runs, folders)
         render_csv(results), render_markdown(results), render_html(results, preparation.output)
     assert isinstance(runs[0], Run)
 

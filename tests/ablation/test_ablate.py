@@ -17,8 +17,8 @@ import yaml
 from processes import processes_with, wait
 
 from vidiff.__main__ import main
-from vidiff.ablation.preparing import SOLVED
-from vidiff.ablation.runner import Runner
+from vidiff.ablation.check.preparation import SOLVED
+from vidiff.ablation.run.runner import Runner
 
 TINY: dict[str, Any] = {
     "trainer": {

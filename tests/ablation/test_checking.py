@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from vidiff.ablation import models, nodes
-from vidiff.ablation.cells import Cell, Run, make_run
-from vidiff.ablation.checking import Checker
-from vidiff.ablation.nodes import Config
+from vidiff.ablation.ask import nodes
+from vidiff.ablation.ask.cells import Cell, Run, make_run
+from vidiff.ablation.ask.nodes import Config
+from vidiff.ablation.check import models
+from vidiff.ablation.check.checker import Checker
 from vidiff.registry import list_kinds
 
 ROOT = Path(__file__).parents[2]

@@ -8,16 +8,17 @@ from typing import Any
 
 import pytest
 import yaml
+from finished_runs import ACCURACY, finish, make_ablation, work
 from test_ablate import TINY, write
-from test_results import ACCURACY, finish, make_ablation, work
 
 from vidiff.__main__ import main
-from vidiff.ablation.cells import expand, make_runs
-from vidiff.ablation.found import find
-from vidiff.ablation.naming import Names, check_names, logged_by
-from vidiff.ablation.nodes import get
+from vidiff.ablation.ask.cells import expand, make_runs
+from vidiff.ablation.ask.nodes import get
+from vidiff.ablation.check.names import Names, check_names, logged_by
+from vidiff.ablation.judge.collect import collect
+from vidiff.ablation.judge.run_results import read_run
+from vidiff.ablation.judge.schema import Results
 from vidiff.ablation.report import render_csv, render_html, render_markdown
-from vidiff.ablation.results import collect
 from vidiff.files import read_json
 from vidiff.training import AutoencoderTask
 from vidiff.training.diffusion import DiffusionTask
@@ -129,7 +130,7 @@ def test_cells_that_are_judged_by_validation_end_in_one() -> None:
 
 
 @pytest.fixture
-def incomplete(tmp_path: Path) -> tuple[dict[str, Any], Path]:
+def incomplete(tmp_path: Path) -> tuple[Results, Path]:
     """Results of which one metric is nowhere, and another only in some runs."""
     metrics = {"val/los": "lower", "prompt_accuracy": "higher", "train/mse": "lower"}
     ablation = make_ablation(tmp_path, metrics=metrics)
@@ -142,18 +143,18 @@ def incomplete(tmp_path: Path) -> tuple[dict[str, Any], Path]:
     return collect(ablation, tmp_path / "question" / "ablation.yaml", runs, folders), tmp_path
 
 
-def test_a_missing_metric_costs_no_report(incomplete: tuple[dict[str, Any], Path]) -> None:
+def test_a_missing_metric_costs_no_report(incomplete: tuple[Results, Path]) -> None:
     results, folder = incomplete
-    assert results["status"]["done"] == 12
-    missing = {entry["metric"]: entry for entry in results["not_found"]}
-    assert len(missing["val/los"]["runs"]) == 12
-    assert "training logged no val/los; it logged throughput/" in missing["val/los"]["reason"]
-    assert "val/loss" in missing["val/los"]["reason"]
-    assert len(missing["prompt_accuracy"]["runs"]) == 1
-    cells = {cell["name"]: cell for cell in results["cells"]}
-    assert "val/los" not in cells["prediction=sample, width=8"]["figures"]
-    better = cells["prediction=sample, width=16"]["differences"]["prompt_accuracy"]
-    assert better["verdict"] == "better"
+    assert results.status.done == 12
+    missing = {entry.metric: entry for entry in results.not_found}
+    assert len(missing["val/los"].runs) == 12
+    assert "training logged no val/los; it logged throughput/" in missing["val/los"].reason
+    assert "val/loss" in missing["val/los"].reason
+    assert len(missing["prompt_accuracy"].runs) == 1
+    cells = {cell.name: cell for cell in results.cells}
+    assert "val/los" not in cells["prediction=sample, width=8"].scores
+    better = cells["prediction=sample, width=16"].differences["prompt_accuracy"]
+    assert better.verdict == "better"
     for text in (render_markdown(results), render_html(results, folder)):
         assert "12 of 12 runs have no val/los" in text
         assert "1 of 12 runs have no prompt_accuracy" in text
@@ -164,9 +165,9 @@ def test_any_value_that_was_logged_can_be_a_metric(tmp_path: Path) -> None:
     ablation = make_ablation(tmp_path)
     runs, folders = work(ablation)
     finish(folders[runs[0].id], 0.5, 0)
-    found = find(runs[0], folders[runs[0].id], ["throughput/clips_per_second"], tmp_path)
-    assert found.figures == {"throughput/clips_per_second": 7}
-    assert set(found.curves) == {"val/loss"}  # what is drawn stays what it was
+    found = read_run(runs[0], folders[runs[0].id], ["throughput/clips_per_second"], tmp_path)
+    assert found.result.scores == {"throughput/clips_per_second": 7}
+    assert set(found.result.curves) == {"val/loss"}  # what is drawn stays what it was
 
 
 def test_what_is_asked_anew_is_done_anew_in_runs_that_are_there(
@@ -193,6 +194,6 @@ def test_what_is_asked_anew_is_done_anew_in_runs_that_are_there(
     assert main(["ablate", str(write(tmp_path, **changes))]) == 0
     assert "ended from outside" not in capsys.readouterr().err
     results = read_json(tmp_path / "out" / "results.json")
-    assert all("motion" in cell["figures"] for cell in results["cells"])
+    assert all("motion" in cell["scores"] for cell in results["cells"])
     assert [path.stat().st_mtime_ns for path in steps] == trained, "only the evaluation is new"
     assert yaml.safe_load(path.read_text())["metrics"] == changes["metrics"]

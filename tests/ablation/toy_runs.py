@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vidiff.ablation.cells import Cell, Run
-from vidiff.ablation.folders import Phase, RunFolder
-from vidiff.ablation.progress import Progress
-from vidiff.ablation.runner import Runner
+from vidiff.ablation.ask.cells import Cell, Run
+from vidiff.ablation.run.folder import Phase, RunFolder
+from vidiff.ablation.run.progress import Progress
+from vidiff.ablation.run.runner import Runner
 
 COUNT = """
 import pathlib, sys, time

@@ -13,7 +13,7 @@ from tiny import write_config
 
 import vidiff
 from vidiff.__main__ import main
-from vidiff.ablation.nodes import get, replace
+from vidiff.ablation.ask.nodes import get, replace
 from vidiff.model import load_model
 from vidiff.training import DiffusionTask
 

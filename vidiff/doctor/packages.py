@@ -24,7 +24,7 @@ BRINGS = {
     "pretrained": "published autoencoders (diffusers), model.autoencoder pretrained",
     "clip": "clip_score, clip_consistency, background_consistency, from a local CLIP",
     "flow": "warping_error and motion by OpenCV's optical flow",
-    "cluster": "the launchers slurm and ray of vidiff ablate",
+    "cluster": "submitit and ray, which the launchers slurm and ray (plugins/vidiff-ray) need",
 }
 """What each extra is for; ``dev`` is for those who change vidiff."""
 

@@ -2,7 +2,6 @@
 
 from vidiff.ablation.launchers.base import Handle, Job, Launcher, State
 from vidiff.ablation.launchers.local import Local
-from vidiff.ablation.launchers.ray import Ray
 from vidiff.ablation.launchers.slurm import Slurm
 
-__all__ = ["Handle", "Job", "Launcher", "Local", "Ray", "Slurm", "State"]
+__all__ = ["Handle", "Job", "Launcher", "Local", "Slurm", "State"]

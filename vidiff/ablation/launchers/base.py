@@ -1,4 +1,4 @@
-"""What a launcher promises: commands run somewhere, and what became of them."""
+"""Launcher interface."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Job:
     Attributes:
         name: for lists of jobs; letters, digits, ``-``, ``_`` and ``.``.
         words: the command.
-        folder: of the run, absolute, and reached from wherever the job runs; logs go there.
+        folder: of the run, absolute, on a file system that the job sees; logs go there.
         cwd: working folder, absolute.
-        env: variables beside those of this process.
-        num_devices: devices (and processes) of each node that the training takes.
+        env: variables besides those of this process.
+        num_devices: devices (and processes) of each node.
         num_nodes: nodes.
         on_gpu: whether the devices are GPUs.
     """
@@ -48,19 +48,19 @@ class Handle(ABC):
 
     @abstractmethod
     def state(self) -> State:
-        """What became of the job so far, without waiting; asked several times a second."""
+        """The job's state, without waiting; called several times a second."""
 
     @abstractmethod
     def stop(self) -> None:
-        """End the job, giving it a few seconds to end by itself; nothing if it has ended."""
+        """End the job, with a few seconds to end by itself; does nothing if it has ended."""
 
 
 @kind("launcher")
 class Launcher(ABC):
     """Runs the jobs of an ablation.
 
-    What is handed over is a command, never an object of this process: what runs is what a user
-    could type. A job that is started twice does its work once, as the command itself sees to.
+    A job is a command that a user could type, never an object of this process. One that is started
+    twice does its work once: the command sees to that.
 
     Attributes:
         num_at_once: jobs that may be waiting and running together.
@@ -81,4 +81,4 @@ class Launcher(ABC):
         return None
 
     def close(self) -> None:  # noqa: B027 (most hold nothing)
-        """Let go of whatever is held beside the jobs."""
+        """Release what is held besides the jobs."""

@@ -1,7 +1,7 @@
 """A command as a child of this process, which ends with it, and with it all that it started.
 
 Queues run a job's command inside a process of theirs, and end that process in ways of their own: by
-a signal to it alone, to all that it started, or without a word. Run as a script, this file
+a signal only to it, to all that it started, or without a word. Run as a script, this file
 prepares a process and becomes the command::
 
     python child.py PARENT COMMAND…
@@ -30,14 +30,9 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start a command as the head of a process group of its own.
 
-    It is told to end (SIGTERM) when this process ends in whatever way. It does not hear SIGUSR1 and
-    SIGUSR2, by which Slurm says that time is nearly over: that is for this process.
-
-    Args:
-        words: the command.
-        cwd: working folder.
-        env: variables beside those of this process.
-        output: where it prints; None is where this process prints.
+    It gets SIGTERM when this process ends, in whatever way. It ignores SIGUSR1 and SIGUSR2, by
+    which Slurm announces the end of the job's time: those are for this process. ``env`` adds to the
+    variables of this process; without ``output`` the command prints where this process does.
     """
     prepare = (sys.executable, "-I", "-S", __file__, str(os.getpid()))
     return subprocess.Popen(
@@ -47,12 +42,7 @@ def start(
 
 
 def end(process: subprocess.Popen[bytes], patience: float = PATIENCE) -> None:
-    """Ask a command and all that it started to end, and kill what has not ended in time.
-
-    Args:
-        process: that ``start`` returned.
-        patience: seconds that it is given.
-    """
+    """End a command and all that it started; kill what has not ended after ``patience`` seconds."""
     try:
         if process.poll() is None:
             _signal(process, signal.SIGTERM)
@@ -66,9 +56,9 @@ def end(process: subprocess.Popen[bytes], patience: float = PATIENCE) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within this, processes are started that SIGINT ends, by which queues stop theirs.
+    """Within this, processes start that SIGINT ends, by which queues stop theirs.
 
-    A shell has what it starts in the background ignore it, and so do the children of that.
+    Shells make background processes, and so their children, ignore it.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:

@@ -9,10 +9,8 @@ import sys
 from collections.abc import Mapping
 
 from vidiff.ablation.launchers.base import Handle, Job, Launcher, State
+from vidiff.ablation.launchers.child import PATIENCE
 from vidiff.registry import register
-
-PATIENCE = 30.0
-"""Seconds that a job is given to end by itself."""
 
 
 @register("local")
@@ -24,9 +22,6 @@ class Local(Launcher):
     Args:
         num_at_once: runs side by side.
         gpus: numbers of the GPUs that runs may use; null is all that are visible.
-
-    Raises:
-        ValueError: if a number is out of its range.
     """
 
     def __init__(self, num_at_once: int = 1, gpus: list[int] | None = None) -> None:
@@ -36,15 +31,11 @@ class Local(Launcher):
         self._slots: dict[int, Process] = {}
 
     def start(self, job: Job) -> Process:
-        """Start a process in a free slot.
-
-        Raises:
-            ValueError: if it asks for more devices or nodes than a slot has.
-        """
+        """Start a process in a free slot; a ``ValueError`` if a slot lacks devices or nodes."""
         if job.num_nodes > 1:
             raise ValueError(
-                f"{job.name} asks for {job.num_nodes} nodes, and the launcher local has this "
-                "machine alone: use slurm, or set trainer.num_nodes to 1"
+                f"{job.name} asks for {job.num_nodes} nodes, and the launcher local has only this "
+                "machine: use slurm, or set trainer.num_nodes to 1"
             )
         slot = next(k for k in range(self.num_at_once) if not self._is_taken(k))
         env, cores = {}, self._cores(slot)

@@ -57,11 +57,8 @@ class Slurm(Launcher):
         parameters: any other option of ``sbatch``, by its long name; these win.
         setup: shell lines that run before the job, such as ``module load cuda``.
         requeue: whether jobs go back into the queue.
-        cluster: ``local`` runs the jobs on this machine by submitit's local executor, which heeds
-            ``minutes`` alone: to try a file out without Slurm.
-
-    Raises:
-        ValueError: if a number is out of its range, or submitit is missing.
+        cluster: ``local`` runs the jobs on this machine by submitit's local executor, to try a file
+            without Slurm; of these options it knows only ``minutes``.
     """
 
     def __init__(
@@ -99,11 +96,7 @@ class Slurm(Launcher):
         self._queue: Queue = SlurmQueue() if cluster == "slurm" else LocalQueue()
 
     def start(self, job: Job) -> Submitted:
-        """Submit a job.
-
-        Raises:
-            ValueError: if there is no Slurm here, or it refuses the job.
-        """
+        """Submit a job; a ``ValueError`` if there is no Slurm here, or it refuses the job."""
         import submitit
 
         if self.cluster == "slurm" and shutil.which("sbatch") is None:
@@ -160,12 +153,7 @@ class Slurm(Launcher):
 
 
 class Submitted(Handle):
-    """A job that was submitted.
-
-    Args:
-        job: submitit's.
-        queue: where it waits and runs.
-    """
+    """A job that was submitted to a queue."""
 
     def __init__(self, job: submitit.Job[Any], queue: Queue) -> None:
         self.job, self._queue = job, queue

@@ -18,11 +18,7 @@ from vidiff.ablation.launchers import child
 class Command:
     """What submitit starts in each task of a job; only these plain values travel there.
 
-    Attributes:
-        words: the command.
-        cwd: working folder.
-        env: variables beside those of the job.
-        requeue: whether the job goes back into the queue when its time is over.
+    ``requeue``: whether the job goes back into the queue when its time is over.
     """
 
     words: tuple[str, ...]
@@ -31,11 +27,7 @@ class Command:
     requeue: bool
 
     def __call__(self) -> None:
-        """Run the command.
-
-        Raises:
-            RuntimeError: if it fails.
-        """
+        """Run the command; a ``RuntimeError`` if it fails."""
         told: list[int] = []
 
         def tell(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""What became of the jobs that were handed to a queue, asked for all of them at once."""
+"""The states of jobs in a queue, of all of them at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", 
 
 
 class Queue(Protocol):
-    """Who knows what still waits or runs."""
+    """The jobs that still wait or run."""
 
     def look(self, job: submitit.Job[Any]) -> tuple[float, State | None]:
         """When the queue was last seen (monotonic clock), and the job's place there, if any."""

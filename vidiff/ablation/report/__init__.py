@@ -1,4 +1,4 @@
-"""What an ablation says, for people and for programs: report.html, report.md, results.csv."""
+"""Step 5: the results for people and spreadsheets: report.html, report.md, results.csv."""
 
 from vidiff.ablation.report.csv_file import render_csv
 from vidiff.ablation.report.markdown import render_markdown

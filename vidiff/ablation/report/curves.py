@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any
 
-from vidiff.ablation.report.choosing import shown_cells
+from vidiff.ablation.judge.schema import Results, RunResult
 from vidiff.pages import charts
 from vidiff.pages.charts import Chart
 
@@ -21,24 +20,17 @@ Rows = list[tuple[float, list[float]]]
 """(step, the values of all seeds there) in order."""
 
 
-def make_curves(results: Mapping[str, Any], against: str) -> list[Chart]:
-    """A chart of each quantity that was logged, with a line for each cell; validation first.
-
-    Args:
-        results: of ``vidiff ablate``.
-        against: a key of ``AGAINST``.
-    """
+def make_curves(results: Results, against: str) -> list[Chart]:
+    """A chart of each quantity that was logged, with a line for each cell; validation first."""
     tags: dict[str, dict[str, Rows]] = {}
-    for cell in shown_cells(results, MAX_LINES):
-        scale = {
-            "steps": 1.0,
-            "FLOPs": cell["costs"]["flops_per_step"],
-            "seconds": cell["costs"]["seconds_per_step"],
-        }[against]
+    for cell in results.best_cells(MAX_LINES):
+        costs = cell.costs
+        scales = {"steps": 1.0, "FLOPs": costs.flops_per_step, "seconds": costs.seconds_per_step}
+        scale = scales[against]
         if scale is None:
             continue
-        for tag, rows in _over_seeds(cell["runs"]).items():
-            tags.setdefault(tag, {})[cell["name"]] = [(x * scale, values) for x, values in rows]
+        for tag, rows in _over_seeds(cell.runs).items():
+            tags.setdefault(tag, {})[cell.name] = [(x * scale, values) for x, values in rows]
     order = sorted(tags, key=lambda tag: (tag.startswith("train/"), "loss" not in tag, tag))
     return [
         _chart(tag, tags[tag], AGAINST[against])
@@ -63,14 +55,13 @@ def _chart(tag: str, cells: Mapping[str, Rows], x: str) -> Chart:
     )
 
 
-def _over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Rows]:
+def _over_seeds(runs: Sequence[RunResult]) -> dict[str, Rows]:
     """By tag, the values of runs at the steps that all of them have, where all are finite."""
-    drawn = [run["curves"] for run in runs if run["curves"]]
     found: dict[str, Rows] = {}
-    for tag in dict.fromkeys(tag for curves in drawn for tag in curves):
-        curves = [dict(each[tag]) for each in drawn if tag in each]
+    for tag in dict.fromkeys(tag for run in runs for tag in run.curves):
+        curves = [dict(run.curves[tag]) for run in runs if tag in run.curves]
         steps = sorted(set.intersection(*map(set, curves)))
-        rows = [(step, [curve[step] for curve in curves]) for step in steps]
+        rows: Rows = [(step, [curve[step] for curve in curves]) for step in steps]
         if rows := [row for row in rows if all(map(math.isfinite, row[1]))]:
             found[tag] = rows
     return found

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from vidiff.ablation.report import words
-from vidiff.ablation.report.choosing import shown_cells
+from vidiff.ablation.judge.schema import Results, to_json
+from vidiff.ablation.report import phrases
 from vidiff.ablation.report.curves import AGAINST, MAX_LINES, make_curves
 from vidiff.ablation.report.grid import make_grid
 from vidiff.pages import charts
@@ -29,16 +27,10 @@ MAX_SENTENCES = 12
 
 @dataclass(frozen=True)
 class Place:
-    """A cell's figure along the drawing that all cells share.
+    """Where a cell's mean, the ends of its interval if it has one, and its seeds are drawn."""
 
-    Attributes:
-        dot: of the mean.
-        ends: of the interval; None where nothing can be said.
-        seeds: of each seed's figure.
-    """
-
-    dot: float | None
-    ends: tuple[float, float] | None = None
+    dot: float
+    ends: list[float] = field(default_factory=list)
     seeds: list[float] = field(default_factory=list)
 
 
@@ -51,63 +43,65 @@ class Axis:
     places: dict[str, Place]
 
 
-def render_html(results: Mapping[str, Any], folder: Path) -> str:
-    """An ablation as a self-contained HTML page.
+def render_html(results: Results, folder: Path) -> str:
+    """An ablation as a self-contained HTML page, in which all text is escaped.
 
     Args:
-        results: of ``vidiff ablate``.
+        results: to show.
         folder: from where paths of videos are given; those that are missing are not shown.
-
-    Returns:
-        The page; all that it shows is escaped.
     """
     environment = make_environment("vidiff", "ablation/report")
     environment.filters.update(
-        duration=duration, count=partial(large, digits=3), chance=words.chance
+        duration=duration, count=partial(large, digits=3), chance=phrases.chance
     )
     grid = make_grid(results, folder)
     return environment.get_template("report.html.j2").render(
         results=results,
-        words=words,
+        phrases=phrases,
         bar=BAR,
-        axes={name: _axis(results, name) for name in results["metrics"]},
+        axes={name: _axis(results, name) for name in results.metrics},
         curves={against: make_curves(results, against) for against in AGAINST},
         against=AGAINST,
-        too_many=len(results["cells"]) > MAX_LINES,
+        too_many=len(results.cells) > MAX_LINES,
         num_lines=MAX_LINES,
         num_sentences=MAX_SENTENCES,
         grid=grid,
         uris=grid.uris,
         colours=colours(results),
+        settings={
+            name: to_json(getattr(results, name))
+            for name in ("file", "match", "budget", "provenance")
+        },
     )
 
 
-def colours(results: Mapping[str, Any]) -> dict[str, str]:
+def colours(results: Results) -> dict[str, str]:
     """One colour for each cell in the whole page; the baseline is grey.
 
     Of more cells than colours, those whose curves are drawn have one for themselves.
     """
-    drawn = [cell["name"] for cell in shown_cells(results, MAX_LINES) if not cell["is_baseline"]]
-    names = dict.fromkeys([*drawn, *(cell["name"] for cell in results["cells"])])
-    names.pop(results["baseline"], None)
+    drawn = [cell.name for cell in results.best_cells(MAX_LINES) if not cell.is_baseline]
+    names = dict.fromkeys([*drawn, *(cell.name for cell in results.cells)])
+    names.pop(results.baseline, None)
     found = {name: f"s{number % NUM_COLOURS}" for number, name in enumerate(names)}
-    return found | {results["baseline"]: "real"}
+    return found | {results.baseline: "real"}
 
 
-def _axis(results: Mapping[str, Any], metric: str) -> Axis:
-    figures = {
-        cell["name"]: figure
-        for cell in results["cells"]
-        if (figure := cell["figures"].get(metric)) and figure["value"] is not None
+def _axis(results: Results, metric: str) -> Axis:
+    scores = {
+        cell.name: score
+        for cell in results.cells
+        if (score := cell.scores.get(metric)) and math.isfinite(score.value)
     }
     seeds = {
-        cell["name"]: [
-            run["figures"][metric] for run in cell["runs"] if _is_finite(run["figures"].get(metric))
+        cell.name: [
+            run.scores[metric]
+            for run in cell.runs
+            if math.isfinite(run.scores.get(metric, math.nan))
         ]
-        for cell in results["cells"]
+        for cell in results.cells
     }
-    ends = [end for figure in figures.values() for end in figure["interval_95"] or ()]
-    ends += [figure["value"] for figure in figures.values()]
+    ends = [end for score in scores.values() for end in (score.value, *(score.interval_95 or ()))]
     ends += [value for values in seeds.values() for value in values]
     low, high = charts.widen(min(ends), max(ends)) if ends else (0.0, 1.0)
 
@@ -116,14 +110,10 @@ def _axis(results: Mapping[str, Any], metric: str) -> Axis:
 
     places = {
         name: Place(
-            place(figure["value"]),
-            tuple(map(place, figure["interval_95"])) if figure["interval_95"] else None,  # type: ignore[arg-type]
+            place(score.value),
+            [place(end) for end in score.interval_95 or ()],
             [place(value) for value in seeds[name]],
         )
-        for name, figure in figures.items()
+        for name, score in scores.items()
     }
     return Axis(low, high, places)
-
-
-def _is_finite(value: Any) -> bool:
-    return value is not None and math.isfinite(value)

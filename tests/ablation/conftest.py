@@ -1,0 +1,1 @@
+"""Lets the folders of these tests import the helpers that lie here."""

@@ -1,0 +1,1 @@
+"""Step 1: from an ablation file to its cells and their configs."""

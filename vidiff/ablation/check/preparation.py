@@ -1,0 +1,292 @@
+"""From an ablation file to runs that are known to build, each with its folder.
+
+Everything is checked before anything is trained, and nothing is checked twice: what was counted and
+solved stays in the output folder, so that a later call needs no model to go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidiff.ablation.ask import nodes
+from vidiff.ablation.ask.cells import ROOT, Cell, Run, alike, content_id, expand, make_runs
+from vidiff.ablation.ask.file import Ablation
+from vidiff.ablation.ask.nodes import Config
+from vidiff.ablation.ask.precision import OnePrecision
+from vidiff.ablation.check.errors import errors_of, explain, grouped
+from vidiff.ablation.run.folder import COSTS, RunFolder, make_folder, read_or_empty
+from vidiff.errors import UsageError
+from vidiff.files import read_json, write_json
+from vidiff.plugins import plugins_of
+from vidiff.yaml_files import read_yaml
+
+if TYPE_CHECKING:
+    from vidiff.ablation.check.checker import Checker, RunCosts
+
+SOLVED, DATA, ASKED = "solved.json", "data.json", "asked.json"
+
+Work = tuple[list[Run], dict[str, RunFolder]]
+"""Runs, and their folders by id."""
+
+TIMED_STEPS = 100
+"""Steps that a cell is timed for."""
+
+
+@dataclass
+class Preparation:
+    """An ablation on its way to runs.
+
+    Attributes:
+        ablation: what was asked.
+        plugins: files and modules that all configs name, besides their own.
+    """
+
+    ablation: Ablation
+    plugins: Sequence[str] = ()
+
+    @property
+    def output(self) -> Path:
+        """The folder of its report."""
+        return Path(str(self.ablation.output))
+
+    @property
+    def store(self) -> Path:
+        """The folder of its runs."""
+        return Path(str(self.ablation.runs))
+
+    @cached_property
+    def base(self) -> Config:
+        """The config that every cell changes."""
+        return self._read(self.ablation.base)
+
+    @cached_property
+    def first(self) -> dict[str, Config]:
+        """By path, the configs that are trained before all others."""
+        return {path: self._read(path) for path in self.ablation.first}
+
+    def _read(self, path: str) -> Config:
+        config = self.precision.config(read_yaml(Path(path)))
+        named = [*plugins_of(config, Path(path)), *self.plugins]
+        return config | {"plugins": list(dict.fromkeys(named))} if named else config
+
+    @cached_property
+    def precision(self) -> OnePrecision:
+        """What ``auto`` is in all runs."""
+        return OnePrecision(self.output)
+
+    @cached_property
+    def checker(self) -> Checker:
+        """Made where it is needed: it takes seconds to import what builds models."""
+        from vidiff.ablation.check.checker import Checker
+
+        return Checker(first=list(self.first.values()))
+
+    @cached_property
+    def _cells(self) -> list[Cell]:
+        cells = expand(self.ablation.axes, self.ablation.baseline, self.ablation.exclude)
+        by_validation = any(name.startswith("val/") for name in self.ablation.metrics)
+        cells = [replace(cell, to_be_validated=by_validation) for cell in cells]
+        return self.precision.cells(cells, self.base)
+
+    def cells(self) -> list[Cell]:
+        """The cells before anything is solved for; validated at their ends if a metric needs it."""
+        return list(self._cells)
+
+    # -- What is trained before ------------------------------------------------------------------
+
+    def first_work(self) -> Work:
+        """The runs of the configs that come first; they write where these say."""
+        runs = self._first_runs()
+        folders = {}
+        for run in runs:
+            (phase,) = make_folder(run, self.store)[0].phases
+            place = self.output / "first" / run.id
+            root = Path(str(nodes.get(run.config, ROOT, "runs/unnamed")))
+            words = [
+                str(place / "config.yaml") if word.endswith("config.yaml") else word
+                for word in phase.words
+            ]
+            phase = replace(phase, words=tuple(words), folder=root)
+            folders[run.id] = RunFolder(place, [phase], train=root)
+            folders[run.id].prepare(run.config, f"{run.cell.name}, trained before all others")
+        return runs, folders
+
+    def _first_runs(self) -> list[Run]:
+        return [
+            Run(
+                Cell({"first": Path(path).stem}, {}), int(config.get("seed_everything") or 0),
+                config, content_id(config),
+            )
+            for path, config in self.first.items()
+        ]  # fmt: skip
+
+    def timing_work(self) -> Work:
+        """A short run of each cell, by which its steps are timed."""
+        short = {
+            "seed_everything": 0, "trainer.max_steps": TIMED_STEPS,
+            "trainer.limit_val_batches": 0, "trainer.log_every_n_steps": 10,
+            "trainer.callbacks": [],
+        }  # fmt: skip
+        runs, folders = [], {}
+        for cell in self.cells():
+            config = nodes.replace(cell.config(self.base), short)
+            run = Run(cell, 0, config, content_id(config))
+            folder, config = make_folder(run, self.output / "timing")
+            folder.prepare(config, f"times a step of {cell.name}")
+            runs.append(run)
+            folders[run.id] = folder
+        return runs, folders
+
+    def seconds_before(self, config: Config) -> float:
+        """Seconds that training what a config needs took; a ``ValueError`` if it has not run."""
+        text = json.dumps(config)
+        seconds = 0.0
+        for path, first in self.first.items():
+            root = str(nodes.get(first, ROOT, ""))
+            if root and root in text:
+                record = Path(root) / "run.json"
+                if not record.exists():
+                    raise ValueError(f"{path} has not been trained yet: there is no {record}")
+                seconds += float(read_json(record)["training_seconds"])
+        return seconds
+
+    # -- What is made equal -----------------------------------------------------------------------
+
+    def unsolved(self) -> list[Cell]:
+        """Cells for which it is not yet known what makes them equal to the baseline."""
+        if self.ablation.match is None:
+            return []
+        known = self._known()
+        return [cell for cell in self.cells() if self._key(cell) not in known]
+
+    def solve(self, seconds: Mapping[str, float] | None = None) -> list[str]:
+        """Solve for what makes all cells equal to the baseline, and keep it.
+
+        Args:
+            seconds: of a step, by the name of a cell, where time is to be equal.
+
+        Returns:
+            What went wrong, a line a cell.
+        """
+        known, errors = self._known(), []
+        for cell in self.unsolved():
+            try:
+                solved, equality = self._solved(cell, seconds)
+            except (ValueError, UsageError) as error:
+                errors.append(f"{cell.name}: {error}")
+            else:
+                known[self._key(cell)] = {"solved": solved, "equality": equality}
+        if not errors:
+            self.precision.keep()
+            write_json(self.output / SOLVED, known)
+        return errors
+
+    def _solved(
+        self, cell: Cell, seconds: Mapping[str, float] | None
+    ) -> tuple[dict[str, Any], float]:
+        from vidiff.ablation.check.solve import solve, steps_of_equal_time
+
+        assert self.ablation.match is not None, "there is something to solve for"
+        baseline = self._baseline
+        config, theirs = cell.config(self.base), baseline.config(self.base)
+        if seconds is None:
+            return solve(config, theirs, self.ablation.match, self.checker)[1:]
+        before = self.seconds_before(config) - self.seconds_before(theirs)
+        return steps_of_equal_time(seconds[cell.name], seconds[baseline.name], before, theirs)
+
+    @property
+    def _baseline(self) -> Cell:
+        return next(cell for cell in self._cells if cell.is_baseline)
+
+    def _known(self) -> dict[str, Any]:
+        return read_or_empty(self.output / SOLVED)
+
+    def _key(self, cell: Cell) -> str:
+        """Of everything that a solution depends on."""
+        configs = [each.config(self.base) for each in (cell, self._baseline)]
+        parts = [*configs, vars(self.ablation.match), list(self.first.values())]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+    # -- Runs -------------------------------------------------------------------------------------
+
+    def work(self) -> Work:
+        """All runs and their folders, which need not exist.
+
+        Raises:
+            ValueError: if cells are not solved for, or two are the same.
+        """
+        if missing := self.unsolved():
+            raise ValueError(
+                f"it is not known yet what makes {missing[0].name} equal to the baseline: call "
+                "without --report first"
+            )
+        cells, known = self.cells(), self._known()
+        if self.ablation.match is not None:
+            cells = [replace(cell, **known[self._key(cell)]) for cell in cells]
+        runs = make_runs(cells, self.base, self.ablation.seeds)
+        for one, other in alike(runs):
+            raise ValueError(
+                f"the cells {one.cell.name} and {other.cell.name} are the same config: leave one "
+                "out, or correct what it replaces"
+            )
+        return runs, {run.id: self._folder(run)[0] for run in runs}
+
+    def _folder(self, run: Run) -> tuple[RunFolder, Config]:
+        return make_folder(run, self.store, self.ablation.samples, self.ablation.evaluation)
+
+    def check_cells(self) -> list[str]:
+        """Parse and build every cell before anything is solved for; returns what is wrong."""
+        runs = make_runs(self.cells(), self.base, self.ablation.seeds[:1])
+        return self._explain(runs, self._examine(runs))
+
+    def check(self, runs: Sequence[Run], folders: Mapping[str, RunFolder]) -> list[str]:
+        """Check runs that never were, and write their folders; or return what is wrong."""
+        ablation = self.ablation
+        unchecked = [run for run in runs if not (folders[run.id].path / COSTS).exists()]
+        asked = {
+            "metrics": dict(ablation.metrics), "samples": ablation.samples,
+            "evaluation": ablation.evaluation,
+        }  # fmt: skip
+        is_asked_anew = read_or_empty(self.output / ASKED) != asked
+        changed = [run for run in runs if not folders[run.id].is_prepared()]
+        if not (unchecked or changed or is_asked_anew):
+            return []
+        first = self._first_runs() if unchecked else []
+        costs = self._examine(unchecked)
+        errors = self._explain(unchecked, costs) + grouped(errors_of(first, self._examine(first)))
+        # All cells are compared by the names of the baseline's values.
+        config = next((run.config for run in runs if run.cell.is_baseline), self.base)
+        errors += self.checker.check_measuring(
+            ablation.samples, ablation.evaluation, config, ablation.metrics
+        )
+        if errors:
+            return errors
+        self.precision.keep()
+        for run in changed:
+            folder, config = self._folder(run)
+            folder.prepare(config, f"{run.name}; {ablation.question}")
+        for run, found in zip(unchecked, costs, strict=True):
+            before = {"seconds_before": self._seconds_before_if_known(run.config)}
+            write_json(folders[run.id].path / COSTS, vars(found) | before)
+        if unchecked:
+            write_json(self.output / DATA, self.checker.data(self.base))
+        write_json(self.output / ASKED, asked)
+        return []
+
+    def _examine(self, runs: Sequence[Run]) -> list[RunCosts | str]:
+        return [self.checker.examine(run.config) for run in runs]
+
+    def _explain(self, runs: Sequence[Run], costs: Sequence[RunCosts | str]) -> list[str]:
+        return explain(runs, costs, self.ablation.axes, self.base, self.checker.examine)
+
+    def _seconds_before_if_known(self, config: Config) -> float:
+        try:
+            return self.seconds_before(config)
+        except ValueError:  # not yet, and not needed to be equal
+            return 0.0

@@ -1,0 +1,1 @@
+"""Step 4: what the runs gave, and how sure the differences are."""

@@ -1,0 +1,307 @@
+"""From the folders of all runs to the results of the ablation."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any, TypeVar
+
+from vidiff.ablation.ask.cells import Cell, Run
+from vidiff.ablation.ask.file import Ablation, name_of
+from vidiff.ablation.ask.precision import OnePrecision, precisions
+from vidiff.ablation.judge import statistics
+from vidiff.ablation.judge.run_results import RunResults, read_run
+from vidiff.ablation.judge.schema import (
+    CellResult,
+    Chosen,
+    Costs,
+    FailedRun,
+    Metric,
+    NotFound,
+    Precision,
+    Prompts,
+    Provenance,
+    Results,
+    Status,
+)
+from vidiff.ablation.judge.statistics import Comparison, Effect, Estimate
+from vidiff.ablation.run.folder import RunFolder, prompts_of
+from vidiff.captions import read_prompts
+
+SHARES = ("_accuracy",)
+"""Scores whose names end like this are shares: from 0 to 1."""
+
+T = TypeVar("T")
+
+
+def collect(
+    ablation: Ablation,
+    path: Path,
+    runs: Sequence[Run],
+    folders: Mapping[str, RunFolder],
+    data: Mapping[str, Any] | None = None,
+) -> Results:
+    """Read what all runs gave, and judge the cells by it.
+
+    Args:
+        ablation: what was asked.
+        path: of its file.
+        runs: all of them.
+        folders: theirs, by id.
+        data: what the clips were, for the record.
+    """
+    output = Path(str(ablation.output))
+    found = [read_run(run, folders[run.id], list(ablation.metrics), output) for run in runs]
+    refuse_mixed(found)
+    cells = list({run.cell.name: run.cell for run in runs}.values())
+    of_cell: dict[str, list[RunResults]] = {cell.name: [] for cell in cells}
+    for one in found:
+        of_cell[one.run.cell.name].append(one)
+    baseline = next(cell for cell in cells if cell.is_baseline)
+    judged = {metric: _judge(ablation, metric, cells, of_cell) for metric in ablation.metrics}
+    compared = {metric: each for metric, each in judged.items() if each.is_compared}
+    costs = {cell.name: _costs(of_cell[cell.name]) for cell in cells}
+    is_crossed = len(ablation.axes) > 1
+    return Results(
+        name=name_of(path),
+        question=ablation.question,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        file=str(path),
+        status=_status(found),
+        axes={axis: list(values) for axis, values in ablation.axes.items()},
+        baseline=baseline.name,
+        seeds=list(ablation.seeds),
+        match=ablation.match,
+        precision=Precision(
+            runs=precisions([(one.run.name, one.run.config, one.record) for one in found]),
+            chosen=Chosen(**chosen) if (chosen := OnePrecision(output).chosen) else None,
+        ),
+        budget=ablation.budget,
+        metrics={name: _metric(name, how, found) for name, how in ablation.metrics.items()},
+        cells=[
+            CellResult(
+                name=cell.name,
+                choices=dict(cell.choices),
+                is_baseline=cell.is_baseline,
+                solved=dict(cell.solved),
+                equality=_equality(cell, costs[cell.name], costs[baseline.name], ablation),
+                costs=costs[cell.name],
+                runs=[one.result for one in of_cell[cell.name]],
+                scores=_of_cell(cell, {m: each.scores for m, each in judged.items()}),
+                differences=_of_cell(cell, {m: each.differences for m, each in judged.items()}),
+            )
+            for cell in cells
+        ],
+        not_found=_not_found(found),
+        main_effects={m: each.main_effects for m, each in compared.items() if is_crossed},
+        interactions={m: each.interactions for m, each in compared.items() if is_crossed},
+        provenance=_provenance(ablation, found, data or {}),
+    )
+
+
+def refuse_mixed(found: Sequence[RunResults]) -> None:
+    """Scores of different protocols, prompts or networks do not compare: a ``ValueError``."""
+    first: dict[str, tuple[str, str]] = {}
+    for one in found:
+        prints = one.evaluation.fingerprints if one.evaluation else {}
+        for metric, fingerprint in prints.items():
+            run, known = first.setdefault(metric, (one.run.id, fingerprint))
+            if known != fingerprint:
+                raise ValueError(
+                    f"{metric} was measured in different ways in the runs {run} and {one.run.id}: "
+                    "remove the older one's evaluation folder and call again"
+                )
+
+
+# -- Judging --------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Judged:
+    """What one metric says: by cell, and of the axes; nothing is compared without a baseline."""
+
+    scores: dict[str, Estimate]
+    is_compared: bool = False
+    differences: dict[str, Comparison] = field(default_factory=dict)
+    main_effects: list[Effect] = field(default_factory=list)
+    interactions: list[Effect] = field(default_factory=list)
+
+
+def _judge(
+    ablation: Ablation,
+    metric: str,
+    cells: Sequence[Cell],
+    of_cell: Mapping[str, Sequence[RunResults]],
+) -> _Judged:
+    seen = {
+        cell.name: {r.run.seed: r.values[metric] for r in of_cell[cell.name] if metric in r.values}
+        for cell in cells
+    }
+    limits = (0.0, 1.0) if metric.endswith(SHARES) else None
+    judged = _Judged({name: _estimate(values, limits) for name, values in seen.items() if values})
+    baseline = next(cell for cell in cells if cell.is_baseline)
+    theirs = seen[baseline.name]
+    if not theirs:
+        return judged
+    judged.is_compared = True
+    better = ablation.metrics[metric] == "higher"
+    compared = {
+        name: statistics.compare(values, theirs, higher_is_better=better)
+        for name, values in seen.items()
+        if name != baseline.name and {*values} & {*theirs}
+    }
+    verdicts = statistics.judge(list(compared.values()), correct_seeds=True)
+    judged.differences = {
+        name: _within(one, limits, 1) for name, one in zip(compared, verdicts, strict=True)
+    }
+    crossed = {tuple(cell.choices.items()): seen[cell.name] for cell in cells}
+    axes = {axis: list(values) for axis, values in ablation.axes.items()}
+    asked: dict[str, Any] = {"higher_is_better": better, "correct_seeds": True}
+    main = statistics.main_effects(crossed, axes, baseline.choices, **asked)
+    pairs = statistics.interactions(crossed, axes, baseline.choices, **asked)
+    judged.main_effects, judged.interactions = (
+        [replace(one, comparison=_within(one.comparison, limits, times)) for one in effects]
+        for times, effects in ((1, main), (2, pairs))
+    )
+    return judged
+
+
+def _estimate(values: statistics.Observations, limits: tuple[float, float] | None) -> Estimate:
+    estimate = statistics.mean(values, limits=limits)
+    low, high = estimate.interval_95 or (0.0, 1.0)
+    if low == high:  # seeds that agree wholly say nothing of how sure they are
+        estimate = replace(estimate, interval_95=None, method="")
+    return estimate
+
+
+def _within(one: Comparison, limits: tuple[float, float] | None, times: int) -> Comparison:
+    """A difference whose interval is cut off where no difference of such values can be."""
+    if limits is None or one.interval_95 is None:
+        return one
+    most = times * (limits[1] - limits[0])
+    low, high = one.interval_95
+    return replace(one, interval_95=(max(low, -most), min(high, most)))
+
+
+def _of_cell(cell: Cell, by_metric: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
+    return {metric: found[cell.name] for metric, found in by_metric.items() if cell.name in found}
+
+
+# -- Records --------------------------------------------------------------------------------------
+
+
+def _status(found: Sequence[RunResults]) -> Status:
+    return Status(
+        runs=len(found),
+        done=sum(one.result.state == "done" for one in found),
+        failed=[
+            FailedRun(one.run.id, one.run.cell.name, one.run.seed, one.result.error)
+            for one in found
+            if one.result.state == "failed"
+        ],
+        missing=sum(one.result.state in ("missing", "running") for one in found),
+    )
+
+
+def _metric(name: str, direction: str, found: Sequence[RunResults]) -> Metric:
+    first = next((one for one in found if one.result.state == "done"), None)
+    count = max((len(one.values[name]) for one in found if name in one.values), default=0)
+    return Metric(
+        higher_is_better=direction == "higher",
+        summary=first.evaluation.summary(name) if first and first.evaluation else "",
+        unit="share" if name.endswith(SHARES) else None,
+        per_prompt=count > 1,
+        num_prompts=count if count > 1 else None,
+    )
+
+
+def _not_found(found: Sequence[RunResults]) -> list[NotFound]:
+    """Metrics that runs lack though they are done: of each reason, which runs."""
+    runs: dict[tuple[str, str], list[str]] = {}
+    for one in found:
+        for metric, reason in one.missing.items():
+            runs.setdefault((metric, reason), []).append(one.run.id)
+    return [NotFound(metric, reason, ids) for (metric, reason), ids in runs.items()]
+
+
+def _costs(found: Sequence[RunResults]) -> Costs:
+    """Counts before training, and means over the runs that trained."""
+    counted = next((one.costs for one in found if one.costs), {})
+    records = [one.record for one in found if one.result.state == "done" and one.record]
+    rates = [r["seconds_per_step"] for r in records if r.get("seconds_per_step")]
+    peaks = [record.get("peak_memory_bytes") or {} for record in records]
+    of = "gpu" if any(peak.get("gpu") for peak in peaks) else "process"
+    memory = [peak[of] for peak in peaks if peak.get(of)]
+    steps = round(fmean(r["step"] for r in records)) if records else counted.get("steps")
+    per_step = counted.get("flops_per_step")
+    return Costs(
+        parameters=counted.get("parameters"),
+        flops_per_step=per_step,
+        steps=steps,
+        flops=per_step * steps if per_step and steps else None,
+        seconds_per_step=fmean(rates) if rates else None,
+        seconds=fmean(r["training_seconds"] for r in records) if records else None,
+        seconds_before=counted.get("seconds_before", 0.0),
+        memory_bytes=fmean(memory) if memory else None,
+        memory_of=of,
+    )
+
+
+def _equality(cell: Cell, costs: Costs, baseline: Costs, ablation: Ablation) -> float | None:
+    """The quantity that was to be made equal, over the baseline's: of time, what it came to."""
+    match = ablation.match
+    if match is None:
+        return None
+    times = [_seconds(each) for each in (costs, baseline)]
+    if match.equal != "time" or times[0] is None or times[1] is None:
+        return cell.equality
+    return times[0] / times[1]
+
+
+def _seconds(costs: Costs) -> float | None:
+    """Of all steps, and of what was trained before; None where no step was timed."""
+    if not costs.seconds_per_step or costs.steps is None:
+        return None
+    return costs.seconds_before + costs.seconds_per_step * costs.steps
+
+
+def _provenance(
+    ablation: Ablation, found: Sequence[RunResults], data: Mapping[str, Any]
+) -> Provenance:
+    records = [one.record for one in found if one.record]
+    prompts = None
+    if ablation.samples is not None:
+        given = str(ablation.samples["prompts"])
+        text, number = prompts_of(given), len(read_prompts(given))
+        prompts = Prompts(number, hashlib.sha256(text.encode()).hexdigest())
+    return Provenance(
+        runs=_distinct(record.get("config_sha256") for record in records),
+        source=_only(record.get("source") for record in records),
+        versions=_only(record.get("versions") for record in records),
+        hardware=_only(record.get("devices") for record in records),
+        data=dict(data),
+        validation=_only((r.get("data") or {}).get("validation") for r in records),
+        evaluation_protocol=_only(one.evaluation.protocol for one in found if one.evaluation),
+        prompts=prompts,
+        sampling=ablation.samples,
+        evaluation=ablation.evaluation,
+        launcher=type(ablation.launcher).__name__.lower(),
+    )
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
+    for value in values:
+        if value not in found and value is not None:
+            found.append(value)
+    return found
+
+
+def _only(values: Iterable[Any]) -> Any:
+    """The value that all have in common, or a list of all."""
+    found = _distinct(values)
+    return found[0] if len(found) == 1 else found

@@ -1,0 +1,166 @@
+"""What one run gave: scores, curves, costs and videos, as its folder has them."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidiff.ablation.ask.cells import Run
+from vidiff.ablation.judge.schema import RunResult, Video
+from vidiff.ablation.run.folder import COSTS, RunFolder, read_or_empty
+from vidiff.pages.runs import Curve, read_curves
+
+CURVES = ("train/loss", "val/")
+"""What is drawn of all that training logs: tags that begin like this."""
+
+SHOWN = 12
+"""Videos of a run that a report may show, of different prompts from all over the list."""
+
+
+@dataclass
+class Evaluation:
+    """The report of ``vidiff evaluate`` on the videos of a run; only this class knows its keys."""
+
+    node: Mapping[str, Any]
+
+    @property
+    def group(self) -> Mapping[str, Any]:
+        """What was measured on the run's videos."""
+        return dict((self.node.get("groups") or {}).get("run") or {})
+
+    @property
+    def fingerprints(self) -> Mapping[str, str]:
+        """By metric: equal where it was measured in the same way."""
+        return dict(self.group.get("fingerprints") or {})
+
+    @property
+    def protocol(self) -> Any:
+        """How clips were chosen and prepared."""
+        return self.node.get("protocol")
+
+    def summary(self, score: str) -> str:
+        """What a metric says of itself; empty unless the score is its main one."""
+        metrics = (self.node.get("metrics") or {}).values()
+        return next((m["summary"] for m in metrics if m["figures"][:1] == [score]), "")
+
+    def values(self, score: str) -> tuple[np.ndarray, float]:
+        """A score of each prompt, or the only one; and of all. An error names those known."""
+        known = []
+        for metric, scores in self.group["figures"].items():
+            for one in scores:
+                known.append(one["name"])
+                if one["name"] == score:
+                    whole = math.nan if one["value"] is None else float(one["value"])
+                    each = self._of_each_video(metric, score)
+                    return (np.array([whole]) if each is None else each), whole
+        why = (self.node.get("not_measured") or {}).get(score)
+        reason = f": {why}" if why else f"; it has {', '.join(known)}"
+        raise ValueError(f"the evaluation has no {score}{reason}")
+
+    def _of_each_video(self, metric: str, score: str) -> np.ndarray | None:
+        """By the video's index, NaN where there is none; None for metrics of whole sets."""
+        videos = self.group["videos"]
+        found = {
+            video["index"]: value
+            for video in videos
+            if (value := (video["found"].get(metric) or {}).get(score, ...)) is not ...
+        }
+        if not found:
+            return None
+        values = np.full(max(video["index"] for video in videos) + 1, math.nan)
+        for index, value in found.items():
+            values[index] = math.nan if value is None else float(value)
+        return values
+
+    def videos(self, folder: Path, output: Path) -> list[Video]:
+        """A few videos, the same prompts in each run, with paths from ``output``."""
+        every = sorted(self.group["videos"], key=lambda video: video["index"])
+        first = {video["prompt"]: video for video in reversed(every)}  # of each prompt
+        videos = sorted(first.values(), key=lambda video: video["index"])
+        return [
+            Video(
+                video["prompt"],
+                os.path.relpath(folder / video["file"], output),
+                next((f["right"] for f in video["found"].values() if "right" in f), None),
+            )
+            for video in videos[:: -(-len(videos) // SHOWN)]
+        ]
+
+
+@dataclass
+class RunResults:
+    """What a run gave, as far as it has come.
+
+    Attributes:
+        run: which one.
+        result: its record in the results.
+        values: of each metric: one for each prompt, in their order, NaN where there is none; or
+            only one.
+        record: ``run.json`` of the training.
+        costs: counted before it was started.
+        evaluation: of its videos; None if there is no report of them.
+        missing: why metrics of a run that is done are not there, by name.
+    """
+
+    run: Run
+    result: RunResult
+    record: dict[str, Any]
+    costs: dict[str, Any]
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def read_run(run: Run, folder: RunFolder, metrics: Sequence[str], output: Path) -> RunResults:
+    """Read the folder of a run: metrics if it is done, paths of videos from ``output``."""
+    status = folder.status()
+    done = not folder.left(status)
+    busy = not done and folder.is_busy()
+    record = read_or_empty(folder.train / "run.json")
+    curves = read_curves(folder.train) if folder.train.is_dir() else {}
+    result = RunResult(
+        id=run.id,
+        seed=run.seed,
+        state="done" if done else "running" if busy else "failed" if status.error else "missing",
+        error=status.error,
+        attempts=status.attempts,
+        scores={},
+        step=record.get("step"),
+        seconds_per_step=record.get("seconds_per_step"),
+        seconds=record.get("training_seconds"),
+        curves={tag: curve for tag, curve in curves.items() if tag.startswith(CURVES)},
+        videos=[],
+    )
+    found = RunResults(run, result, record, read_or_empty(folder.path / COSTS))
+    if not done:
+        return found
+    sampled, evaluated = folder.folder_of("sample"), folder.folder_of("evaluate")
+    if sampled and evaluated and (report := read_or_empty(evaluated / "report.json")):
+        found.evaluation = Evaluation(report)
+        result.videos = found.evaluation.videos(sampled, output)
+    for name in metrics:
+        try:
+            found.values[name], result.scores[name] = _values(name, found.evaluation, curves)
+        except ValueError as error:
+            found.missing[name] = str(error)
+    return found
+
+
+def _values(
+    name: str, evaluation: Evaluation | None, curves: Mapping[str, Curve]
+) -> tuple[np.ndarray, float]:
+    """As ``Evaluation.values``; of what training logs, the last value."""
+    if "/" not in name:
+        if evaluation is None:
+            raise ValueError(f"{name} is measured on videos, and there is no report of these")
+        return evaluation.values(name)
+    if not (curve := curves.get(name)):
+        known = ", ".join(sorted(tag for tag in curves if "/" in tag)) or "nothing"
+        raise ValueError(f"training logged no {name}; it logged {known}")
+    return np.array([curve[-1][1]]), curve[-1][1]

@@ -1,0 +1,147 @@
+"""An ablation in five steps, from its file to its report.
+
+1. ask: the file and the configs that it names become cells (``ask/``).
+2. check: every run is parsed, built and counted, and what makes the cells equal is solved for
+   (``check/``). Everything that is wrong is raised here, before any run is started.
+3. run: what is not done yet is trained, sampled and evaluated (``run/``, ``launchers/``).
+4. judge: what the runs gave becomes means, differences and verdicts (``judge/``).
+5. report: ``results.json`` for programs, a page and tables for people (``report/``).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidiff.ablation.ask.file import Ablation, read_ablation
+from vidiff.ablation.ask.selection import select
+from vidiff.ablation.check.preparation import DATA, Preparation, Work
+from vidiff.ablation.run.folder import read_or_empty
+from vidiff.ablation.run.progress import Progress
+from vidiff.ablation.run.runner import Runner
+from vidiff.errors import Errors, UsageError
+from vidiff.files import read_json, write_text
+
+if TYPE_CHECKING:
+    from vidiff.ablation.judge.schema import Results
+
+RESULTS, PAGE, TABLE, CSV = "results.json", "report.html", "report.md", "results.csv"
+
+
+def run_ablation(
+    file: Path, asked: Preparation, only: Sequence[str] = (), retries: int = 1
+) -> bool:
+    """Run an ablation to its report.
+
+    Args:
+        file: of the ablation.
+        asked: what is in it.
+        only: the part that is run, as ``AXIS=VALUE``; the report is of all runs.
+        retries: how often a run that fails is tried again.
+
+    Returns:
+        Whether all runs of this part are done.
+    """
+    select([], asked.ablation, only)  # a part that does not exist is refused at once
+    runs, folders = check(asked)
+    if not run(asked.ablation, asked.first_work(), retries):
+        print("vidiff: what comes first is not done: the cells wait for it", file=sys.stderr)
+        return False
+    is_done = run(asked.ablation, (select(runs, asked.ablation, only), folders), retries)
+    report(judge(file, asked, (runs, folders)), asked.output)
+    return is_done
+
+
+def ask(file: Path, output: str | None = None, plugins: Sequence[str] = ()) -> Preparation:
+    """Step 1: the ablation of a file, with another output folder and further plugins if given."""
+    ablation = read_ablation(file)
+    if output:
+        ablation = replace(ablation, output=output, runs=str(Path(output) / "runs"))
+    return Preparation(ablation, plugins)
+
+
+def check(asked: Preparation, may_train: bool = True) -> Work:
+    """Step 2: all runs, solved for and checked; what they need for that is trained or timed.
+
+    Raises:
+        Errors: with everything that is wrong.
+    """
+    match = asked.ablation.match
+    if unsolved := asked.unsolved():
+        assert match is not None, "there is something to solve for"
+        _refuse(asked.check_cells())
+        if match.equal == "time" and not may_train:
+            raise UsageError(
+                f"{len(unsolved)} cells have to be timed before it is known how many steps "
+                "take equally long: call without --dry-run, or set match to flops"
+            )
+        _refuse(asked.solve(_seconds_per_step(asked) if match.equal == "time" else None))
+    runs, folders = asked.work()
+    _refuse(asked.check(runs, folders))
+    return runs, folders
+
+
+def run(ablation: Ablation, work: Work, retries: int, num_at_once: int | None = None) -> bool:
+    """Step 3: run what is not done of some runs; returns whether all are done in the end."""
+    runs, folders = work
+    launcher = ablation.launcher
+    done = sum(folders[run.id].is_done() for run in runs)
+    if done == len(runs):
+        return True
+    num_at_once = min(num_at_once or launcher.num_at_once, launcher.num_at_once)
+    width = max(len(run.name) for run in runs)
+    progress = Progress(len(runs), done, num_at_once, width)
+    if done:
+        progress.say(f"{done} of {len(runs)} runs are done already")
+    runner = Runner(folders, launcher, progress, ablation.budget, retries, num_at_once)
+    try:
+        return runner.run(runs)
+    except KeyboardInterrupt:
+        progress.say("stopped; call again to go on")
+        raise
+
+
+def judge(file: Path, asked: Preparation, work: Work) -> Results:
+    """Step 4: what all runs gave, and what it says; a ``UsageError`` if none is done yet."""
+    from vidiff.ablation.judge.collect import collect
+
+    results = collect(asked.ablation, file, *work, read_or_empty(asked.output / DATA))
+    if not results.status.done:
+        raise UsageError(f"no run of {file} is done yet: there is nothing to report")
+    return results
+
+
+def report(results: Results, output: Path) -> None:
+    """Step 5: write the results into a folder, for programs and for people."""
+    from vidiff.ablation.judge.schema import write_results
+    from vidiff.ablation.report import render_csv, render_html, render_markdown
+
+    text = render_markdown(results)
+    write_results(results, output / RESULTS)
+    write_text(output / CSV, render_csv(results))
+    write_text(output / TABLE, text)
+    write_text(output / PAGE, render_html(results, output))
+    print(text)
+    for name in (PAGE, TABLE, CSV, RESULTS):
+        print(f"written: {output / name}")
+
+
+def _refuse(errors: Sequence[str]) -> None:
+    if errors:
+        raise Errors(errors)
+
+
+def _seconds_per_step(asked: Preparation) -> dict[str, float]:
+    """Seconds of a step of every cell, measured one cell after the other."""
+    if not run(asked.ablation, asked.first_work(), retries=1):
+        raise UsageError("what comes first could not be trained, and the cells wait for it")
+    runs, folders = asked.timing_work()
+    if not run(asked.ablation, (runs, folders), retries=1, num_at_once=1):
+        raise UsageError("a cell could not be timed; its log.txt says why")
+    return {
+        each.cell.name: float(read_json(folders[each.id].train / "run.json")["seconds_per_step"])
+        for each in runs
+    }

@@ -14,6 +14,7 @@ import numpy as np
 
 from vidiff.ablation.cells import Run
 from vidiff.ablation.folders import RunFolder
+from vidiff.evaluation_report import Report, Video, read_report
 
 COSTS = "costs.json"
 CURVES = ("train/loss", "val/")
@@ -52,7 +53,7 @@ class Found:
     record: dict[str, Any] = field(default_factory=dict)
     costs: dict[str, Any] = field(default_factory=dict)
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
-    evaluation: dict[str, Any] = field(default_factory=dict)
+    evaluation: Report | None = None
     videos: list[dict[str, Any]] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
 
@@ -79,7 +80,7 @@ def find(run: Run, folder: RunFolder, metrics: Sequence[str], output: Path) -> F
         return found
     reported = folder.folder_of("evaluate")
     if reported is not None:
-        found.evaluation = _json(reported / "report.json")
+        found.evaluation = _evaluation(reported / "report.json")
         if found.evaluation:
             found.videos = _videos(found.evaluation, folder, output)
     for name in metrics:
@@ -106,45 +107,53 @@ def _values(
         return np.array([curve[-1][1]]), curve[-1][1]
     if not found.evaluation:
         raise ValueError(f"{name} is measured on videos, and there is no report of these")
-    group = found.evaluation["groups"]["run"]
-    for metric, figures in group["figures"].items():
-        value = next((f["value"] for f in figures if f["name"] == name), math.nan)
-        if any(figure["name"] == name for figure in figures):
-            each = _of_videos(group["videos"], metric, name)
-            whole = math.nan if value is None else float(value)
-            return (np.array([whole]) if each is None else each), whole
-    known = ", ".join(f["name"] for figures in group["figures"].values() for f in figures)
-    why = found.evaluation.get("not_measured", {}).get(name)
+    group = found.evaluation.groups["run"]
+    for metric, scores in group.scores.items():
+        for score in scores:
+            if score.name == name:
+                each = _of_videos(group.videos, metric, name)
+                return (np.array([score.value]) if each is None else each), score.value
+    known = ", ".join(group.by_name)
+    why = found.evaluation.not_measured.get(name)
     raise ValueError(f"the evaluation has no {name}" + (f": {why}" if why else f"; it has {known}"))
 
 
-def _of_videos(videos: Sequence[dict[str, Any]], metric: str, name: str) -> np.ndarray | None:
-    """A figure of each video, where the metric judges videos one by one."""
-    if not any(name in (video["found"].get(metric) or {}) for video in videos):
+def _of_videos(videos: Sequence[Video], metric: str, name: str) -> np.ndarray | None:
+    """A score of each video, where the metric judges videos one by one."""
+    if not any(name in video.found.get(metric, {}) for video in videos):
         return None
-    values = np.full(max(video["index"] for video in videos) + 1, math.nan)
+    values = np.full(max(video.index for video in videos) + 1, math.nan)
     for video in videos:
-        value = (video["found"].get(metric) or {}).get(name)
+        value = video.value(metric, name)
         if value is not None:
-            values[video["index"]] = float(value)
+            values[video.index] = value
     return values
 
 
-def _videos(evaluation: dict[str, Any], folder: RunFolder, output: Path) -> list[dict[str, Any]]:
-    every = sorted(evaluation["groups"]["run"]["videos"], key=lambda video: video["index"])
-    first = {video["prompt"]: video for video in reversed(every)}  # of each prompt
-    videos = sorted(first.values(), key=lambda video: video["index"])
+def _videos(evaluation: Report, folder: RunFolder, output: Path) -> list[dict[str, Any]]:
+    every = sorted(evaluation.groups["run"].videos, key=lambda video: video.index)
+    first = {video.prompt: video for video in reversed(every)}  # of each prompt
+    videos = sorted(first.values(), key=lambda video: video.index)
     videos = videos[:: -(-len(videos) // SHOWN)]
     sampled = folder.folder_of("sample")
     assert sampled is not None, "what is evaluated was sampled"
     return [
         {
-            "prompt": video["prompt"],
-            "path": os.path.relpath(sampled / video["file"], output),
-            "right": next((f["right"] for f in video["found"].values() if "right" in f), None),
+            "prompt": video.prompt,
+            "path": os.path.relpath(sampled / video.file, output),
+            "right": evaluation.mark(video).right,
         }
         for video in videos
     ]
+
+
+def _evaluation(path: Path) -> Report | None:
+    """The report of an evaluation; None if it is missing.
+
+    Raises:
+        ValueError: if it is damaged, or another vidiff wrote it; says what to do.
+    """
+    return read_report(path) if path.is_file() else None
 
 
 def _curves(folder: Path) -> dict[str, list[tuple[int, float]]]:

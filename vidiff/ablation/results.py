@@ -21,11 +21,10 @@ from vidiff.ablation.folders import RunFolder, prompts_of
 from vidiff.ablation.found import Found, find
 from vidiff.ablation.precision import FILE, precisions
 from vidiff.captions import read_prompts
+from vidiff.evaluation_report import MetricInfo, Report, ScoreInfo
 from vidiff.files import read_json
 
 FORMAT = "vidiff ablation 1"
-SHARES = ("_accuracy",)
-"""Figures whose names end like this are shares: from 0 to 1."""
 
 
 def collect(
@@ -103,8 +102,8 @@ def refuse_mixed(found: Sequence[Found]) -> None:
     """
     first: dict[str, tuple[str, str]] = {}
     for one in found:
-        prints = (one.evaluation.get("groups") or {}).get("run", {}).get("fingerprints") or {}
-        for metric, fingerprint in prints.items():
+        group = one.evaluation.groups["run"] if one.evaluation else None
+        for metric, fingerprint in (group.fingerprints if group else {}).items():
             run, known = first.setdefault(metric, (one.run.id, fingerprint))
             if known != fingerprint:
                 raise ValueError(
@@ -124,7 +123,7 @@ def _judged(
     baseline = next(cell for cell in cells if cell.is_baseline)
     for metric, direction in ablation.metrics.items():
         seen = {cell.name: _observations(by_cell[cell.name], metric) for cell in cells}
-        limits = (0.0, 1.0) if metric.endswith(SHARES) else None
+        limits = _limits(metric, [one for some in by_cell.values() for one in some])
         for name, observations in seen.items():
             if observations:
                 figure = statistics.mean(observations, limits=limits).record
@@ -175,19 +174,31 @@ def _observations(found: Sequence[Found], metric: str) -> dict[int, np.ndarray]:
 
 
 def _metric(name: str, direction: str, done: Sequence[Found]) -> dict[str, Any]:
-    described: dict[str, Any] = {}
-    for metric in (done[0].evaluation.get("metrics") or {}).values() if done else ():
-        if name in metric["figures"]:
-            described = metric
-    main = described and described["figures"][0] == name
+    metric, score = _described(name, done)
+    is_main = metric is not None and metric.main.name == name
     count = max((len(one.values[name]) for one in done if name in one.values), default=0)
     return {
         "higher_is_better": direction == "higher",
-        "summary": described["summary"] if main else "",
-        "unit": "share" if name.endswith(SHARES) else None,
+        "summary": metric.summary if metric and is_main else "",
+        "unit": score.unit or None if score else None,
         "per_prompt": count > 1,
         "num_prompts": count if count > 1 else None,
     }
+
+
+def _described(name: str, found: Sequence[Found]) -> tuple[MetricInfo | None, ScoreInfo | None]:
+    """What evaluations say of a score and its metric; None of what training logs."""
+    for one in found:
+        for _, metric, score in one.evaluation.infos() if one.evaluation else ():
+            if score.name == name:
+                return metric, score
+    return None, None
+
+
+def _limits(name: str, found: Sequence[Found]) -> tuple[float, float] | None:
+    """The least and the largest possible value of a share; None of other scores."""
+    _, score = _described(name, found)
+    return (0.0, 1.0) if score and score.unit == "share" else None
 
 
 def _not_found(found: Sequence[Found]) -> list[dict[str, Any]]:
@@ -297,12 +308,17 @@ def _provenance(
         "hardware": _only(_distinct(record.get("devices") for record in records)),
         "data": dict(data),
         "validation": _only(_distinct((r.get("data") or {}).get("validation") for r in records)),
-        "evaluation_protocol": _only(_distinct(e.get("protocol") for e in evaluations)),
+        "evaluation_protocol": _only(_distinct(_protocol(e) for e in evaluations)),
         "prompts": prompts,
         "sampling": ablation.samples,
         "evaluation": ablation.evaluation,
         "launcher": type(ablation.launcher).__name__.lower(),
     }
+
+
+def _protocol(report: Report) -> dict[str, Any]:
+    protocol = report.protocol
+    return {"name": protocol.name, "fingerprint": protocol.fingerprint, **protocol.settings}
 
 
 def _distinct(values: Any) -> list[Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from vidiff_eval.metrics.accumulators.base import Accumulator
 from vidiff_eval.metrics.accumulators.clips import ClipAccumulator, PairAccumulator
 from vidiff_eval.metrics.accumulators.moments import MomentsAccumulator
 from vidiff_eval.metrics.accumulators.sets import SetAccumulator
-from vidiff_eval.metrics.base import ClipMetric, PairMetric, SetMetric, VideoMetric
+
+if TYPE_CHECKING:
+    from vidiff_eval.metrics.base import VideoMetric
 
 __all__ = [
     "Accumulator",
@@ -32,10 +35,8 @@ def make_accumulator(metric: VideoMetric, *, stream: bool = False, **kwargs: Any
     Raises:
         ValueError: if ``stream`` is asked of a metric that needs the features of all clips.
     """
-    if isinstance(metric, ClipMetric):
-        return ClipAccumulator(metric, **kwargs)
-    if isinstance(metric, PairMetric):
-        return PairAccumulator(metric, **kwargs)
-    if not isinstance(metric, SetMetric):
-        raise TypeError(f"{type(metric).__name__} is no ClipMetric, PairMetric or SetMetric")
-    return (MomentsAccumulator if stream else SetAccumulator)(metric, **kwargs)
+    of_sets = MomentsAccumulator if stream else SetAccumulator
+    kinds: dict[str, Callable[..., Accumulator]] = {
+        "clips": ClipAccumulator, "pairs": PairAccumulator, "sets": of_sets,
+    }  # fmt: skip
+    return kinds[metric.kind](metric, **kwargs)

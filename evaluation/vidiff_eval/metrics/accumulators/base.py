@@ -5,24 +5,26 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from vidiff_eval.figures import Figure
-from vidiff_eval.metrics.base import VideoMetric
+from vidiff.evaluation_report import Score
 from vidiff_eval.protocol import fingerprint
+
+if TYPE_CHECKING:
+    from vidiff_eval.metrics.base import VideoMetric
 
 MAX_AXES = 4
 """Of what is kept of one clip."""
 
 
 class Accumulator(Metric, ABC):
-    """A metric over batches and processes: ``update`` takes clips in, ``compute`` gives figures.
+    """A metric over batches and processes: ``update`` takes clips in, ``compute`` gives scores.
 
-    ``compute`` and ``figures`` are collective: every process of a group has to call them, one that
+    ``compute`` and ``scores`` are collective: every process of a group has to call them, one that
     saw no clip as well. They give the same for any number of processes and any split of the clips,
     but for rounding.
 
@@ -56,7 +58,7 @@ class Accumulator(Metric, ABC):
 
     @property
     def higher_is_better(self) -> bool | None:  # type: ignore[override]
-        """Which way the main figure is better."""
+        """Which way the main score is better."""
         return self.metric.higher_is_better
 
     @property
@@ -65,23 +67,23 @@ class Accumulator(Metric, ABC):
         """What decides the states, as plain values: equal ones may be shared or merged."""
 
     @abstractmethod
-    def measured(self) -> list[Figure]:
-        """The figures of the states as they are."""
+    def measured(self) -> list[Score]:
+        """The scores of the states as they are."""
 
     def compute(self) -> dict[str, float]:
-        """The figures of all clips so far, on all processes: values by name.
+        """The scores of all clips so far, on all processes: values by name.
 
         Raises:
             ValueError: if there are too few clips.
         """
         try:
-            return {figure.name: figure.value for figure in self.measured()}
+            return {score.name: score.value for score in self.measured()}
         except ValueError:
             self._part()
             raise
 
-    def figures(self) -> list[Figure]:
-        """The figures with their intervals, of all clips so far, on all processes.
+    def scores(self) -> list[Score]:
+        """The scores with their intervals, of all clips so far, on all processes.
 
         Raises:
             ValueError: if there are too few clips.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from vidiff_eval.figures import Figure
+from vidiff.evaluation_report import Score
 from vidiff_eval.metrics.accumulators.base import check_frames, check_videos
 from vidiff_eval.metrics.accumulators.sums import SumAccumulator
-from vidiff_eval.metrics.base import ClipMetric, PairMetric, Row
+
+if TYPE_CHECKING:
+    from vidiff_eval.metrics.base import ClipMetric, PairMetric, Row
 
 
 class _RowAccumulator(SumAccumulator):
@@ -38,13 +40,13 @@ class _RowAccumulator(SumAccumulator):
         vectors = [[tally[name] for name in self.names] for tally in tallies]
         self.add(torch.tensor(vectors, dtype=torch.float64), ids)
 
-    def measured(self) -> list[Figure]:
+    def measured(self) -> list[Score]:
         self.check_identity()
         return self.metric.summarise(dict(zip(self.names, self.total().tolist(), strict=True)))
 
 
 class ClipAccumulator(_RowAccumulator):
-    """Sums over clips in float64, from which the figures follow.
+    """Sums over clips in float64, from which the scores follow.
 
     >>> from vidiff.data import MovingShapes
     >>> from vidiff_eval.metrics import PromptAccuracy
@@ -94,7 +96,7 @@ class ClipAccumulator(_RowAccumulator):
 
 
 class PairAccumulator(_RowAccumulator):
-    """Sums over pairs of clips in float64, from which the figures follow."""
+    """Sums over pairs of clips in float64, from which the scores follow."""
 
     metric: PairMetric
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from vidiff_eval.figures import Figure
+from vidiff.evaluation_report import Score
 from vidiff_eval.metrics.accumulators.sets import SIDES, TwoSides
 from vidiff_eval.metrics.accumulators.sums import SumAccumulator
-from vidiff_eval.metrics.base import SetMetric
-from vidiff_eval.metrics.frechet import FrechetDistance
 from vidiff_eval.statistics.frechet import Moments, check_sides, frechet_of_moments
+
+if TYPE_CHECKING:
+    from vidiff_eval.metrics.base import SetMetric
+    from vidiff_eval.metrics.frechet import FrechetDistance
 
 
 class MomentsAccumulator(TwoSides, SumAccumulator):
@@ -36,8 +38,7 @@ class MomentsAccumulator(TwoSides, SumAccumulator):
 
     def __init__(self, metric: SetMetric, **kwargs: Any) -> None:
         # Some, such as FVD-infinity, are made from the distances of parts of the sets.
-        plain = FrechetDistance.distance
-        if not isinstance(metric, FrechetDistance) or type(metric).distance is not plain:
+        if not metric.follows_from_moments:
             raise ValueError(
                 f"{type(metric).__name__} needs the features of all clips, not sums of them: leave "
                 "stream out"
@@ -74,7 +75,7 @@ class MomentsAccumulator(TwoSides, SumAccumulator):
         total, width = self.total(f"{side}_").cpu(), self.axes()[-1]
         return Moments(total[0], total[1 : 1 + width], total[1 + width :].view(width, width))
 
-    def measured(self) -> list[Figure]:
+    def measured(self) -> list[Score]:
         self.check_identity()
         if not self.axes():
             check_sides(0, 0, self.metric.min_clips)
@@ -84,4 +85,4 @@ class MomentsAccumulator(TwoSides, SumAccumulator):
         check_sides(num_real, num_generated, self.metric.min_clips)
         found = frechet_of_moments(real, generated, self.metric.covariance)
         detail = {"raw": found.raw, "num_real": num_real, "num_generated": num_generated}
-        return [Figure(self.metric.figures[0], found.value, detail=detail)]
+        return [Score(self.metric.scores[0], found.value, detail=detail)]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from vidiff_eval.figures import Figure
+from vidiff.evaluation_report import Score
 from vidiff_eval.metrics.accumulators.base import Accumulator, check_frames, check_videos, fresh
-from vidiff_eval.metrics.base import SetMetric
 from vidiff_eval.statistics.frechet import check_sides
+
+if TYPE_CHECKING:
+    from vidiff_eval.metrics.base import SetMetric
 
 SIDES = ("real", "generated")
 
@@ -125,7 +127,7 @@ class SetAccumulator(TwoSides):
         order = ids.argsort(stable=True)
         return features[order[fresh(ids[order])]]
 
-    def measured(self) -> list[Figure]:
+    def measured(self) -> list[Score]:
         self.check_identity()
         real, generated = (self.features(side).cpu() for side in SIDES)
         check_sides(len(real), len(generated), self.metric.min_clips)

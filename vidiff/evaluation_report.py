@@ -80,12 +80,9 @@ class Marks:
 
 @dataclass(frozen=True)
 class NoiseFloor:
-    """A distance between disjoint random parts of the real clips.
+    """A distance between disjoint random parts of the real clips, of ``num_clips`` each.
 
     Attributes:
-        num_clips: of a part.
-        mean: over the draws.
-        quantile_95: of the draws.
         repeats: draws.
         is_upper_bound: whether the parts are smaller than a group, so that the floor of as many
             clips is lower.
@@ -96,12 +93,6 @@ class NoiseFloor:
     quantile_95: float
     repeats: int
     is_upper_bound: bool
-
-    @property
-    def note(self) -> str:
-        """What a reader has to know of it; mostly empty."""
-        at_most = "an upper bound: too few real clips for two parts as large as a group"
-        return at_most if self.is_upper_bound else ""
 
 
 @dataclass(frozen=True)
@@ -155,22 +146,16 @@ class MetricInfo:
 
     def floor_of(self, name: str) -> float | None:
         """What 95 % of real-against-real comparisons stay below, if that is known of a score."""
-        is_known = self.noise_floor is not None and name == self.main.name
-        return self.noise_floor.quantile_95 if is_known and self.noise_floor else None
+        floor = self.noise_floor if name == self.main.name else None
+        return floor.quantile_95 if floor else None
 
 
 @dataclass
 class Video:
-    """A clip of a group.
+    """A clip of a group: ``file`` is within the group's folder, ``start`` in seconds.
 
     Attributes:
         id: unique within the group.
-        file: path within the group's folder.
-        index: place within the group.
-        prompt: empty without one.
-        seed: None where it is not known.
-        sha256: of the file.
-        start: of the clip, in seconds.
         found: by metric, what it found of the clip.
     """
 
@@ -208,7 +193,6 @@ class Group:
         folder: that they come from.
         sha256: of all clips.
         skipped: files that could not be used.
-        notes: what a reader should know of the files.
         fps: frames per second of the clips, each rate once.
         scores: by metric; no scores where it could not be measured.
         videos: all clips.

@@ -84,10 +84,8 @@ def evaluate(
     )
     sanity = sanity_sets(real, num_sanity) if real else {}
     with noting(failed, "the sanity rows"):
-        seen = _with_part(group, sanity)
-        extract(
-            [*sanity.values()], [*seen.features.values()], store, label="sanity rows", **options
-        )
+        features = [*_with_part(group, sanity).features.values()]
+        extract([*sanity.values()], features, store, label="sanity rows", **options)
     if not is_first():
         return None
     tables = Tables(
@@ -96,30 +94,38 @@ def evaluate(
         {row: StoredTable(clips, store, as_given=True) for row, clips in sanity.items()},
     )
     found = find(group, tables, failed)
-    group = _measured(group, found, failed)
+    return _report(_measured(group, found, failed), tables, found, failed, protocol)
+
+
+def _report(
+    group: MetricGroup, tables: Tables, found: Findings, failed: Reasons, protocol: Protocol
+) -> Report:
+    real = tables.real.clips if tables.real else None
+    generated = {name: table.clips for name, table in tables.generated.items()}
+    curves = (curve for some in _in_order(found.curves, group).values() for curve in some)
+    num_sanity = len(tables.sanity[REFERENCE]) if tables.sanity else 0
     report = Report(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         versions=_versions(),
         hardware=_hardware(),
         precision={name: precision_of(clips.folder) for name, clips in generated.items()},
         protocol=ProtocolInfo(protocol.name, protocol.fingerprint, protocol.record),
-        real=_group(real, found.real, [*found.real]) if real else None,
+        real=_group(real, found.real, _in_order(found.real, group)) if real else None,
         groups={
-            name: _compared(
-                _group(clips, found.generated[name], group.metrics), group, protocol, clips, real
-            )
+            name: _group(clips, found.generated[name], group.metrics)
             for name, clips in generated.items()
         },
         metrics=group.describe(found.noise_floors),
-        sanity=sanity_of(_in_order(found.sanity, group), len(sanity.get(REFERENCE, ()))),
-        curves=[
-            curve
-            for some in _in_order(found.curves, group).values()
-            for curve in some
-            if curve.series
-        ],
+        sanity=sanity_of(_in_order(found.sanity, group), num_sanity),
+        curves=[curve for curve in curves if curve.series],
         not_measured=failed,
     )
+    for name, clips in generated.items():
+        compared = _compared(group, protocol, clips, real)
+        report.groups[name].compared = compared
+        report.groups[name].fingerprints = {
+            m: fingerprint(record) for m, record in compared.items()
+        }
     report.warnings = cautions(report, protocol)
     return report
 
@@ -242,11 +248,12 @@ def _group(clips: ClipSet, measured: Mapping[str, Measured], names: Iterable[str
 
 
 def _compared(
-    group: Group, metrics: MetricGroup, protocol: Protocol, clips: ClipSet, real: ClipSet | None
-) -> Group:
-    """The group with all that has to be equal for scores to be comparable, and its fingerprints."""
+    group: MetricGroup, protocol: Protocol, clips: ClipSet, real: ClipSet | None
+) -> dict[str, dict[str, Any]]:
+    """By metric, all that has to be equal for scores to be comparable."""
     choice = {name: value for name, value in protocol.record.items() if name not in BY_FEATURES}
-    for name, metric in metrics.metrics.items():
+    compared = {}
+    for name, metric in group.metrics.items():
         record = {"protocol": choice, "settings": metric.settings}
         if metric.needs_real and real:
             record["real"] = {"sha256": real.sha256, "num_clips": len(real)}
@@ -255,8 +262,8 @@ def _compared(
         if metric.needs_prompts:
             prompts = sorted(clip.video.prompt for clip in clips.clips)
             record["prompts"] = {"fingerprint": fingerprint(prompts), "number": len(prompts)}
-        group.compared[name], group.fingerprints[name] = record, fingerprint(record)
-    return group
+        compared[name] = record
+    return compared
 
 
 def _versions() -> dict[str, str]:

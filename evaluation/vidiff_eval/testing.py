@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vidiff.registry import get_component, list_components
+from vidiff.schema import plain
 from vidiff_eval.metrics.base import ClipMetric, PairMetric, Row, SetMetric, VideoMetric
 from vidiff_eval.protocol import Protocol
 
@@ -44,6 +45,7 @@ def check_metric(name: str, *, size: tuple[int, int, int] = (9, 32, 32), **setti
     metric.follow(Protocol())
     json.dumps(metric.settings, allow_nan=False)
     assert metric.scores, "a metric has a score"
+    json.dumps(plain(metric.describe()), allow_nan=False)  # as many units and limits as scores
     for other in list_components("metric"):
         taken = getattr(get_component("metric", other).cls, "scores", ())
         clash = set(metric.scores) & set(taken) if other != name else ()

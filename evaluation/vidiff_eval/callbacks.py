@@ -28,7 +28,7 @@ from vidiff.evaluation_report import Group, Score
 from vidiff.files import write_json
 from vidiff.schema import plain
 from vidiff.types import LatentSample
-from vidiff_eval.commands.evaluate import table
+from vidiff_eval.commands.tables import table
 from vidiff_eval.group import FoundBy, MetricGroup, join
 from vidiff_eval.metrics.base import VideoMetric
 from vidiff_eval.presets import get_protocol

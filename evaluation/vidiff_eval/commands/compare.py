@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from vidiff.commands.base import LightCommand
 from vidiff.evaluation_report import read_report
 from vidiff.files import refuse_overwrite, write_json
 from vidiff.registry import register
+from vidiff_eval.commands.tables import columns
 from vidiff_eval.comparison import Comparison, Incomparable, choose_groups, compare
 
 
@@ -87,7 +87,7 @@ def table(comparison: Comparison) -> str:
         for side, metrics in comparison.only_in.items()
         if metrics
     ]
-    return "\n".join([title, _columns(lines), *notes])
+    return "\n".join([title, columns(lines), *notes])
 
 
 def _refusal(error: Incomparable, groups: tuple[str, str]) -> str:
@@ -98,15 +98,7 @@ def _refusal(error: Incomparable, groups: tuple[str, str]) -> str:
             metrics.setdefault((name, _plain(one), _plain(other)), []).append(metric)
     lines = [["field", "A", "B", "of"]]
     lines += [[*field, ", ".join(names)] for field, names in metrics.items()]
-    return f"{' and '.join(dict.fromkeys(groups))}: {error}\n{_columns(lines)}"
-
-
-def _columns(lines: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    return f"{' and '.join(dict.fromkeys(groups))}: {error}\n{columns(lines)}"
 
 
 def _number(value: float | None) -> str:

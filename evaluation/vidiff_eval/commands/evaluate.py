@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vidiff.checks import at_least
 from vidiff.commands.base import LightCommand
 from vidiff.errors import Errors, UsageError
-from vidiff.evaluation_report import Group, MetricInfo, Report, Score, write_report
+from vidiff.evaluation_report import Report, write_report
 from vidiff.files import refuse_overwrite, write_text
 from vidiff.registry import get_component, list_components, nearest, register
 from vidiff_eval.commands.options import (
@@ -21,6 +21,7 @@ from vidiff_eval.commands.options import (
     read_dataset,
     read_options,
 )
+from vidiff_eval.commands.tables import table
 
 if TYPE_CHECKING:
     from vidiff_eval.clips import ClipSet
@@ -332,27 +333,3 @@ def _presets() -> list[str]:
     from vidiff_eval.presets import PRESETS
 
     return list(PRESETS)
-
-
-def table(groups: Mapping[str, Group], metrics: Mapping[str, MetricInfo]) -> str:
-    """The scores as text: a line a score, a column a group."""
-    rows = [["", *(f"{name} ({group.num_clips})" for name, group in groups.items()), "noise floor"]]
-    for name, metric in metrics.items():
-        for score in metric.names:
-            found = [{s.name: s for s in group.scores[name]} for group in groups.values()]
-            floor = metric.noise_floor if score == metric.main.name else None
-            cells = [_cell(scores.get(score)) for scores in found]
-            rows.append([score, *cells, f"{floor.mean:.4g}" if floor else ""])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-
-
-def _cell(score: Score | None) -> str:
-    if score is None or not score.is_known:
-        return "-"
-    low, high = score.interval or (0.0, 0.0)
-    interval = f" [{low:.4g}, {high:.4g}]" if score.interval else ""
-    return f"{score.value:.4g}{interval}"

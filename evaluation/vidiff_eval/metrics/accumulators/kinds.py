@@ -195,10 +195,11 @@ class SetAccumulator(Accumulator):
     def _of_sums(self) -> Score:
         if not self.axes:
             check_sides(0, 0, self.metric.min_clips)
-        sides = [self.moments(side) for side in SIDES]
-        num_real, num_generated = (int(one.count) // math.prod(self.axes[:-1]) for one in sides)
+        real, generated = (self.moments(side) for side in SIDES)
+        of_a_clip = math.prod(self.axes[:-1])
+        num_real, num_generated = (int(side.count) // of_a_clip for side in (real, generated))
         check_sides(num_real, num_generated, self.metric.min_clips)
-        found = frechet_of_moments(*sides, self.metric.covariance)
+        found = frechet_of_moments(real, generated, self.metric.covariance)
         detail = {"raw": found.raw, "num_real": num_real, "num_generated": num_generated}
         return Score(self.metric.scores[0], found.value, detail=detail)
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 ROWS = (
     "registry faults errors version checks seeds cores units finite layers types",
     "files weight_files yaml_files plugins building background fingerprints external precision",
-    "folders captions checkpoints",
+    "folders captions checkpoints schema evaluation_report",
     "video pages data",
     "positions attention patchifiers autoencoders conditions conditioning denoisers",
     "diffusion samplers model guidance generation",
@@ -60,9 +60,12 @@ def imported(path: Path, modules: dict[str, Path]) -> Iterator[str]:
                 yield node.module
 
 
-def graph() -> dict[str, set[str]]:
-    """By module of vidiff: those of vidiff that it imports."""
-    modules = read(ROOT / "vidiff")
+EVALUATION = ROOT / "evaluation" / "vidiff_eval"
+
+
+def graph(package: Path = ROOT / "vidiff") -> dict[str, set[str]]:
+    """By module of a package: those of the same package that it imports."""
+    modules = read(package)
     return {
         name: {found for found in imported(path, modules) if found in modules} - {name}
         for name, path in modules.items()
@@ -98,6 +101,19 @@ def test_files_import_each_other_in_no_circle() -> None:
     assert "vidiff.training.base" in edges["vidiff.training.diffusion"]
     assert "vidiff.cli.model" in edges["vidiff.cli.main"], "inside of a function"
     assert not circle(edges)
+    edges = graph(EVALUATION)
+    assert "vidiff_eval.curves" in edges["vidiff_eval.metrics.base"], "inside of a function"
+    assert not circle(edges)
+
+
+def test_reports_of_evaluations_are_read_by_attributes() -> None:
+    names = {"report", "group", "groups", "side", "video", "score", "metric", "sanity", "curve"}
+    for path in read(EVALUATION).values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+                is_report = isinstance(node.value, ast.Name) and node.value.id in names
+                by_word = isinstance(node.slice.value, str)
+                assert not (is_report and by_word), f"{path}:{node.lineno}"
 
 
 def test_modules_import_only_from_what_stands_before_them() -> None:
@@ -106,7 +122,7 @@ def test_modules_import_only_from_what_stands_before_them() -> None:
 
 
 def test_vidiff_never_imports_the_evaluation_package() -> None:
-    evaluation = read(ROOT / "evaluation" / "vidiff_eval")
+    evaluation = read(EVALUATION)
     for path in read(ROOT / "vidiff").values():
         names = {name.partition(".")[0] for name in imported(path, evaluation)}
         assert "vidiff_eval" not in names, path
@@ -116,7 +132,7 @@ def test_the_evaluation_package_imports_neither_training_nor_the_program() -> No
     modules = read(ROOT / "vidiff")
     found = {
         (name, module)
-        for name, path in read(ROOT / "evaluation" / "vidiff_eval").items()
+        for name, path in read(EVALUATION).items()
         for module in imported(path, modules)
         if module.startswith(("vidiff.training", "vidiff.cli"))
     }

@@ -15,7 +15,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,18 +23,20 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
-from vidiff.data.base import MakeDataset, VideoDataset, collate
+from vidiff.data.base import MakeDataset, collate
+from vidiff.evaluation_report import Group, Score
 from vidiff.files import write_json
-from vidiff.types import Grid, LatentSample, VideoSample
-from vidiff_eval.commands.evaluate import table
-from vidiff_eval.figures import Figure
+from vidiff.schema import plain
+from vidiff.types import LatentSample
+from vidiff_eval.commands.tables import table
+from vidiff_eval.group import FoundBy, MetricGroup, join
 from vidiff_eval.metrics.base import VideoMetric
 from vidiff_eval.presets import get_protocol
 from vidiff_eval.processes import all_or_none, gather, share
-from vidiff_eval.sampled import FoundBy, Measuring, by_figure, join
+from vidiff_eval.reference_clips import Reference, ReferenceClips
 
 FOLDER = "evaluations"
-FORMAT = "vidiff evaluation of samples 1"
+FORMAT = "vidiff evaluation of samples 2"
 
 
 class EvaluateSamples(Callback):
@@ -43,20 +44,20 @@ class EvaluateSamples(Callback):
 
     The averaged weights sample, one video for each of the first captions of the split, with the
     same noise each time; metrics compare the videos with the real clips of these captions, or judge
-    them by themselves. Figures are logged as ``val/…`` or ``test/…``, so that a checkpoint can be
+    them by themselves. Scores are logged as ``val/…`` or ``test/…``, so that a checkpoint can be
     kept for the best one (``monitor: val/fvd``), and stand with their intervals in
     ``evaluations/step_….json`` of the run folder, or ``validate.json`` or ``test.json``.
 
-    Everything is shared among the processes, and the figures are the same for any number of them.
+    Everything is shared among the processes, and the scores are the same for any number of them.
     Training goes on as if nothing had been sampled. What is measured are the model's own pixels:
     ``vidiff evaluate`` measures them as a file's compression left them.
 
     Args:
         metrics: what is measured, by names: [fvd, prompt_accuracy].
         num_videos: how many captions, and how many real clips. Set distances depend on it, so
-            figures of different numbers cannot be compared.
+            scores of different numbers cannot be compared.
         every_n_validations: validations of a fit from one evaluation to the next; the last one's
-            figures stand meanwhile for what monitors them.
+            scores stand meanwhile for what monitors them.
         prompts: to be sampled instead of captions.
         dataset: whose clips and captions are taken, instead of the run's own: the source of a
             latent cache, which has no pixels.
@@ -102,8 +103,8 @@ class EvaluateSamples(Callback):
         self.seed, self.num_steps, self.guidance_scale = seed, num_steps, guidance_scale
         self.batch_size, self.exact = batch_size, exact
         self.num_validations = 0
-        self._measuring: Measuring | None = None
-        self._reference: _Reference | None = None
+        self._metrics: MetricGroup | None = None
+        self._reference: Reference | None = None
 
     # -- Lightning's hooks ------------------------------------------------------------------------
 
@@ -120,7 +121,7 @@ class EvaluateSamples(Callback):
             name = type(pl_module).__name__
             raise TypeError(f"EvaluateSamples needs a task that makes videos, and {name} does not")
         with _apart(), all_or_none():
-            self._measuring = self._measuring or Measuring(self.metrics, self.protocol)
+            self._metrics = self._metrics or MetricGroup.of_samples(self.metrics, self.protocol)
             clips = self._clips(trainer, "test" if stage == "test" else "val")
         with _apart():
             self._reference = self._take(clips, trainer.strategy.root_device)
@@ -139,8 +140,8 @@ class EvaluateSamples(Callback):
         self.evaluate(trainer, pl_module, "test")
 
     def logged(self) -> list[str]:
-        """Names of the values that validation logs: all figures of all metrics."""
-        return [f"val/{figure}" for metric in self.metrics for figure in metric.figures]
+        """Names of the values that validation logs: all scores of all metrics."""
+        return [f"val/{score}" for metric in self.metrics for score in metric.scores]
 
     def state_dict(self) -> dict[str, Any]:
         return {"num_validations": self.num_validations}
@@ -152,30 +153,31 @@ class EvaluateSamples(Callback):
 
     def evaluate(
         self, trainer: Trainer, task: LightningModule, split: Literal["val", "test"]
-    ) -> dict[str, list[Figure]]:
+    ) -> dict[str, list[Score]]:
         """Sample, measure, log and write; every process has to call this.
 
         Returns:
-            The figures of each metric, on all processes.
+            The scores of each metric, on all processes.
         """
-        measuring, reference = self._measuring, self._reference
-        assert measuring is not None, "setup comes first"
+        metrics, reference = self._metrics, self._reference
+        assert metrics is not None, "setup comes first"
         assert reference is not None
-        with _apart(), _on(measuring, task.device):
+        with _apart(), _on(metrics, task.device):
             parts = [
-                (indices, measuring.extract(self._sample(trainer, task, indices)))
+                (indices, metrics.extract(self._sample(trainer, task, indices)))
                 for indices in self._shares(trainer, len(reference.prompts))
             ]
             found = join(parts)
-            figures: dict[str, list[Figure]] = {}
+            scores: dict[str, list[Score]] = {}
             with all_or_none():
                 if trainer.is_global_zero:  # one, as intervals by resampling take their time
-                    figures = measuring.figures(reference.prompts, found, reference.found)
-                    self._write(trainer, split, figures)
-            figures = gather(figures)[0]
-        values = {f"{split}/{name}": value for name, value in by_figure(figures).items()}
+                    measured = metrics.measure(reference.of(found), reference.real)
+                    scores = {name: one.scores for name, one in measured.items()}
+                    self._write(trainer, split, scores)
+            scores = gather(scores)[0]
+        values = {f"{split}/{one.name}": one.value for some in scores.values() for one in some}
         task.log_dict(values, sync_dist=True, batch_size=1)
-        return figures
+        return scores
 
     def _sample(self, trainer: Trainer, task: Any, indices: Sequence[int]) -> Tensor:
         """The videos (b, 3, f, h, w) of some of the prompts."""
@@ -203,15 +205,15 @@ class EvaluateSamples(Callback):
         num_steps = -(-len(batches) // world_size)
         return [batches[(step * world_size + rank) % len(batches)] for step in range(num_steps)]
 
-    def _write(self, trainer: Trainer, split: str, figures: dict[str, list[Figure]]) -> None:
-        assert self._measuring is not None
+    def _write(self, trainer: Trainer, split: str, scores: dict[str, list[Score]]) -> None:
+        assert self._metrics is not None
         assert self._reference is not None
         assert trainer.state.fn is not None
         prompts, num_real = self._reference.prompts, self._reference.num_real
         name = trainer.state.fn.value
         if name == "fit":
             name = f"step_{trainer.global_step:08d}"
-        records = {key: [figure.record for figure in some] for key, some in figures.items()}
+        group, described = Group(len(prompts), scores=scores), self._metrics.describe()
         report = {
             "format": FORMAT,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -224,21 +226,21 @@ class EvaluateSamples(Callback):
                 "trained_in": str(trainer.precision),
             },
             "real": {"num_clips": num_real} if num_real else None,
-            "groups": {"samples": {"num_clips": len(prompts), "figures": records}},
-            "metrics": self._measuring.describe(),
+            "groups": {"samples": {"num_clips": group.num_clips, "scores": plain(scores)}},
+            "metrics": plain(described),
             "prompts": prompts,
         }  # fmt: skip
         path = Path(trainer.default_root_dir, FOLDER, f"{name}.json")
         write_json(path, report)
         if trainer.state.fn != "fit":
-            print(f"{table(report)}\nwritten: {path}")
+            print(table({"samples": group}, described), f"written: {path}", sep="\n")
 
     # -- Real clips -------------------------------------------------------------------------------
 
-    def _clips(self, trainer: Trainer, split: Literal["val", "test"]) -> _Clips | None:
+    def _clips(self, trainer: Trainer, split: Literal["val", "test"]) -> ReferenceClips | None:
         """The dataset's clips, where they or their captions are needed."""
-        assert self._measuring is not None
-        needs_real = self._measuring.needs_real
+        assert self._metrics is not None
+        needs_real = self._metrics.needs_real
         if self.prompts is not None and not needs_real:
             return None
         data: Any = getattr(trainer, "datamodule", None)
@@ -251,81 +253,44 @@ class EvaluateSamples(Callback):
                 "EvaluateSamples finds no dataset to take captions or real clips from: set its "
                 "dataset"
             )
-        clips = _Clips(dataset, min(self.num_videos, len(dataset)))
+        clips = ReferenceClips(dataset, min(self.num_videos, len(dataset)))
         if clips.count < self.num_videos:
             raise ValueError(
                 f"EvaluateSamples takes {self.num_videos} clips, and the dataset has "
                 f"{clips.count} for {split}: set num_videos to {clips.count} or less"
             )
         if needs_real and isinstance(clips.first, LatentSample):
-            real = [name for name, metric in self._measuring.metrics.items() if metric.needs_real]
+            real = [name for name, metric in self._metrics.metrics.items() if metric.needs_real]
             raise ValueError(
                 f"{real[0]} compares with real clips, and {type(dataset).__name__} has latents "
                 "alone: set the dataset of EvaluateSamples to one of pixels, or leave it out"
             )
         return clips
 
-    def _take(self, clips: _Clips | None, device: torch.device) -> _Reference:
+    def _take(self, clips: ReferenceClips | None, device: torch.device) -> Reference:
         """The prompts, and what is found of the real clips; every process has to call this."""
-        assert self._measuring is not None
-        measuring, prompts = self._measuring, self.prompts or []
+        assert self._metrics is not None
+        metrics, prompts = self._metrics, self.prompts or []
         size = clips.size if clips is not None else None
-        num_real = clips.count if clips is not None and measuring.needs_real else 0
+        num_real = clips.count if clips is not None and metrics.needs_real else 0
         num_samples = len(prompts) or self.num_videos
-        measuring.check(size[0] if size else None, num_samples, num_real)
+        metrics.check(size[0] if size else None, num_samples, num_real)
         captions: dict[int, str] = {}
         parts: list[tuple[Sequence[int], FoundBy]] = []
         if clips is not None:
-            with all_or_none(), _on(measuring, device):
+            with all_or_none(), _on(metrics, device):
                 for indices in share(_batches(clips.count, self.batch_size)):
                     some = clips.read(indices)
                     captions |= {i: clip.caption for i, clip in zip(indices, some, strict=True)}
-                    if measuring.needs_real:
+                    if metrics.needs_real:
                         batch: Any = collate(some)
-                        parts.append((indices, measuring.extract(batch.pixels.to(device))))
+                        parts.append((indices, metrics.extract(batch.pixels.to(device))))
             if self.prompts is None:
                 every = {i: text for some in gather(captions) for i, text in some.items()}
                 prompts = [every[i] for i in range(clips.count)]
-        found = join(parts) if measuring.needs_real else None
-        measuring.check_prompts(prompts)
-        return _Reference(prompts, size, num_real, found)
-
-
-@dataclass(frozen=True)
-class _Reference:
-    """What samples are made from, and compared with.
-
-    Attributes:
-        prompts: a sample each.
-        size: frames, height and width of samples; None is what the task was trained on.
-        num_real: real clips; 0 where no metric wants any.
-        found: of the real clips.
-    """
-
-    prompts: list[str]
-    size: Grid | None
-    num_real: int
-    found: FoundBy | None
-
-
-class _Clips:
-    """The first clips of a dataset, of its first size."""
-
-    def __init__(self, dataset: VideoDataset, count: int) -> None:
-        self.dataset, self.count = dataset, count
-        self.first = dataset[0]
-
-    @property
-    def size(self) -> Grid:
-        """Frames, height and width of the clips."""
-        if isinstance(self.first, VideoSample):
-            f, h, w = self.first.pixels.shape[1:]
-            return f, h, w
-        return self.first.size
-
-    def read(self, indices: Sequence[int]) -> Sequence[Any]:
-        """Some of the clips, by their numbers."""
-        return self.dataset.__getitems__([i * self.dataset.num_sizes for i in indices])
+        found = join(parts) if metrics.needs_real else None
+        metrics.check_prompts(prompts)
+        return Reference(prompts, size, num_real, found)
 
 
 def _batches(total: int, size: int) -> list[range]:
@@ -341,10 +306,10 @@ def _apart() -> Iterator[None]:
 
 
 @contextmanager
-def _on(measuring: Measuring, device: torch.device) -> Iterator[None]:
+def _on(metrics: MetricGroup, device: torch.device) -> Iterator[None]:
     """Networks on ``device`` for a while; training needs its memory again."""
-    measuring.to(device)
+    metrics.to(device)
     try:
         yield
     finally:
-        measuring.to("cpu")
+        metrics.to("cpu")

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any
 
-from vidiff_eval.metrics.base import SetMetric, VideoMetric
+from vidiff.evaluation_report import Group, Report
 from vidiff_eval.protocol import Protocol
 
 FEW = 256
 """Clips below which their number decides a Fréchet distance."""
 
 
-def cautions(
-    report: dict[str, Any], metrics: Mapping[str, VideoMetric], protocol: Protocol
-) -> list[str]:
-    """What a reader of a report has to know before using its figures, a sentence each."""
-    sides = {**report["groups"], **({"real": report["real"]} if report["real"] else {})}
-    sets = {name: metric for name, metric in metrics.items() if isinstance(metric, SetMetric)}
+def cautions(report: Report, protocol: Protocol) -> list[str]:
+    """What a reader of a report has to know before using its scores, a sentence each."""
+    sides = {**report.groups, **({"real": report.real} if report.real else {})}
     return [
         *_of_rates(sides),
         *_of_files(sides, protocol),
-        *_of_precision(report.get("precision", {})),
-        *_of_numbers(report, sides, sets),
+        *_of_precision(report.precision),
+        *_of_numbers(report, sides),
         *_of_floors(report),
     ]
 
 
-def _of_rates(sides: Mapping[str, Any]) -> Iterator[str]:
-    rates = {name: side["fps"] for name, side in sides.items() if side.get("fps")}
+def _of_rates(sides: Mapping[str, Group]) -> Iterator[str]:
+    rates = {name: side.fps for name, side in sides.items() if side.fps}
     every = [rate for some in rates.values() for rate in some]
     from vidiff.video.timing import NEAR
 
@@ -46,16 +42,16 @@ def _span(rates: Sequence[float]) -> str:
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
-def _of_files(sides: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
+def _of_files(sides: Mapping[str, Group], protocol: Protocol) -> Iterator[str]:
     for name, side in sides.items():
-        yield from (f"{name}: {note}" for note in side.get("notes", ()))
-        if side["skipped"]:
-            files = ", ".join(entry["file"] for entry in side["skipped"][:3])
-            yield f"{name}: {len(side['skipped'])} files could not be used ({files})"
-        if protocol.num_clips and side["num_clips"] < protocol.num_clips:
+        yield from (f"{name}: {note}" for note in side.notes)
+        if side.skipped:
+            files = ", ".join(entry.file for entry in side.skipped[:3])
+            yield f"{name}: {len(side.skipped)} files could not be used ({files})"
+        if protocol.num_clips and side.num_clips < protocol.num_clips:
             yield (
-                f"{name}: {side['num_clips']} clips, where protocol {protocol.name} takes "
-                f"{protocol.num_clips}: not comparable with figures of as many"
+                f"{name}: {side.num_clips} clips, where protocol {protocol.name} takes "
+                f"{protocol.num_clips}: not comparable with scores of as many"
             )
 
 
@@ -70,37 +66,34 @@ def _of_precision(groups: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
             )
 
 
-def _of_numbers(
-    report: Mapping[str, Any], sides: Mapping[str, Any], sets: Mapping[str, SetMetric]
-) -> Iterator[str]:
-    biased = [name for name, metric in sets.items() if metric.depends_on_number]
-    fewest = min(side["num_clips"] for side in sides.values())
+def _of_numbers(report: Report, sides: Mapping[str, Group]) -> Iterator[str]:
+    biased = [name for name, metric in report.metrics.items() if metric.depends_on_number]
+    fewest = min(side.num_clips for side in sides.values())
     if biased and fewest < FEW:
         yield (
-            f"{', '.join(biased)}: {fewest} clips are few. Such figures depend on the number of "
-            f"clips, the more so below {FEW}: compare them with figures of as many clips alone"
+            f"{', '.join(biased)}: {fewest} clips are few. Such scores depend on the number of "
+            f"clips, the more so below {FEW}: compare them only with scores of as many clips"
         )
-    if biased and len({group["num_clips"] for group in report["groups"].values()}) > 1:
+    if biased and len({group.num_clips for group in report.groups.values()}) > 1:
         yield (
-            f"{', '.join(biased)}: the groups have different numbers of clips, so their figures "
+            f"{', '.join(biased)}: the groups have different numbers of clips, so their scores "
             "are not comparable with each other; set --protocol.num_clips"
         )
 
 
-def _of_floors(report: Mapping[str, Any]) -> Iterator[str]:
-    for metric, described in report["metrics"].items():
-        if not described["noise_floor"]:
+def _of_floors(report: Report) -> Iterator[str]:
+    for metric, info in report.metrics.items():
+        if not info.noise_floor:
             continue
-        floor = described["noise_floor"]["quantile_95"]
+        floor = info.noise_floor.quantile_95
         said = f"{floor:.4g}"
-        if described["noise_floor"]["is_upper_bound"]:
-            said += f", of {described['noise_floor']['num_clips']} clips: of more it is lower"
+        if info.noise_floor.is_upper_bound:
+            said += f", of {info.noise_floor.num_clips} clips: of more it is lower"
         values = {
-            name: group["figures"][metric][0]["value"]
-            for name, group in report["groups"].items()
-            if group["figures"][metric]
+            name: group.scores[metric][0].value
+            for name, group in report.groups.items()
+            if group.scores[metric] and group.scores[metric][0].is_known
         }
-        values = {name: value for name, value in values.items() if value is not None}
         for name, value in values.items():
             if value <= floor:
                 yield (

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from vidiff.evaluation_report import Group, Row, SkippedFile, Video
 from vidiff_eval.frames import content_hash, open_video
 from vidiff_eval.listing import VideoFile, list_videos
 from vidiff_eval.notes import remarks, repeats
@@ -108,6 +109,19 @@ class Clip:
             )
         return reduce(pixels, "c f (h sh) (w sw) -> c f h w", "mean", sh=scale, sw=scale)
 
+    def describe(self, index: int, found: dict[str, Row]) -> Video:
+        """The clip for reports: its place in the set, and what metrics found of it."""
+        return Video(
+            id=self.id,
+            file=self.video.file,
+            index=index,
+            prompt=self.video.prompt,
+            seed=self.video.seed,
+            sha256=self.video.sha256,
+            start=round(self.start, 6),
+            found=found,
+        )
+
     def transformed(self, name: str) -> Clip:
         """The same clip with something done to it."""
         return replace(self, transform=name)
@@ -136,7 +150,7 @@ class ClipSet:
         folder: where they come from.
         clips: in the order of their files.
         skipped: why, by file.
-        notes: what a reader of the figures should know of the choice.
+        notes: what a reader of the scores should know of the choice.
     """
 
     folder: Path
@@ -312,13 +326,13 @@ def _unit(seed: int, text: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def describe_set(clips: ClipSet) -> dict[str, Any]:
+def describe_set(clips: ClipSet) -> Group:
     """A set for reports."""
-    return {
-        "folder": str(clips.folder),
-        "num_clips": len(clips),
-        "sha256": clips.sha256,
-        "skipped": [{"file": file, "reason": why} for file, why in clips.skipped.items()],
-        "notes": list(clips.notes),
-        "fps": sorted({round(clip.fps, 3) for clip in clips.clips}),
-    }
+    return Group(
+        num_clips=len(clips),
+        folder=str(clips.folder),
+        sha256=clips.sha256,
+        skipped=[SkippedFile(file, why) for file, why in clips.skipped.items()],
+        notes=list(clips.notes),
+        fps=sorted({round(clip.fps, 3) for clip in clips.clips}),
+    )

@@ -5,19 +5,71 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-FORMAT = "vidiff comparison 1"
+from vidiff.evaluation_report import Group, Interval, MetricInfo, Report, Score, Video
+from vidiff.schema import plain
 
-Report = dict[str, Any]
-"""What ``vidiff evaluate`` writes as ``report.json``."""
+FORMAT = "vidiff comparison 2"
 
-Interval = tuple[float, float]
+
+@dataclass(frozen=True)
+class Change:
+    """A score of two groups.
+
+    Attributes:
+        metric: that reports the score.
+        score: its name.
+        higher_is_better: None where neither is.
+        a: value of the first group; None where it is not known.
+        b: of the second.
+        difference: ``b - a``.
+        interval: of the difference, at 95 %; None where nothing can be said.
+        method: how the interval was found.
+        noise_floor: what 95 % of comparisons of real clips with real ones stay below.
+        verdict: what may be said of the difference, see ``verdict``.
+    """
+
+    metric: str
+    score: str
+    higher_is_better: bool | None
+    a: float | None
+    b: float | None
+    difference: float | None
+    interval: Interval | None
+    method: str
+    noise_floor: float | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two groups of clips, score by score.
+
+    Attributes:
+        groups: their names.
+        num_clips: of each.
+        scores: of all metrics that were compared.
+        only_in: metrics that only report ``a`` or ``b`` has.
+        notes: what else differs.
+    """
+
+    groups: list[str]
+    num_clips: list[int]
+    scores: list[Change]
+    only_in: dict[str, list[str]]
+    notes: list[str]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The comparison as plain values."""
+        return {"format": FORMAT, **plain(self)}
 
 
 class Incomparable(ValueError):
-    """Figures were computed from different things, so a difference would mislead.
+    """Scores were computed from different things, so a difference would mislead.
 
     Attributes:
         differing: by metric, the fields that differ: dotted name to the values of both sides.
@@ -34,18 +86,14 @@ class Incomparable(ValueError):
 
 def compare(
     a: Report, b: Report, *, groups: tuple[str, str], metrics: Sequence[str] | None = None
-) -> dict[str, Any]:
+) -> Comparison:
     """Compare a group of one report with a group of another, or of the same.
 
     Args:
         a: the report to compare with.
-        b: the report that is compared; differences are its figures less those of ``a``.
+        b: the report that is compared; differences are its scores less those of ``a``.
         groups: names of the groups of ``a`` and of ``b``.
         metrics: names; by default all that both reports have.
-
-    Returns:
-        Plain values: ``figures`` with ``a``, ``b``, ``difference`` and its ``interval_95``, the
-        ``noise_floor`` of distances and a ``verdict``; ``only_in`` one of the reports; ``notes``.
 
     Raises:
         Incomparable: if a metric was computed in another way, from another real set or from another
@@ -53,7 +101,7 @@ def compare(
         ValueError: if a group or a metric is missing.
     """
     sides = [_group(report, name) for report, name in zip((a, b), groups, strict=True)]
-    found = [list(side["figures"]) for side in sides]
+    found = [list(side.scores) for side in sides]
     both = [name for name in found[0] if name in found[1]]
     for name in metrics or ():
         if name not in both:
@@ -68,24 +116,19 @@ def compare(
         raise ValueError(
             f"the reports share no metric: {', '.join(found[0])} and {', '.join(found[1])}"
         )
-    differing = {name: differences(*(side["compared"][name] for side in sides)) for name in chosen}
+    differing = {name: differences(*(side.compared[name] for side in sides)) for name in chosen}
     if unlike := {name: fields for name, fields in differing.items() if fields}:
         raise Incomparable(unlike)
-    return {
-        "format": FORMAT,
-        "groups": list(groups),
-        "num_clips": [side["num_clips"] for side in sides],
-        "figures": [
-            line
-            for name in chosen
-            for line in _figures(name, b["metrics"][name], sides[0], sides[1])
-        ],
-        "only_in": {
+    return Comparison(
+        groups=list(groups),
+        num_clips=[side.num_clips for side in sides],
+        scores=[change for name in chosen for change in _changes(name, b.metrics[name], *sides)],
+        only_in={
             "a": [name for name in found[0] if name not in found[1]],
             "b": [name for name in found[1] if name not in found[0]],
         },
-        "notes": _notes(a, b, sides),
-    }
+        notes=_notes(a, b, sides),
+    )
 
 
 def differences(a: Any, b: Any) -> dict[str, tuple[Any, Any]]:
@@ -99,7 +142,7 @@ def differences(a: Any, b: Any) -> dict[str, tuple[Any, Any]]:
 def difference_interval(
     a: float, b: float, a_interval: Interval | None, b_interval: Interval | None
 ) -> Interval | None:
-    """The 95 % interval of ``b - a`` of independent figures, from theirs; they may be lopsided.
+    """The 95 % interval of ``b - a`` of independent scores, from theirs; they may be lopsided.
 
     Each half width of the difference is the root of two squared half widths (Zou and Donner 2008,
     equation 3). Distances from one real set share that set's chance, so theirs is rather too wide.
@@ -132,7 +175,7 @@ def verdict(
     """What may be said of ``b - a``.
 
     Args:
-        difference: of the figures.
+        difference: of the scores.
         interval: of the difference, at 95 %.
         floor: what real clips have against real ones; no smaller difference counts.
         higher_is_better: None where neither way is.
@@ -152,12 +195,6 @@ def verdict(
     return "better" if (difference > 0) == higher_is_better else "worse"
 
 
-def noise_floor(metric: dict[str, Any]) -> float | None:
-    """What 95 % of comparisons of real clips with real ones stay below, where that is known."""
-    floor = metric.get("noise_floor") or {}
-    return floor.get("quantile_95")
-
-
 def choose_groups(a: Report, b: Report, word: str = "") -> list[tuple[str, str]]:
     """Which groups to compare: of ``NAME`` or ``A=B``, else the only ones, else those of one name.
 
@@ -167,7 +204,7 @@ def choose_groups(a: Report, b: Report, word: str = "") -> list[tuple[str, str]]
     if word:
         first, equals, second = word.partition("=")
         return [(first, second if equals else first)]
-    names = list(a["groups"]), list(b["groups"])
+    names = list(a.groups), list(b.groups)
     if len(names[0]) == len(names[1]) == 1:
         return [(names[0][0], names[1][0])]
     if shared := [name for name in names[0] if name in names[1]]:
@@ -178,92 +215,75 @@ def choose_groups(a: Report, b: Report, word: str = "") -> list[tuple[str, str]]
     )
 
 
-def _group(report: Report, name: str) -> dict[str, Any]:
-    groups: dict[str, dict[str, Any]] = report["groups"]
-    if name not in groups:
-        raise ValueError(f"there is no group {name!r} in a report that has {', '.join(groups)}")
-    return groups[name]
+def _group(report: Report, name: str) -> Group:
+    if name not in report.groups:
+        raise ValueError(
+            f"there is no group {name!r} in a report that has {', '.join(report.groups)}"
+        )
+    return report.groups[name]
 
 
-def _figures(
-    name: str, metric: dict[str, Any], a: dict[str, Any], b: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """A line for each figure; the direction and the floor of a metric are its main figure's."""
-    others = {figure["name"]: figure for figure in b["figures"][name]}
-    lines = []
-    for one in a["figures"][name]:
-        other = others.get(one["name"])
-        if other is None:
+def _changes(name: str, metric: MetricInfo, a: Group, b: Group) -> Iterator[Change]:
+    """The scores of a metric that both groups have."""
+    others = {score.name: score for score in b.scores[name]}
+    for one in a.scores[name]:
+        if one.name not in others:
             continue
-        is_main = one["name"] == metric["figures"][0]
-        floor = noise_floor(metric) if is_main else None
-        difference, interval, method = _difference(name, one, other, a["videos"], b["videos"])
-        lines.append(
-            {
-                "metric": name,
-                "figure": one["name"],
-                "higher_is_better": metric["higher_is_better"] if is_main else None,
-                "a": one["value"],
-                "b": other["value"],
-                "difference": difference,
-                "interval_95": list(interval) if interval else None,
-                "method": method,
-                "noise_floor": floor,
-                "verdict": verdict(
-                    difference, interval, floor=floor,
-                    higher_is_better=metric["higher_is_better"] if is_main else None,
-                ),
-            }
-        )  # fmt: skip
-    return lines
+        other, higher = others[one.name], metric.is_higher_better(one.name)
+        floor = metric.floor_of(one.name)
+        difference, interval, method = _difference(name, one, other, a.videos, b.videos)
+        yield Change(
+            metric=name,
+            score=one.name,
+            higher_is_better=higher,
+            a=one.value if one.is_known else None,
+            b=other.value if other.is_known else None,
+            difference=difference,
+            interval=interval,
+            method=method,
+            noise_floor=floor,
+            verdict=verdict(difference, interval, floor=floor, higher_is_better=higher),
+        )
 
 
 def _difference(
-    metric: str,
-    one: dict[str, Any],
-    other: dict[str, Any],
-    a: list[dict[str, Any]],
-    b: list[dict[str, Any]],
+    metric: str, one: Score, other: Score, a: Sequence[Video], b: Sequence[Video]
 ) -> tuple[float | None, Interval | None, str]:
-    if one["value"] is None or other["value"] is None:
+    if not (one.is_known and other.is_known):
         return None, None, ""
-    difference = other["value"] - one["value"]
-    if values := _pairs(metric, one["name"], a, b):
+    difference = other.value - one.value
+    if values := _pairs(metric, one.name, a, b):
         low, high = paired_interval(*values)
         # Only of means is the difference the mean of differences.
         if math.isclose((low + high) / 2, difference, rel_tol=1e-6, abs_tol=1e-9):
             return difference, (low, high), f"paired by clip, {len(values[0])} pairs"
-    interval = difference_interval(one["value"], other["value"], _interval(one), _interval(other))
+    interval = difference_interval(one.value, other.value, one.interval, other.interval)
     return difference, interval, "independent sets" if interval else ""
 
 
-def _interval(figure: dict[str, Any]) -> Interval | None:
-    return tuple(figure["interval_95"]) if figure.get("interval_95") else None
-
-
 def _pairs(
-    metric: str, figure: str, a: list[dict[str, Any]], b: list[dict[str, Any]]
+    metric: str, score: str, a: Sequence[Video], b: Sequence[Video]
 ) -> tuple[list[float], list[float]] | None:
-    """The figure of each clip on both sides, where both have the same clips and two or more."""
-    for fields in (("id", "prompt", "seed"), ("prompt", "seed")):
-        sides = [_by_key(metric, figure, videos, fields) for videos in (a, b)]
+    """The score of each clip on both sides, where both have the same clips and two or more."""
+    for with_id in (True, False):
+        sides = [_by_key(metric, score, videos, with_id) for videos in (a, b)]
         if sides[0] and sides[0].keys() == sides[1].keys() and len(sides[0]) > 1:
             return list(sides[0].values()), [sides[1][key] for key in sides[0]]
     return None
 
 
 def _by_key(
-    metric: str, figure: str, videos: list[dict[str, Any]], fields: tuple[str, ...]
+    metric: str, score: str, videos: Sequence[Video], with_id: bool
 ) -> dict[tuple[Any, ...], float]:
     """Values by what tells clips apart; nothing if that does not, or a value is missing."""
     keys = [
-        tuple(_without_ending(video[field]) if field == "id" else video[field] for field in fields)
-        for video in videos
+        (_without_ending(video.id) if with_id else "", video.prompt, video.seed) for video in videos
     ]
-    values = [video["found"].get(metric, {}).get(figure) for video in videos]
-    if max(Counter(keys).values(), default=0) > 1 or any(value is None for value in values):
+    values = [video.value(metric, score) for video in videos]
+    if max(Counter(keys).values(), default=0) > 1:
         return {}
-    return {key: float(value) for key, value in zip(keys, values, strict=True)}
+    known = {key: one for key, one in zip(keys, values, strict=True) if one is not None}
+    return known if len(known) == len(videos) else {}
 
 
 def _without_ending(clip: str) -> str:
@@ -271,10 +291,10 @@ def _without_ending(clip: str) -> str:
     return re.sub(r"\.[^./#]*(?=#|$)", "", clip)
 
 
-def _notes(a: Report, b: Report, sides: list[dict[str, Any]]) -> list[str]:
-    changed = differences(a.get("versions", {}), b.get("versions", {}))
+def _notes(a: Report, b: Report, sides: Sequence[Group]) -> list[str]:
+    changed = differences(a.versions, b.versions)
     notes = [f"{name} differs: {one} and {other}" for name, (one, other) in changed.items()]
-    if sides[0]["sha256"] == sides[1]["sha256"]:
+    if sides[0].sha256 == sides[1].sha256:
         notes.append("both are of the very same clips")
     return notes
 

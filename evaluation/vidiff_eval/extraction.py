@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,6 @@ from vidiff_eval.clips import THREADS, Clip, ClipSet
 from vidiff_eval.decoding import in_batches
 from vidiff_eval.features.base import Features, Found
 from vidiff_eval.frames import shown_size
-from vidiff_eval.pairs import extract_pairs
 from vidiff_eval.processes import all_or_none, gather, is_first, share
 from vidiff_eval.protocol import fingerprint
 from vidiff_eval.store import Store
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 log = logging.getLogger(__name__)
-
-__all__ = ["check_sizes", "extract", "extract_pairs", "load", "load_chunks"]
 
 
 def extract(
@@ -174,20 +171,6 @@ def load(
                 )
             stacked[name][index] = found[name]
     return {name: value.to(device) for name, value in stacked.items()}
-
-
-def load_chunks(
-    clips: ClipSet,
-    features: Features,
-    store: Store,
-    names: Sequence[str] | None = None,
-    device: torch.device | str = "cpu",
-    size: int = 256,
-) -> Iterator[tuple[list[Clip], Found]]:
-    """What is kept of clips, some at a time with the clips, for sets too large to be held."""
-    for start in range(0, len(clips), size):
-        some = clips.clips[start : start + size]
-        yield some, load(some, features, store, names, device)
 
 
 def check_sizes(sets: Sequence[ClipSet]) -> None:

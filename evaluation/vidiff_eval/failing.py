@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from vidiff_eval.clips import ClipSet
-from vidiff_eval.metrics.base import SetMetric, VideoMetric
+from vidiff_eval.metrics.base import VideoMetric
 from vidiff_eval.pairs import pair
-from vidiff_eval.statistics.frechet import check_sides
 
 Reasons = dict[str, str]
 """By what was not measured, in words, the reason in one line."""
@@ -38,23 +37,24 @@ def misfits(
         try:
             metric.check(clips.clips)
             num_real, num_generated = len(real or ()), len(clips)
-            if real and (metric.compares == "pairs" or getattr(metric, "paired", False)):
+            if real and metric.paired:
                 num_real = num_generated = len(pair(real, clips))
-            if isinstance(metric, SetMetric):
-                check_sides(num_real, num_generated, metric.min_clips)
+            metric.check_number(num_real, num_generated)
         except ValueError as error:
             yield f"of {group}: {one_line(error)}" if len(generated) > 1 else one_line(error)
 
 
 @contextmanager
-def noting(reasons: Reasons, what: str) -> Iterator[None]:
+def noting(reasons: Reasons | None, what: str) -> Iterator[None]:
     """Go on after an error, with its reason noted: no part of a report costs the others.
 
-    Somebody's metric may raise anything.
+    Somebody's metric may raise anything. Without ``reasons`` it is raised.
     """
     try:
         yield
     except Exception as error:
+        if reasons is None:
+            raise
         reasons[what] = one_line(error)
 
 

@@ -72,7 +72,7 @@ class Listing:
     Attributes:
         files: in the order of their names, numbers counting as such, or in that of the index.
         left_out: links and special files, and why they are no videos.
-        notes: what a reader of the figures should know of the choice.
+        notes: what a reader of the scores should know of the choice.
         twins: files that are left out since they only differ from a listed one in the ending, by
             that one.
     """

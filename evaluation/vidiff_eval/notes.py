@@ -1,4 +1,4 @@
-"""What a reader of figures should know of the files that were measured."""
+"""What a reader of scores should know of the files that were measured."""
 
 from __future__ import annotations
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from vidiff.folders import EXTENSIONS
 from vidiff_eval.clips import Clip, ClipSet
 from vidiff_eval.decoding import in_batches
-from vidiff_eval.metrics.base import PairMetric, Row
 from vidiff_eval.processes import all_or_none, gather, is_first, share
 from vidiff_eval.store import Store
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from vidiff.evaluation_report import Row
+    from vidiff_eval.metrics.base import PairMetric
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +71,7 @@ def keep_pairs(
     Of several processes, all have to call this with the same arguments; each takes a share.
 
     Returns:
-        Generated files without figures, and why: they or their partners are damaged. A warning
+        Generated files without scores, and why: they or their partners are damaged. A warning
         names them; leave them out by ``ClipSet.without``.
 
     Raises:

@@ -61,7 +61,7 @@ COMMON_METRICS = Protocol(
 Despite that name, not what StyleGAN-V does: the short side is scaled and the middle is cut out, so
 wide videos lose their sides, and covariances are divided by n - 1. It compares the arrays that it
 is given, so whole files, of one length, are taken. Its prefixes of 10, 11, … frames are
-num_frames=10, 11, …. Its users run it on a few videos, where the number of them decides the figure
+num_frames=10, 11, …. Its users run it on a few videos, where the number of them decides the score
 (issues 19 and 26: 4 videos, 3051).
 Source: JunyaoHu/common_metrics_on_video_quality, fvd/styleganv/fvd.py.
 """

@@ -1,7 +1,7 @@
 """Several processes that evaluate together, started as ``torchrun`` does: gloo, on the CPU.
 
 Each takes features from its share of the clips; all meet, and read what all have found from the
-shared store. So a figure is the same for any number of processes.
+shared store. So a score is the same for any number of processes.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vidiff.registry import get_component, list_components
+from vidiff.schema import plain
 from vidiff_eval.metrics.base import ClipMetric, PairMetric, Row, SetMetric, VideoMetric
 from vidiff_eval.protocol import Protocol
 
@@ -43,11 +44,12 @@ def check_metric(name: str, *, size: tuple[int, int, int] = (9, 32, 32), **setti
     assert isinstance(metric, VideoMetric)
     metric.follow(Protocol())
     json.dumps(metric.settings, allow_nan=False)
-    assert metric.figures, "a metric has a figure"
+    assert metric.scores, "a metric has a score"
+    json.dumps(plain(metric.describe()), allow_nan=False)  # as many units and limits as scores
     for other in list_components("metric"):
-        taken = getattr(get_component("metric", other).cls, "figures", ())
-        clash = set(metric.figures) & set(taken) if other != name else ()
-        assert not clash, f"{name} and {other} both have a figure {clash}"
+        taken = getattr(get_component("metric", other).cls, "scores", ())
+        clash = set(metric.scores) & set(taken) if other != name else ()
+        assert not clash, f"{name} and {other} both have a score {clash}"
     clips = _clips(size)
     if isinstance(metric, ClipMetric):
         _check_clips(metric, clips)
@@ -68,7 +70,7 @@ def _check_clips(metric: ClipMetric, clips: Tensor) -> None:
     rows = metric.judge(found, prompts)
     _check_rows(metric, rows)
     (row,) = metric.judge({key: value[1:2] for key, value in found.items()}, prompts[:1])
-    for name in metric.figures:
+    for name in metric.scores:
         close = abs(row[name] - rows[1][name]) <= 1e-5 * max(1.0, abs(row[name]))
         assert close, f"{name} of a clip depends on the others in its batch"
     for name, values in metric.curves(found).items():
@@ -76,33 +78,33 @@ def _check_clips(metric: ClipMetric, clips: Tensor) -> None:
 
 
 def _check_rows(metric: ClipMetric | PairMetric, rows: Sequence[Row]) -> None:
-    """Rows have all figures, and sums of sums are sums."""
+    """Rows have all scores, and sums of sums are sums."""
     assert len(rows) == NUM_CLIPS, "each clip has a row"
     json.dumps(rows, allow_nan=False)
     assert metric.tally([]).keys() == metric.tally(rows).keys()
     parts = [metric.tally(rows[:1]), metric.tally(rows[1:])]
     joined = {key: parts[0][key] + parts[1][key] for key in parts[0]}
-    figures, whole = metric.summarise(joined), metric.summarise(metric.tally(rows))
-    assert tuple(figure.name for figure in figures) == tuple(metric.figures)
-    for one, other in zip(figures, whole, strict=True):
+    scores, whole = metric.summarise(joined), metric.summarise(metric.tally(rows))
+    assert tuple(score.name for score in scores) == tuple(metric.scores)
+    for one, other in zip(scores, whole, strict=True):
         assert abs(one.value - other.value) <= 1e-9 * max(1.0, abs(other.value))
 
 
 def _check_sets(metric: SetMetric) -> None:
-    """Figures do not depend on the order of clips, and intervals hold the figure."""
+    """Scores do not depend on the order of clips, and intervals hold the score."""
     generator = torch.Generator().manual_seed(0)
     real = torch.randn(24, 6, generator=generator)
     generated = torch.randn(30, 6, generator=generator) * 1.5 + 0.5
     values = metric.distance(real, generated)
-    assert tuple(values) == tuple(metric.figures)
+    assert tuple(values) == tuple(metric.scores)
     turned = metric.distance(real.flip(0), generated.roll(7, dims=0))
-    for figure in metric.compare(real, generated):
-        assert abs(figure.value - values[figure.name]) <= 1e-6 * max(1.0, abs(figure.value))
-        low, high = figure.interval_95 or (figure.value, figure.value)
-        assert low <= figure.value <= high, f"{figure.name} is outside of its interval"
+    for score in metric.compare(real, generated):
+        assert abs(score.value - values[score.name]) <= 1e-6 * max(1.0, abs(score.value))
+        low, high = score.interval or (score.value, score.value)
+        assert low <= score.value <= high, f"{score.name} is outside of its interval"
         # A metric that draws parts of the sets draws others now, which is well within it.
-        other, slack = turned[figure.name], 1e-6 * max(1.0, abs(figure.value))
-        assert low - slack <= other <= high + slack, f"{figure.name} depends on the clips' order"
+        other, slack = turned[score.name], 1e-6 * max(1.0, abs(score.value))
+        assert low - slack <= other <= high + slack, f"{score.name} depends on the clips' order"
 
 
 def _clips(size: tuple[int, int, int]) -> Tensor:

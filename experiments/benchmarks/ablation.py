@@ -127,6 +127,18 @@ def make_template(template: Path, run: Any) -> None:
     """What the commands of a run leave behind: made up, of the size of the real thing."""
     from torch.utils.tensorboard import SummaryWriter
 
+    from vidiff.evaluation_report import (
+        Group,
+        Marks,
+        MetricInfo,
+        ProtocolInfo,
+        Report,
+        Score,
+        ScoreInfo,
+        Video,
+        write_report,
+    )  # fmt: skip
+
     train = template / "fit"
     with SummaryWriter(str(train)) as writer:
         for step in range(20, 801, 20):
@@ -140,18 +152,19 @@ def make_template(template: Path, run: Any) -> None:
     }))  # fmt: skip
     (template / "sample").mkdir()
     prompts = ["a red square moves left", "a blue cross stays still"]
+    name = "prompt_accuracy"
     videos = [
-        {"id": f"{k}.mp4", "file": f"{k}.mp4", "index": k, "prompt": prompt,
-         "found": {"prompt_accuracy": {"prompt_accuracy": bool(k), "right": bool(k)}}}
+        Video(f"{k}.mp4", f"{k}.mp4", k, prompt, found={name: {name: bool(k), "right": bool(k)}})
         for k, prompt in enumerate(prompts)
-    ]  # fmt: skip
-    figures = {"prompt_accuracy": [{"name": "prompt_accuracy", "value": 0.5}]}
-    (template / "evaluate").mkdir()
-    (template / "evaluate" / "report.json").write_text(json.dumps({
-        "protocol": {"name": "whole", "fingerprint": "0"},
-        "groups": {"run": {"figures": figures, "videos": videos, "fingerprints": {}}},
-        "metrics": {"prompt_accuracy": {"figures": ["prompt_accuracy"], "summary": "Made up."}},
-    }))  # fmt: skip
+    ]
+    group = Group(len(videos), scores={name: [Score(name, 0.5)]}, videos=videos)
+    metric = MetricInfo(
+        "clips", [ScoreInfo(name, "share", (0, 1))], summary="Made up.", marks=Marks("right")
+    )
+    write_report(
+        template / "evaluate" / "report.json",
+        Report({"run": group}, {name: metric}, ProtocolInfo("whole")),
+    )
 
 
 @contextmanager

@@ -520,13 +520,11 @@ def small_demo(bench: Bench) -> dict[str, Any]:
 
 def prompts_followed(folder: Path) -> str:
     """Shares of prompts that videos follow, by group."""
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    found = []
-    for name, group in report["groups"].items():
-        rows = group["figures"]["prompt_accuracy"]
-        value = next(row["value"] for row in rows if row["name"] == "prompt_accuracy")
-        found.append(f"{name} {100 * value:.1f} %")
-    return ", ".join(found)
+    from vidiff.evaluation_report import read_report
+
+    groups = read_report(folder / "report.json").groups
+    shares = {name: group.by_name["prompt_accuracy"].value for name, group in groups.items()}
+    return ", ".join(f"{name} {100 * share:.1f} %" for name, share in shares.items())
 
 
 def shell(bench: Bench) -> dict[str, str]:

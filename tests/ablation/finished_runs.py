@@ -10,6 +10,17 @@ import numpy as np
 from vidiff.ablation.ask.cells import expand, make_runs
 from vidiff.ablation.ask.file import Ablation
 from vidiff.ablation.run.folder import COSTS, RunFolder, Status, make_folder
+from vidiff.evaluation_report import (
+    Group,
+    Marks,
+    MetricInfo,
+    ProtocolInfo,
+    Report,
+    Score,
+    ScoreInfo,
+    Video,
+    write_report,
+)
 from vidiff.files import write_json
 
 BASE: dict[str, Any] = {
@@ -43,27 +54,30 @@ def finish(folder: RunFolder, accuracy: float, seed: int, fingerprint: str = "sa
 
     right = np.arange(NUM_PROMPTS) < round(accuracy * NUM_PROMPTS)
     right = np.random.default_rng(seed).permutation(right)
+    name = "prompt_accuracy"
     videos = [
-        {
-            "index": index, "prompt": f"prompt {index % 8}", "file": f"{index}.mp4",
-            "found": {"prompt_accuracy": {"prompt_accuracy": bool(r), "right": bool(r)}},
-        }
+        Video(
+            f"{index}.mp4", f"{index}.mp4", index, f"prompt {index % 8}",
+            found={name: {name: bool(r), "right": bool(r)}},
+        )
         for index, r in enumerate(right)
     ]  # fmt: skip
-    figure = {"name": "prompt_accuracy", "value": float(right.mean())}
-    group = {
-        "videos": videos[::-1],  # in any order
-        "figures": {"prompt_accuracy": [figure]},
-        "fingerprints": {"prompt_accuracy": fingerprint},
-    }
-    summary = {"figures": ["prompt_accuracy"], "summary": "Share of right videos."}
+    group = Group(
+        len(videos),
+        videos=videos[::-1],  # in any order
+        scores={name: [Score(name, float(right.mean()))]},
+        fingerprints={name: fingerprint},
+    )
+    metric = MetricInfo(
+        "clips", [ScoreInfo(name, "share", (0, 1))], summary="Share of right videos.",
+        marks=Marks("right"),
+    )  # fmt: skip
     reported = folder.folder_of("evaluate")
     assert reported is not None
-    write_json(
+    write_report(
         reported / "report.json",
-        {"groups": {"run": group}, "metrics": {"prompt_accuracy": summary},
-         "protocol": {"name": "whole"}},
-    )  # fmt: skip
+        Report({"run": group}, {name: metric}, ProtocolInfo("whole")),
+    )
     with SummaryWriter(str(folder.train)) as writer:
         for step in (5, 10):
             writer.add_scalar("val/loss", 1 - accuracy + 0.01 * seed + (10 - step), step)

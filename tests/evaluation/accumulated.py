@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from vidiff.evaluation_report import Score
 from vidiff_eval.features.base import Features
-from vidiff_eval.figures import Figure
 from vidiff_eval.metrics.base import ClipMetric, PairMetric, SetMetric
 from vidiff_eval.metrics.frechet import FrechetDistance
 
@@ -52,9 +52,9 @@ class Brightness(ClipMetric):
     higher_is_better = None
 
     def __init__(
-        self, gain: float = 1.0, figure: str = "brightness", needs_prompts: bool = False
+        self, gain: float = 1.0, score: str = "brightness", needs_prompts: bool = False
     ) -> None:
-        self.gain, self.figures, self.features = gain, (figure,), Means()
+        self.gain, self.scores, self.features = gain, (score,), Means()
         self.needs_prompts = needs_prompts  # type: ignore[misc]
 
     @property
@@ -62,20 +62,20 @@ class Brightness(ClipMetric):
         return {"gain": self.gain}
 
     def judge(self, found: Any, prompts: Sequence[str]) -> list[Any]:
-        return [{self.figures[0]: self.gain * x.mean().item()} for x in found["features"]]
+        return [{self.scores[0]: self.gain * x.mean().item()} for x in found["features"]]
 
     def tally(self, rows: Any) -> dict[str, float]:
-        values = [row[self.figures[0]] for row in rows]
+        values = [row[self.scores[0]] for row in rows]
         return {"n": float(len(rows)), "sum": sum(values), "squares": sum(x * x for x in values)}
 
-    def summarise(self, sums: Any) -> list[Figure]:
-        return summarise(self.figures[0], sums)
+    def summarise(self, sums: Any) -> list[Score]:
+        return summarise(self.scores[0], sums)
 
 
 class Gap(PairMetric):
     """How much brighter a clip is than its partner."""
 
-    figures = ("gap",)
+    scores = ("gap",)
     higher_is_better = None
     settings: ClassVar[dict[str, Any]] = {}
     tally = Brightness.tally  # type: ignore[assignment]
@@ -83,7 +83,7 @@ class Gap(PairMetric):
     def judge(self, generated: Tensor, real: Tensor) -> list[Any]:
         return [{"gap": x.item()} for x in (generated - real).double().flatten(1).mean(1)]
 
-    def summarise(self, sums: Any) -> list[Figure]:
+    def summarise(self, sums: Any) -> list[Score]:
         return summarise("gap", sums)
 
 
@@ -91,21 +91,21 @@ class Distance(FrechetDistance):
     """A Fréchet distance with an interval that depends on the order of the features."""
 
     def __init__(
-        self, per_frame: bool = False, figure: str = "fd_means", paired: bool = False
+        self, per_frame: bool = False, score: str = "fd_means", paired: bool = False
     ) -> None:
-        super().__init__(Means(per_frame), figure)
+        super().__init__(Means(per_frame), score)
         self.paired = paired  # type: ignore[misc]
 
-    def compare(self, real: Tensor, generated: Tensor) -> list[Figure]:
-        value = self.distance(real, generated)[self.figures[0]]
+    def compare(self, real: Tensor, generated: Tensor) -> list[Score]:
+        value = self.distance(real, generated)[self.scores[0]]
         first = real.flatten(1)[0].sum().item()  # stands for a resampling by place
-        return [Figure(self.figures[0], value, (value - 1, value + first), "the first clip's")]
+        return [Score(self.scores[0], value, (value - 1, value + first), "the first clip's")]
 
 
 class Subset(SetMetric):
     """Something that sums of features do not give."""
 
-    figures = ("subset",)
+    scores = ("subset",)
     higher_is_better = None
     settings: ClassVar[dict[str, Any]] = {}
     features = Means()
@@ -113,16 +113,16 @@ class Subset(SetMetric):
     def distance(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         raise NotImplementedError
 
-    def compare(self, real: Tensor, generated: Tensor) -> list[Figure]:
+    def compare(self, real: Tensor, generated: Tensor) -> list[Score]:
         raise NotImplementedError
 
 
-def summarise(name: str, sums: Any) -> list[Figure]:
+def summarise(name: str, sums: Any) -> list[Score]:
     if not sums["n"]:
         raise ValueError("there is no clip")
     mean = sums["sum"] / sums["n"]
     spread = round(sums["squares"] / sums["n"] - mean**2, 9)
-    return [Figure(name, mean, (round(mean, 6), spread), "mean and variance")]
+    return [Score(name, mean, (round(mean, 6), spread), "mean and variance")]
 
 
 def make(kind: str, *, reset_real: bool = True, **settings: Any) -> Any:
@@ -200,8 +200,8 @@ def of_a_sampler(rank: int, world_size: int) -> dict[Any, Any]:
                     update(metric, videos[batch], [ids[i] for i in batch])
                 try:
                     found[kind, count, size] = {
-                        "figures": metric.compute(),
-                        "intervals": [figure.interval_95 for figure in metric.figures()],
+                        "scores": metric.compute(),
+                        "intervals": [score.interval for score in metric.scores()],
                     }
                 except ValueError as error:
                     found[kind, count, size] = str(error)
@@ -209,7 +209,7 @@ def of_a_sampler(rank: int, world_size: int) -> dict[Any, Any]:
 
 
 def uneven(rank: int, world_size: int) -> dict[Any, Any]:
-    """All clips on one process; then some on both, and more after the first figures."""
+    """All clips on one process; then some on both, and more after the first scores."""
     found, videos = {}, make_videos(7)
     for kind in KINDS:
         metric = make(kind)

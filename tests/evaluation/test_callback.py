@@ -101,8 +101,8 @@ def read(run: Path, name: str) -> dict[str, Any]:
 
 
 def values(report: dict[str, Any]) -> dict[str, float]:
-    figures = report["groups"]["samples"]["figures"]
-    return {figure["name"]: figure["value"] for some in figures.values() for figure in some}
+    scores = report["groups"]["samples"]["scores"]
+    return {score["name"]: score["value"] for some in scores.values() for score in some}
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -112,7 +112,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of four steps with two validations, and a checkpoint kept for the best figure."""
+    """A run of four steps with two validations, and a checkpoint kept for the best score."""
     best = {
         "class_path": "lightning.pytorch.callbacks.ModelCheckpoint",
         "init_args": {
@@ -128,7 +128,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return config
 
 
-def test_the_figures_are_those_of_averaged_samples_of_the_captions(done: Path) -> None:
+def test_the_scores_are_those_of_averaged_samples_of_the_captions(done: Path) -> None:
     """Made again by hand from the checkpoint."""
     from accumulated import Means
 
@@ -165,18 +165,18 @@ def test_each_validation_is_logged_and_written_but_not_the_sanity_check(done: Pa
     assert written[0] != written[1]
 
 
-def test_a_checkpoint_is_kept_for_the_best_figure(done: Path) -> None:
+def test_a_checkpoint_is_kept_for_the_best_score(done: Path) -> None:
     run = done.parent / "run"
     (path,) = run.rglob("best*.ckpt")
     best = torch.load(path, weights_only=True)
-    figures = {step: values(read(run, f"step_{step:08d}"))["toy_distance"] for step in (2, 4)}
-    assert best["global_step"] == min(figures, key=figures.__getitem__)
+    scores = {step: values(read(run, f"step_{step:08d}"))["toy_distance"] for step in (2, 4)}
+    assert best["global_step"] == min(scores, key=scores.__getitem__)
 
 
 def test_the_report_has_intervals_and_settings(done: Path) -> None:
     report = read(done.parent / "run", "step_00000002")
-    (figure,) = report["groups"]["samples"]["figures"]["toy_distance"]
-    assert figure["interval_95"][0] == pytest.approx(figure["value"] - 1)
+    (score,) = report["groups"]["samples"]["scores"]["toy_distance"]
+    assert score["interval"][0] == pytest.approx(score["value"] - 1)
     assert report["metrics"]["toy_brightness"]["settings"] == {"gain": 2.0}
     assert report["real"] == {"num_clips": NUM_VIDEOS}
     assert (report["step"], report["split"]) == (2, "val")
@@ -202,7 +202,7 @@ def test_the_test_command_evaluates_the_test_split(done: Path, capsys: Any) -> N
 
 
 @pytest.mark.parametrize("strategy", ["ddp", pytest.param("sharded", marks=pytest.mark.slow)])
-def test_two_processes_give_the_figures_of_one(done: Path, tmp_path: Path, strategy: str) -> None:
+def test_two_processes_give_the_scores_of_one(done: Path, tmp_path: Path, strategy: str) -> None:
     """Three batches of two, two and one, on two processes: one of these makes a batch twice."""
     words = ["validate", "-c", str(done), "--ckpt_path", str(next(done.parent.rglob("last.ckpt")))]
     found = []
@@ -224,7 +224,7 @@ def test_two_processes_give_the_figures_of_one(done: Path, tmp_path: Path, strat
         found.append(read(folder, "validate"))
     assert values(found[1]) == pytest.approx(values(found[0]), rel=1e-6)
     intervals = [
-        [figure["interval_95"] for figure in report["groups"]["samples"]["figures"]["toy_distance"]]
+        [score["interval"] for score in report["groups"]["samples"]["scores"]["toy_distance"]]
         for report in found
     ]
     assert intervals[1][0] == pytest.approx(intervals[0][0], rel=1e-6)

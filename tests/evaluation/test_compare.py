@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,20 @@ import pytest
 from scipy import stats
 
 from vidiff.__main__ import main
+from vidiff.evaluation_report import (
+    Group,
+    MetricInfo,
+    NoiseFloor,
+    ProtocolInfo,
+    Report,
+    Score,
+    ScoreInfo,
+    Video,
+    write_report,
+)  # fmt: skip
 from vidiff_eval.comparison import (
+    Change,
+    Comparison,
     Incomparable,
     choose_groups,
     compare,
@@ -20,7 +34,6 @@ from vidiff_eval.comparison import (
     verdict,
 )
 
-Report = dict[str, Any]
 BOTH = ("mine", "mine")
 
 
@@ -34,54 +47,53 @@ def make_report(
     mean = float(values.mean())
     protocol = {"num_frames": 16, "size": None, **choice}
     real = {"sha256": "ab" * 32, "num_clips": 64}
-    return {
-        "format": "vidiff evaluation 1",
-        "created": f"2026-01-0{seeds + 1}",
-        "versions": {"torch": "2.15"},
-        "protocol": {"name": "vidiff", **protocol},
-        "metrics": {
-            "fvd": {
-                "kind": "sets", "higher_is_better": False, "figures": ["fvd"],
-                "noise_floor": {"mean": 40.0, "quantile_95": 50.0},
-            },
-            "score": {
-                "kind": "clips", "higher_is_better": True, "figures": ["score", "score_low"],
-                "noise_floor": None,
-            },
+    settings = {"weights": "cd"}
+    return Report(
+        created=f"2026-01-0{seeds + 1}",
+        versions={"torch": "2.15"},
+        protocol=ProtocolInfo("vidiff", settings=protocol),
+        metrics={
+            "fvd": MetricInfo(
+                "sets", [ScoreInfo("fvd")], higher_is_better=False,
+                noise_floor=NoiseFloor(64, 40.0, 50.0, 10, False),
+            ),
+            "score": MetricInfo(
+                "clips", [ScoreInfo("score"), ScoreInfo("score_low")], higher_is_better=True
+            ),
         },
-        "groups": {
-            "mine": {
-                "folder": f"somewhere/{seeds}",
-                "num_clips": num_clips,
-                "sha256": f"{seeds}",
-                "figures": {
-                    "fvd": [{"name": "fvd", "value": fvd, "interval_95": [fvd - 20, fvd + 30]}],
+        groups={
+            "mine": Group(
+                folder=f"somewhere/{seeds}",
+                num_clips=num_clips,
+                sha256=f"{seeds}",
+                scores={
+                    "fvd": [Score("fvd", fvd, (fvd - 20, fvd + 30))],
                     "score": [
-                        {"name": "score", "value": mean, "interval_95": [mean - half, mean + half]},
-                        {"name": "score_low", "value": mean - 5, "interval_95": None},
+                        Score("score", mean, (mean - half, mean + half)),
+                        Score("score_low", mean - 5),
                     ],
                 },
-                "videos": [
-                    {
-                        "id": f"{k}.mp4", "prompt": f"prompt {k}", "seed": 7,
-                        "found": {"score": {"score": value}},
-                    }
+                videos=[
+                    Video(
+                        f"{k}.mp4", f"{k}.mp4", k, f"prompt {k}", 7,
+                        found={"score": {"score": value}},
+                    )
                     for k, value in enumerate(values.tolist())
                 ],
-                "compared": {
+                compared={
                     "fvd": {
-                        "protocol": protocol, "settings": {"weights": "cd"}, "real": real,
+                        "protocol": protocol, "settings": settings, "real": real,
                         "num_clips": num_clips,
                     },
                     "score": {"protocol": protocol, "settings": {"model": "clip"}},
                 },
-            }
+            )
         },
-    }  # fmt: skip
+    )  # fmt: skip
 
 
-def by_figure(comparison: Report) -> dict[str, Report]:
-    return {figure["figure"]: figure for figure in comparison["figures"]}
+def by_score(comparison: Comparison) -> dict[str, Change]:
+    return {change.score: change for change in comparison.scores}
 
 
 # --- intervals -----------------------------------------------------------------------------------
@@ -139,47 +151,49 @@ def test_verdicts(
 
 def test_the_same_clips_of_both_are_paired() -> None:
     a, b = make_report(), make_report(score=25.5)  # each clip is better by a half
-    line = by_figure(compare(a, b, groups=BOTH))["score"]
-    assert line["difference"] == pytest.approx(0.5)
-    assert line["interval_95"] == pytest.approx([0.5, 0.5])
-    assert line["method"] == "paired by clip, 8 pairs"
-    assert line["verdict"] == "better"
+    line = by_score(compare(a, b, groups=BOTH))["score"]
+    assert line.difference == pytest.approx(0.5)
+    assert line.interval == pytest.approx((0.5, 0.5))
+    assert line.method == "paired by clip, 8 pairs"
+    assert line.verdict == "better"
 
-    for video in b["groups"]["mine"]["videos"]:
-        video["id"] = video["id"].replace(".mp4", ".avi")  # the same clip in another file
-    assert "paired" in by_figure(compare(a, b, groups=BOTH))["score"]["method"]
-    for video in b["groups"]["mine"]["videos"]:
-        video["id"] = f"other_{video['id']}"  # prompts and seeds still tell
-    assert "paired" in by_figure(compare(a, b, groups=BOTH))["score"]["method"]
-    for video in b["groups"]["mine"]["videos"]:
-        video["seed"] = 8
-    line = by_figure(compare(a, b, groups=BOTH))["score"]
-    assert line["method"] == "independent sets"
-    assert line["verdict"] == "cannot tell"
-    assert line["interval_95"][0] < 0 < line["interval_95"][1]
+    for video in b.groups["mine"].videos:
+        video.id = video.id.replace(".mp4", ".avi")  # the same clip in another file
+    assert "paired" in by_score(compare(a, b, groups=BOTH))["score"].method
+    for video in b.groups["mine"].videos:
+        video.id = f"other_{video.id}"  # prompts and seeds still tell
+    assert "paired" in by_score(compare(a, b, groups=BOTH))["score"].method
+    for video in b.groups["mine"].videos:
+        video.seed = 8
+    line = by_score(compare(a, b, groups=BOTH))["score"]
+    assert line.method == "independent sets"
+    assert line.verdict == "cannot tell"
+    assert line.interval is not None
+    assert line.interval[0] < 0 < line.interval[1]
 
 
-def test_a_figure_that_is_no_mean_is_not_paired() -> None:
+def test_a_score_that_is_no_mean_is_not_paired() -> None:
     a, b = make_report(), make_report(score=25.5)
-    b["groups"]["mine"]["figures"]["score"][0]["value"] += 0.1
-    assert by_figure(compare(a, b, groups=BOTH))["score"]["method"] == "independent sets"
+    scores = b.groups["mine"].scores["score"]
+    scores[0] = replace(scores[0], value=scores[0].value + 0.1)
+    assert by_score(compare(a, b, groups=BOTH))["score"].method == "independent sets"
 
 
 def test_distances() -> None:
     a = make_report(fvd=300)
-    line = by_figure(compare(a, make_report(fvd=200), groups=BOTH))["fvd"]
+    line = by_score(compare(a, make_report(fvd=200), groups=BOTH))["fvd"]
     half = [math.hypot(20, 30), math.hypot(30, 20)]
-    assert line["interval_95"] == pytest.approx([-100 - half[0], -100 + half[1]])
-    assert line["verdict"] == "better"
-    assert line["noise_floor"] == 50
-    line = by_figure(compare(a, make_report(fvd=340), groups=BOTH))["fvd"]
-    assert line["verdict"] == "below the noise floor"
+    assert line.interval == pytest.approx((-100 - half[0], -100 + half[1]))
+    assert line.verdict == "better"
+    assert line.noise_floor == 50
+    line = by_score(compare(a, make_report(fvd=340), groups=BOTH))["fvd"]
+    assert line.verdict == "below the noise floor"
 
 
-def test_only_the_main_figure_has_a_direction() -> None:
-    line = by_figure(compare(make_report(), make_report(), groups=BOTH))["score_low"]
-    assert line["higher_is_better"] is None
-    assert line["verdict"] == "cannot tell"
+def test_only_the_main_score_has_a_direction() -> None:
+    line = by_score(compare(make_report(), make_report(), groups=BOTH))["score_low"]
+    assert line.higher_is_better is None
+    assert line.verdict == "cannot tell"
 
 
 def test_differences_are_dotted() -> None:
@@ -201,33 +215,37 @@ def test_other_ways_of_measuring_are_refused() -> None:
     with pytest.raises(Incomparable, match=r"fvd differ in num_clips") as caught:
         compare(a, fewer, groups=BOTH)
     assert list(caught.value.differing) == ["fvd"]  # a mean does not mind how many clips it is of
-    assert list(by_figure(compare(a, fewer, groups=BOTH, metrics=["score"]))) == [
+    assert list(by_score(compare(a, fewer, groups=BOTH, metrics=["score"]))) == [
         "score", "score_low",
     ]  # fmt: skip
 
 
 def test_where_and_when_do_not_matter_and_versions_are_a_note() -> None:
     a, b = make_report(), make_report(seeds=1)
-    assert compare(a, b, groups=BOTH)["notes"] == []
-    b["versions"]["torch"] = "2.16"
-    assert compare(a, b, groups=BOTH)["notes"] == ["torch differs: 2.15 and 2.16"]
+    assert compare(a, b, groups=BOTH).notes == []
+    b.versions["torch"] = "2.16"
+    assert compare(a, b, groups=BOTH).notes == ["torch differs: 2.15 and 2.16"]
 
 
 def test_metrics_of_one_report_are_named() -> None:
     a, b = make_report(), make_report()
-    del b["groups"]["mine"]["figures"]["fvd"]
+    del b.groups["mine"].scores["fvd"]
     found = compare(a, b, groups=BOTH)
-    assert found["only_in"] == {"a": ["fvd"], "b": []}
+    assert found.only_in == {"a": ["fvd"], "b": []}
     with pytest.raises(ValueError, match="the second report has no fvd"):
         compare(a, b, groups=BOTH, metrics=["fvd"])
     with pytest.raises(ValueError, match="no group 'other'"):
         compare(a, b, groups=("mine", "other"))
 
 
+def of_groups(*names: str) -> Report:
+    return Report({name: Group(1) for name in names}, {}, ProtocolInfo("vidiff"))
+
+
 def test_which_groups() -> None:
-    one, two = {"groups": {"a": 0}}, {"groups": {"b": 0, "c": 0}}
-    assert choose_groups(one, {"groups": {"z": 0}}) == [("a", "z")]
-    assert choose_groups(two, {"groups": {"c": 0, "b": 0}}) == [("b", "b"), ("c", "c")]
+    one, two = of_groups("a"), of_groups("b", "c")
+    assert choose_groups(one, of_groups("z")) == [("a", "z")]
+    assert choose_groups(two, of_groups("c", "b")) == [("b", "b"), ("c", "c")]
     assert choose_groups(two, two, "b=c") == [("b", "c")]
     assert choose_groups(two, two, "c") == [("c", "c")]
     with pytest.raises(ValueError, match="--group A=B"):
@@ -246,7 +264,7 @@ def files(tmp_path: Path) -> list[str]:
         "other": make_report(size=[64, 64]),
     }.items():
         path = tmp_path / f"{name}.json"
-        path.write_text(json.dumps(report))
+        write_report(path, report)
         paths.append(str(path))
     return paths
 
@@ -261,7 +279,7 @@ def test_compare(tmp_path: Path, files: list[str], capsys: pytest.CaptureFixture
     (score,) = [line for line in lines if line.startswith("score ↑")]
     assert score.endswith("B is better (paired)")
     (written,) = json.loads(output.read_text())["comparisons"]
-    assert [figure["figure"] for figure in written["figures"]] == ["fvd", "score", "score_low"]
+    assert [score["score"] for score in written["scores"]] == ["fvd", "score", "score_low"]
     assert main(["compare", *files[:2], "--output", str(output)]) != 0
     assert "--overwrite" in capsys.readouterr().err
 

@@ -112,13 +112,13 @@ def clip(num_frames: int, file: str = "a.mp4") -> Clip:
 
 
 @pytest.mark.parametrize("make", METRICS)
-def test_figures_of_each_metric(make: type[Consistency]) -> None:
+def test_scores_of_each_metric(make: type[Consistency]) -> None:
     frames = torch.cat([turning(0.4, 5), turning(2.0, 5), turning(0.0, 5)])
     metric = make()
     rows = metric.judge({"features": frames}, ["", "", ""])
-    by_name = {name: [row[name] for row in rows] for name in metric.figures}
-    (plain,) = (name for name in metric.figures if name in ("clip_consistency",) or "adj" in name)
-    (vbench,) = set(metric.figures) - {plain}
+    by_name = {name: [row[name] for row in rows] for name in metric.scores}
+    (plain,) = (name for name in metric.scores if name in ("clip_consistency",) or "adj" in name)
+    (vbench,) = set(metric.scores) - {plain}
     assert by_name[plain] == pytest.approx(adjacent(frames).tolist())
     assert by_name[vbench] == pytest.approx(adjacent_and_first(frames).tolist())
     assert by_name[plain][2] == by_name[vbench][2] == 1  # frozen
@@ -130,17 +130,17 @@ def test_figures_of_each_metric(make: type[Consistency]) -> None:
     assert metric.higher_is_better
 
 
-def test_names_of_figures_are_unique() -> None:
-    names = [name for make in (*METRICS, CLIPScore) for name in make.figures]
+def test_names_of_scores_are_unique() -> None:
+    names = [name for make in (*METRICS, CLIPScore) for name in make.scores]
     assert len(names) == len(set(names))
 
 
-def test_figures_are_means_over_clips() -> None:
+def test_scores_are_means_over_clips() -> None:
     frames = torch.cat([turning(0.4, 5), turning(1.0, 5)])
     metric = CLIPConsistency()
-    figures = metric.summarise(metric.tally(metric.judge({"features": frames}, ["", ""])))
-    assert [figure.name for figure in figures] == list(metric.figures)
-    assert figures[0].value == pytest.approx((math.cos(0.4) + math.cos(1.0)) / 2)
+    scores = metric.summarise(metric.tally(metric.judge({"features": frames}, ["", ""])))
+    assert [score.name for score in scores] == list(metric.scores)
+    assert scores[0].value == pytest.approx((math.cos(0.4) + math.cos(1.0)) / 2)
 
 
 @pytest.mark.parametrize("make", METRICS)

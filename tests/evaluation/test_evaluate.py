@@ -90,11 +90,11 @@ def failure(arguments: list[object], capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err
 
 
-def figure(report: dict, group: str, metric: str, name: str) -> dict:
-    return next(f for f in report["groups"][group]["figures"][metric] if f["name"] == name)
+def score(report: dict, group: str, metric: str, name: str) -> dict:
+    return next(f for f in report["groups"][group]["scores"][metric] if f["name"] == name)
 
 
-# --- figures -------------------------------------------------------------------------------------
+# --- scores -------------------------------------------------------------------------------------
 
 
 def test_prompt_accuracy_of_two_groups(tmp_path: Path, groups: dict[str, Path]) -> None:
@@ -103,11 +103,11 @@ def test_prompt_accuracy_of_two_groups(tmp_path: Path, groups: dict[str, Path]) 
         tmp_path / "out", "--generated", *words, "--metrics", "prompt_accuracy",
         "--protocol", "whole",
     )  # fmt: skip
-    seen = figure(report, "seen", "prompt_accuracy", "prompt_accuracy")
-    unseen = figure(report, "unseen", "prompt_accuracy", "prompt_accuracy")
+    seen = score(report, "seen", "prompt_accuracy", "prompt_accuracy")
+    unseen = score(report, "unseen", "prompt_accuracy", "prompt_accuracy")
     assert seen["value"] == 1
     assert unseen["value"] == pytest.approx(2 / 3)
-    assert unseen["interval_95"][0] < 2 / 3 < unseen["interval_95"][1]
+    assert unseen["interval"][0] < 2 / 3 < unseen["interval"][1]
     videos = report["groups"]["unseen"]["videos"]
     assert [v["found"]["prompt_accuracy"]["right"] for v in videos] == [True, False, True]
     assert videos[1]["found"]["prompt_accuracy"]["found"] == COMBINATIONS[61].caption
@@ -145,9 +145,9 @@ def test_a_distance_of_folders_of_files(tmp_path: Path, colour: str) -> None:
         tmp_path / "out", "--real", real, "--generated", alike, grey, "--metrics", "fd",
         "--fd.features", colour, "--protocol.num_frames", 8, "--sanity", 4,
     )  # fmt: skip
-    values = {name: figure(report, name, "fd", "fd_mean_colour") for name in ("alike", "grey")}
+    values = {name: score(report, name, "fd", "fd_mean_colour") for name in ("alike", "grey")}
     assert values["alike"]["value"] < values["grey"]["value"]
-    low, high = values["grey"]["interval_95"]
+    low, high = values["grey"]["interval"]
     assert low < values["grey"]["value"] < high
     floor = report["metrics"]["fd"]["noise_floor"]
     assert floor["num_clips"] == 6
@@ -177,7 +177,7 @@ def test_nothing_is_decoded_twice(
     moved = shutil.move(folders[1], tmp_path / "moved")
     words[3] = f"b={moved}"
     second = evaluate(tmp_path / "two", *words)
-    assert second["groups"]["b"]["figures"] == first["groups"]["b"]["figures"]
+    assert second["groups"]["b"]["scores"] == first["groups"]["b"]["scores"]
     assert second["sanity"] == first["sanity"]
     assert second["groups"]["b"]["fingerprints"] == first["groups"]["b"]["fingerprints"]
 
@@ -331,7 +331,7 @@ def test_prompts_come_from_a_file(tmp_path: Path, groups: dict[str, Path]) -> No
         tmp_path / "out", "--generated", groups["seen"], "--prompts", prompts,
         "--metrics=prompt_accuracy", "--protocol=whole",
     )  # fmt: skip
-    assert figure(report, "seen", "prompt_accuracy", "prompt_accuracy")["value"] == 0.75
+    assert score(report, "seen", "prompt_accuracy", "prompt_accuracy")["value"] == 0.75
 
 
 def test_groups_are_named() -> None:
@@ -342,7 +342,7 @@ def test_groups_are_named() -> None:
 
 
 @pytest.mark.parametrize("num_processes", [2, 3])
-def test_processes_give_the_figures_of_one(tmp_path: Path, store: Path, num_processes: int) -> None:
+def test_processes_give_the_scores_of_one(tmp_path: Path, store: Path, num_processes: int) -> None:
     real, fake = (write_folder(tmp_path / n, 5, seed=k) for k, n in enumerate(("real", "fake")))
     (fake / "broken.mp4").write_bytes(b"not a video")
     whole = (fake / "03.mp4").read_bytes()

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,35 @@ import numpy as np
 import pytest
 import torch
 
+from vidiff.evaluation_report import (
+    Curve,
+    Group,
+    Line,
+    Marks,
+    MetricInfo,
+    NoiseFloor,
+    ProtocolInfo,
+    Report,
+    Sanity,
+    Score,
+    ScoreInfo,
+    SkippedFile,
+    Video,
+)  # fmt: skip
 from vidiff.pages import charts
+from vidiff.schema import build, plain
 from vidiff.video import write_video
 from vidiff_eval.report import gallery, render_evaluation
 from vidiff_eval.report.distributions import make_distribution, make_distributions
-from vidiff_eval.report.figures_table import BAR, make_lines
 from vidiff_eval.report.gallery import make_gallery
 from vidiff_eval.report.sanity_table import make_sanity
+from vidiff_eval.report.scores_table import BAR, make_lines
 
 NASTY = "<script>bad()</script> & \"quoted\" 'twice' </script>"
 
-Report = dict[str, Any]
 Clips = dict[str, dict[str, Path]]
 
-METRICS = {
+METRICS: dict[str, tuple[Any, bool | None, list[str]]] = {
     "fvd": ("sets", False, ["fvd"]),
     "clip_score": ("clips", True, ["clip_score", "clip_score_lowest_frame"]),
     "motion": ("clips", None, ["motion_px"]),
@@ -32,25 +48,23 @@ METRICS = {
 }
 
 
-def figure(name: str, value: float | None, half: float | None = None, **detail: Any) -> Report:
-    interval = None if half is None or value is None else [value - half, value + half]
-    method = "Student's t" if interval else ""
-    return {"name": name, "value": value, "interval_95": interval, "method": method, **detail}
+def score(name: str, value: float, half: float | None = None, **detail: Any) -> Score:
+    interval = None if half is None else (value - half, value + half)
+    return Score(name, value, interval, "Student's t" if interval else "", detail)
 
 
-def make_side(folder: Path, num_clips: int, offset: float, *, prompts: bool = True) -> Report:
+def make_side(folder: Path, num_clips: int, offset: float, *, prompts: bool = True) -> Group:
     """One side of a report; values are spread round ``offset``."""
     numbers = np.random.default_rng(round(100 * offset)).normal(size=(num_clips, 2))
     videos = [
-        {
-            "id": f"{k:04d}.mp4",
-            "file": f"{k:04d}.mp4",
-            "index": k,
-            "prompt": f"a red circle moves left, number {k}" if prompts else "",
-            "seed": 7 if prompts else None,
-            "sha256": f"{k:064x}",
-            "start": 0.0,
-            "found": {
+        Video(
+            id=f"{k:04d}.mp4",
+            file=f"{k:04d}.mp4",
+            index=k,
+            prompt=f"a red circle moves left, number {k}" if prompts else "",
+            seed=7 if prompts else None,
+            sha256=f"{k:064x}",
+            found={
                 "clip_score": {
                     "clip_score": 24 + offset + one,
                     "clip_score_lowest_frame": 22 + offset + one,
@@ -60,28 +74,26 @@ def make_side(folder: Path, num_clips: int, offset: float, *, prompts: bool = Tr
                     "prompt_accuracy": float(k % 3 > 0),
                     "right": k % 3 > 0,
                     "found": "a blue square stays still",
-                    "psnr_db": 21.5,
                 },
             },
-        }
+        )
         for k, (one, two) in enumerate(numbers.tolist())
     ]
     means = {
-        name: float(np.mean([video["found"][metric][name] for video in videos]))
+        name: float(np.mean([video.found[metric][name] for video in videos]))
         for metric, (kind, _, names) in METRICS.items()
         if kind == "clips"
         for name in names
     }
     half = 2 / math.sqrt(num_clips)
-    figures = {
-        metric: [figure(name, means[name], half) for name in names]
+    scores = {
+        metric: [score(name, means[name], half) for name in names]
         for metric, (kind, _, names) in METRICS.items()
         if kind == "clips"
     }
-    return {
-        "folder": str(folder), "num_clips": num_clips, "sha256": "ab" * 32, "skipped": [],
-        "figures": figures, "videos": videos,
-    }  # fmt: skip
+    return Group(
+        folder=str(folder), num_clips=num_clips, sha256="ab" * 32, scores=scores, videos=videos
+    )
 
 
 def make_report(num_clips: int = 6, *, real: bool = True, prompts: bool = True) -> Report:
@@ -91,76 +103,71 @@ def make_report(num_clips: int = 6, *, real: bool = True, prompts: bool = True) 
         for name, offset in (("base", 0.0), ("mine", 9.0))
     }
     for name, value in (("base", 420.0), ("mine", 310.0)):
-        groups[name]["figures"]["fvd"] = [figure("fvd", value, 20.0, raw=value - 0.5)]
-    floor = {"num_clips": num_clips, "mean": 80.0, "quantile_95": 90.0, "repeats": 20}
-    floor["is_upper_bound"] = False
+        groups[name].scores["fvd"] = [score("fvd", value, 20.0, raw=value - 0.5)]
+    floor = NoiseFloor(num_clips, 80.0, 90.0, 20, False)
     names = [name for name in METRICS if (real or name != "fvd")]
-    report = {
-        "format": "vidiff evaluation 1",
-        "created": "2026-01-01T12:00:00+00:00",
-        "versions": {"python": "3.11", "torch": "2.15"},
-        "hardware": {"device": "cpu"},
-        "protocol": {
-            "name": "vidiff", "fingerprint": "0123456789abcdef", "num_frames": 9, "stride": 1,
-            "fps": None, "size": [32, 32],
-        },
-        "real": make_side(Path("real"), num_clips, 1.0, prompts=prompts) if real else None,
-        "groups": groups,
-        "metrics": {
-            name: {
-                "kind": METRICS[name][0],
-                "summary": f"What {name} measures.",
-                "higher_is_better": METRICS[name][1],
-                "figures": METRICS[name][2],
-                "settings": {"weights": {"sha256": "cd" * 32}},
-                "noise_floor": floor if name == "fvd" else None,
-            }
-            for name in names
-        },
-        "not_measured": {"lpips": "compares pairs: ask for it by --metrics lpips"},
-        "sanity": {
-            "num_clips": 3,
-            "rows": {
-                "real": {"fvd": 100.0, "motion_px": 0.8, "clip_score": 25.0},
-                "shuffled": {"fvd": 640.0, "motion_px": 4.0, "clip_score": 25.0},
-                "frozen": {"fvd": 104.0, "motion_px": 0.0, "clip_score": None},
-            },
-            "meaning": {"real": "as they are", "shuffled": "frames in a random order",
-                        "frozen": "the first frame, held"},
-        } if real else None,
-        "curves": [
-            {
-                "title": "fvd against the number of clips", "x": "clips of each side", "y": "fvd",
-                "series": [
-                    {"label": "base", "points": [[4, 900.0], [8, 600.0], [16, 420.0]]},
-                    {"label": "mine", "points": [[4, 800.0], [8, None], [16, 310.0]]},
-                    {"label": "real against real", "points": [[4, 300.0], [8, 150.0], [16, 80.0]]},
-                ],
-            },
-            {"title": "empty", "x": "n", "y": "v", "series": [{"label": "base", "points": []}]},
-        ] if real else [],
-        "warnings": ["fvd: 6 clips are few."],
-    }  # fmt: skip
     if not real:
         for group in groups.values():
-            group["figures"].pop("fvd", None)
-    return report
+            group.scores.pop("fvd", None)
+    settings = {"num_frames": 9, "stride": 1, "fps": None, "size": [32, 32]}
+    rows = {
+        "real": {"fvd": 100.0, "motion_px": 0.8, "clip_score": 25.0},
+        "shuffled": {"fvd": 640.0, "motion_px": 4.0, "clip_score": 25.0},
+        "frozen": {"fvd": 104.0, "motion_px": 0.0, "clip_score": math.nan},
+    }
+    meaning = {"real": "as they are", "shuffled": "frames in a random order",
+               "frozen": "the first frame, held"}  # fmt: skip
+    curves = [
+        Curve(
+            "fvd against the number of clips", "clips of each side", "fvd",
+            [
+                Line("base", [(4, 900.0), (8, 600.0), (16, 420.0)]),
+                Line("mine", [(4, 800.0), (8, math.nan), (16, 310.0)]),
+                Line("real against real", [(4, 300.0), (8, 150.0), (16, 80.0)]),
+            ],
+        ),
+        Curve("empty", "n", "v", [Line("base", [])]),
+    ]  # fmt: skip
+    return Report(
+        created="2026-01-01T12:00:00+00:00",
+        versions={"python": "3.11", "torch": "2.15"},
+        hardware={"device": "cpu"},
+        protocol=ProtocolInfo("vidiff", "0123456789abcdef", settings),
+        real=make_side(Path("real"), num_clips, 1.0, prompts=prompts) if real else None,
+        groups=groups,
+        metrics={
+            name: MetricInfo(
+                kind=METRICS[name][0],
+                summary=f"What {name} measures.",
+                higher_is_better=METRICS[name][1],
+                scores=[ScoreInfo(one) for one in METRICS[name][2]],
+                settings={"weights": {"sha256": "cd" * 32}},
+                noise_floor=floor if name == "fvd" else None,
+                marks=Marks("right", "found") if name == "prompt_accuracy" else None,
+            )
+            for name in names
+        },
+        not_measured={"lpips": "compares pairs: ask for it by --metrics lpips"},
+        sanity=Sanity(3, rows, meaning) if real else None,
+        curves=curves if real else [],
+        warnings=["fvd: 6 clips are few."],
+    )
 
 
 def write_clips(folder: Path, report: Report, size: tuple[int, int] = (32, 32)) -> Clips:
     """A small moving video for each clip."""
     folder.mkdir()
     paths: Clips = {}
-    for name, group in report["groups"].items():
+    for name, group in report.groups.items():
         paths[name] = {}
-        for video in group["videos"]:
-            path = folder / f"{name}_{video['file']}"
+        for video in group.videos:
+            path = folder / f"{name}_{video.file}"
             pixels = torch.full((3, 9, *size), -0.8)
             for f in range(9):
-                left = 2 * f + video["index"] % 8
+                left = 2 * f + video.index % 8
                 pixels[0 if name == "base" else 1, f, 8:20, left : left + 10] = 0.9
             write_video(path, pixels, fps=8)
-            paths[name][video["id"]] = path
+            paths[name][video.id] = path
     return paths
 
 
@@ -181,18 +188,18 @@ def test_a_group_is_best_only_where_intervals_are_apart() -> None:
     assert [cell.is_best for cell in line.cells.values()] == [False, True]
     assert line.arrow == "↓"
 
-    report["groups"]["mine"]["figures"]["fvd"] = [figure("fvd", 310.0, 100.0)]
+    report.groups["mine"].scores["fvd"] = [score("fvd", 310.0, 100.0)]
     (line,) = make_lines(report)["fvd"]
     assert line.said == "cannot tell which is best"
     assert not any(cell.is_best for cell in line.cells.values())
 
-    report["groups"]["mine"]["figures"]["fvd"] = [figure("fvd", 335.0, 1.0)]
-    report["groups"]["base"]["figures"]["fvd"] = [figure("fvd", 420.0, 1.0)]
+    report.groups["mine"].scores["fvd"] = [score("fvd", 335.0, 1.0)]
+    report.groups["base"].scores["fvd"] = [score("fvd", 420.0, 1.0)]
     (line,) = make_lines(report)["fvd"]
     assert line.said == "differences are below the noise floor"
 
 
-def test_figures_beside_the_main_one_have_no_direction() -> None:
+def test_scores_beside_the_main_one_have_no_direction() -> None:
     main, other = make_lines(make_report())["clip_score"]
     assert (main.arrow, main.said) == ("↑", "mine is best")
     assert (other.arrow, other.said) == ("", "")
@@ -212,13 +219,13 @@ def test_drawings_keep_order_and_stay_inside() -> None:
 
 def test_unknown_values_are_dashes() -> None:
     report = make_report()
-    report["groups"]["mine"]["figures"]["fvd"] = [figure("fvd", None)]
+    report.groups["mine"].scores["fvd"] = [score("fvd", math.nan)]
     (line,) = make_lines(report)["fvd"]
     assert line.cells["mine"].value is None
     assert line.said == ""
-    report["groups"]["mine"]["figures"]["motion"] = []
+    report.groups["mine"].scores["motion"] = []
     page = render_evaluation(report, title="x")
-    table = page[page.index("<h2>Figures") : page.index("Not measured")]
+    table = page[page.index("<h2>Scores") : page.index("Not measured")]
     assert "None" not in table
     assert table.count('<span class="value">–</span>') == 2
 
@@ -257,7 +264,8 @@ def test_sanity_rows_say_what_is_seen() -> None:
     # The floor of 6 clips spreads by 10, so that of 3 by about 20.
     assert [seen.sees for seen in fvd.changed.values()] == [True, False]
     report = make_report()
-    report["sanity"]["rows"]["shuffled"]["fvd"] = 20.0  # nearer by chance
+    assert report.sanity is not None
+    report.sanity.rows["shuffled"]["fvd"] = 20.0  # nearer by chance
     assert make_sanity(report)[0].changed["shuffled"].sees is False
     assert [seen.sees for seen in motion.changed.values()] == [True, True]
     assert score.changed["shuffled"].sees is False
@@ -271,16 +279,16 @@ def test_sanity_rows_say_what_is_seen() -> None:
 def test_worst_and_best(tmp_path: Path) -> None:
     report = make_report(5)
     shelves = make_gallery(report, write_clips(tmp_path / "clips", report)).shelves
-    shelf = next(s for s in shelves if (s.figure, s.group) == ("clip_score", "base"))
+    shelf = next(s for s in shelves if (s.score, s.group) == ("clip_score", "base"))
     (worst, low), (best, high) = shelf.ends
     assert (worst, best) == ("worst", "best")
     assert [len(low), len(high)] == [3, 2]
     values = [card.value for card in [*low, *reversed(high)]]
-    assert values == sorted(v["found"]["clip_score"]["clip_score"]
-                            for v in report["groups"]["base"]["videos"])  # fmt: skip
-    motion = next(s for s in shelves if s.figure == "motion_px")
+    assert values == sorted(v.found["clip_score"]["clip_score"]
+                            for v in report.groups["base"].videos)  # fmt: skip
+    motion = next(s for s in shelves if s.score == "motion_px")
     assert [end for end, _ in motion.ends] == ["lowest", "highest"]
-    report["metrics"]["clip_score"]["higher_is_better"] = False
+    report.metrics["clip_score"] = replace(report.metrics["clip_score"], higher_is_better=False)
     shelf = make_gallery(report, {"base": {"0000.mp4": tmp_path / "clips/base_0000.mp4"}}).shelves[
         0
     ]
@@ -310,14 +318,14 @@ def test_the_page_does_not_grow_without_bound(
 def test_page_is_self_contained_and_escapes(tmp_path: Path) -> None:
     report = make_report()
     clips = write_clips(tmp_path / "clips", report)
-    text = json.dumps(report)
+    text = json.dumps(plain(report))
     for word in ("a red circle", "What fvd measures.", "out/base", "fvd: 6 clips", "compares pairs",
                  "frames in a random order", "cdcd"):  # fmt: skip
         assert word in text
         text = text.replace(word, json.dumps(NASTY)[1:-1])
-    nasty = json.loads(text)
-    nasty["groups"][NASTY] = nasty["groups"].pop("mine")
-    nasty["groups"][NASTY]["skipped"] = [{"file": NASTY, "reason": NASTY}]
+    nasty = build(Report, json.loads(text))
+    nasty.groups[NASTY] = nasty.groups.pop("mine")
+    nasty.groups[NASTY].skipped = [SkippedFile(NASTY, NASTY)]
     page = render_evaluation(nasty, clips={NASTY: clips["mine"]}, title=NASTY)
     assert page.count("bad()") > 20
     assert "<script>bad()" not in page
@@ -334,7 +342,7 @@ def test_each_video_is_held_once(tmp_path: Path) -> None:
     page = render_evaluation(report, clips=write_clips(tmp_path / "clips", report), title="x")
     assert len(held(page)) == 6
     assert page.count("data:video/mp4") == 6
-    assert page.count("<video") == 24  # three clips of two groups, for each of four figures
+    assert page.count("<video") == 24  # three clips of two groups, for each of four scores
 
 
 @pytest.mark.parametrize("real", [True, False])
@@ -342,7 +350,7 @@ def test_each_video_is_held_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("num_clips", [1, 300])
 def test_page_of_any_size(tmp_path: Path, real: bool, prompts: bool, num_clips: int) -> None:
     report = make_report(num_clips, real=real, prompts=prompts)
-    del report["groups"]["mine"]
+    del report.groups["mine"]
     page = render_evaluation(report, title="x")
     assert ("Noise floor" in page) == real
     assert "<video" not in page
@@ -353,7 +361,7 @@ def test_page_of_any_size(tmp_path: Path, real: bool, prompts: bool, num_clips: 
 
 def test_page_says_what_matters() -> None:
     report = make_report()
-    report["groups"]["base"]["skipped"] = [{"file": "bad.mp4", "reason": "no such file"}]
+    report.groups["base"].skipped = [SkippedFile("bad.mp4", "no such file")]
     page = render_evaluation(report, title="two models")
     for word in ("two models", "0123456789abcdef", "6 clips are few", "mine is best", "not seen",
                  "bad.mp4", "ask for it by --metrics lpips", "×6.4", "Student"):  # fmt: skip

@@ -23,10 +23,11 @@ import vidiff_eval.decoding as decoding
 from vidiff.video import write_video
 from vidiff_eval.clips import Clip, ClipSet, choose_clips
 from vidiff_eval.decoding import decoded
-from vidiff_eval.extraction import check_sizes, extract, extract_pairs, load, load_chunks
+from vidiff_eval.extraction import check_sizes, extract, load
+from vidiff_eval.feature_table import StoredTable
 from vidiff_eval.features.base import Features, Found
 from vidiff_eval.metrics.base import PairMetric, Row
-from vidiff_eval.pairs import keep_pairs
+from vidiff_eval.pairs import extract_pairs, keep_pairs
 from vidiff_eval.processes import all_or_none, device_of, gather, joined, rank, share, world_size
 from vidiff_eval.protocol import Protocol
 from vidiff_eval.store import Store
@@ -58,7 +59,7 @@ class Colours(Features):
 class Distance(PairMetric):
     """The root mean squared difference of each pair."""
 
-    figures = ("distance",)
+    scores = ("distance",)
     higher_is_better = False
 
     def __init__(self, factor: float = 1.0) -> None:
@@ -146,9 +147,14 @@ def test_features_are_those_of_each_clip_by_itself(folder: Path, store: Store) -
     assert [shape[0] for shape in features.batches] == [2, 2, 1]
     assert load(clips, features, store, names=["frames"])["frames"].shape == (5, 4, 3)
     assert list(load(clips, features, store, names=["frames"])) == ["frames"]
-    chunks = list(load_chunks(clips, features, store, size=2))
-    assert [clip for some, _ in chunks for clip in some] == clips.clips
-    assert torch.equal(torch.cat([f["features"] for _, f in chunks]), found["features"])
+    table = StoredTable(clips, store)
+    chunks = list(table.chunks(features, size=2))
+    assert [prompt for _, some in chunks for prompt in some] == [*table.prompts]
+    assert torch.equal(torch.cat([f["features"] for f, _ in chunks]), found["features"])
+    ordered = load(clips.by_content, features, store)["features"]
+    assert torch.equal(found["features"][list(table.order)], ordered)
+    shutil.rmtree(store.root)
+    assert table.of(features) is table.of(features), "loaded once"
 
 
 def test_what_is_kept_is_not_decoded(folder: Path, store: Store, reads: list[str]) -> None:
@@ -424,7 +430,8 @@ import json, sys
 from pathlib import Path
 from test_extraction import Colours, Distance, choose
 from vidiff_eval.clips import choose_clips
-from vidiff_eval.extraction import check_sizes, extract, extract_pairs, load
+from vidiff_eval.extraction import check_sizes, extract, load
+from vidiff_eval.pairs import extract_pairs
 from vidiff_eval.processes import joined, rank, world_size
 from vidiff_eval.protocol import Protocol
 from vidiff_eval.store import Store

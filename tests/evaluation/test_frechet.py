@@ -148,7 +148,7 @@ def test_one_feature_and_none_are_errors_that_say_which_side(n, m, words):
 
 @pytest.mark.parametrize(("n", "expected"), [(64, 549), (399, 204), (2048, 39)])
 def test_equal_distributions_are_apart_by_what_was_measured(n, expected):
-    """400 dimensions of unit variance: the bias that makes figures of different n differ."""
+    """400 dimensions of unit variance: the bias that makes scores of different n differ."""
     generator = torch.Generator().manual_seed(n)
     a, b = (torch.randn(n, 400, generator=generator) for _ in range(2))
     assert frechet(a, b).value == pytest.approx(expected, rel=0.03)

@@ -1,4 +1,4 @@
-"""I3D with its published weights: the figures of the TensorFlow network, and what is refused."""
+"""I3D with its published weights: the scores of the TensorFlow network, and what is refused."""
 
 import pickle
 
@@ -69,7 +69,7 @@ def test_black_and_white_are_as_far_apart_as_in_tensorflow(
 
 
 @pytest.mark.slow
-def test_another_epsilon_gives_the_figure_of_the_copies_that_have_it(weights):
+def test_another_epsilon_gives_the_score_of_the_copies_that_have_it(weights):
     features = I3D(weights=weights)
     features.follow(Protocol(batch_norm_eps=1e-5))
     assert from_black_to_white(features, 16) == pytest.approx(153.27, rel=3e-5)
@@ -153,14 +153,14 @@ def test_rfvd_of_summed_batches_is_that_of_all_features(rfvd, monkeypatch):
         rfvd.measure(reconstruction(pixels[part], reference[part]))
         for part in (slice(0, 1), slice(1, 3))
     ]
-    figures = rfvd.summarise({name: batches[0][name] + batches[1][name] for name in batches[0]})
+    scores = rfvd.summarise({name: batches[0][name] + batches[1][name] for name in batches[0]})
     a, b = (rfvd.features(x) for x in (pixels, reference))
     # With n < d, tr (S1 S2)^½ is the nuclear norm of the centred features' products.
     x, y = ((f - f.mean(0)) / 2**0.5 for f in (a, b))
     expected = (a.mean(0) - b.mean(0)).square().sum() + x.square().sum() + y.square().sum()
     expected -= 2 * torch.linalg.svdvals(x @ y.T).sum()
-    assert figures["rfvd"].item() == pytest.approx(expected.item(), rel=1e-4)
-    assert figures["rfvd_num_videos"] == 3
+    assert scores["rfvd"].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert scores["rfvd_num_videos"] == 3
 
 
 def test_rfvd_says_what_it_cannot_measure(rfvd):
@@ -178,7 +178,7 @@ def test_a_state_dict_of_a_pytorch_copy_is_read_too(rfvd, tmp_path, monkeypatch)
     torch.save(state, tmp_path / "i3d_pretrained_400.pt")
     save_file(state, tmp_path / "i3d.safetensors")
     for name in ("i3d_pretrained_400.pt", "i3d.safetensors"):
-        # One of the two is checked by its figure, which takes seconds.
+        # One of the two is checked by its score, which takes seconds.
         if name.endswith(".safetensors"):
             monkeypatch.setattr(i3d_weights, "check_i3d", lambda network, path: None)
         for key, value in load_i3d(str(tmp_path / name)).state_dict().items():

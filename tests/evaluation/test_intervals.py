@@ -17,11 +17,11 @@ from vidiff_eval.statistics.resampling import LeftOut, group, interval, leave_ou
 
 def test_means_have_students_interval():
     values = [1.0, 2.5, 4.0, 3.5, -1.0]
-    [figure] = means(tally([{"score": v} for v in values], ["score"]), ["score"])
-    assert figure.value == pytest.approx(2.0)
+    [score] = means(tally([{"score": v} for v in values], ["score"]), ["score"])
+    assert score.value == pytest.approx(2.0)
     expected = stats.t.interval(0.95, 4, loc=2.0, scale=stats.sem(values))
-    assert figure.interval_95 == pytest.approx(expected)
-    assert figure.detail["num_clips"] == 5
+    assert score.interval == pytest.approx(expected)
+    assert score.detail["num_clips"] == 5
 
 
 def test_sums_of_parts_give_the_same_means():
@@ -31,30 +31,30 @@ def test_sums_of_parts_give_the_same_means():
     added = {key: sum(part[key] for part in parts) for key in parts[0]}
     for one, other in zip(means(added, names), means(tally(rows, names), names), strict=True):
         assert one.value == pytest.approx(other.value, rel=1e-12)
-        assert one.interval_95 == pytest.approx(other.interval_95, rel=1e-9)
+        assert one.interval == pytest.approx(other.interval, rel=1e-9)
 
 
 def test_shares_have_wilsons_interval():
     rows = [{"right": True}] * 8 + [{"right": False}] * 2
-    [figure] = means(tally(rows, ["right"]), ["right"])
+    [score] = means(tally(rows, ["right"]), ["right"])
     expected = stats.binomtest(8, 10).proportion_ci(0.95, method="wilson")
-    assert figure.value == pytest.approx(0.8)
-    assert figure.interval_95 == pytest.approx((expected.low, expected.high))
+    assert score.value == pytest.approx(0.8)
+    assert score.interval == pytest.approx((expected.low, expected.high))
     numbers = [{"right": float(row["right"])} for row in rows]  # a mean that happens to be of 0, 1
-    assert means(tally(numbers, ["right"]), ["right"])[0].interval_95[1] > 1
+    assert means(tally(numbers, ["right"]), ["right"])[0].interval[1] > 1
 
 
 def test_missing_values_do_not_count():
     rows = [{"x": 1.0}, {"x": None}, {"x": math.nan}, {"x": 3.0}]
-    [figure] = means(tally(rows, ["x"]), ["x"])
-    assert (figure.value, figure.detail["num_clips"]) == (2.0, 2)
+    [score] = means(tally(rows, ["x"]), ["x"])
+    assert (score.value, score.detail["num_clips"]) == (2.0, 2)
     [nothing] = means(tally(rows[1:3], ["x"]), ["x"])
     assert math.isnan(nothing.value)
-    assert nothing.record["value"] is None
+    assert not nothing.is_known
 
 
 def test_one_clip_has_no_interval_and_none_is_an_error():
-    assert means(tally([{"x": 1.0}], ["x"]), ["x"])[0].interval_95 is None
+    assert means(tally([{"x": 1.0}], ["x"]), ["x"])[0].interval is None
     with pytest.raises(ValueError, match="no clip"):
         means(tally([], ["x"]), ["x"])
 
@@ -187,7 +187,7 @@ def test_the_naive_bootstrap_would_exclude_the_estimate():
     assert low < value < high < min(replicates)
 
 
-def test_intervals_end_where_figures_do():
+def test_intervals_end_where_scores_do():
     rows = [{"share": 0.1, "level": 2.0}, {"share": 0.9, "level": 200.0}]
     sums = tally(rows, ["share", "level"])
     for free, bound, end in zip(
@@ -197,6 +197,6 @@ def test_intervals_end_where_figures_do():
         strict=True,
     ):
         assert free.value == bound.value
-        assert free.interval_95[0] < end[0]
-        assert free.interval_95[1] > end[1]
-        assert bound.interval_95 == end
+        assert free.interval[0] < end[0]
+        assert free.interval[1] > end[1]
+        assert bound.interval == end

@@ -13,9 +13,9 @@ from accumulated import Brightness, Distance, Gap, Means
 from torch import Tensor
 
 from vidiff.__main__ import main
+from vidiff.evaluation_report import Score
 from vidiff.registry import get_kind, register
 from vidiff.video import write_video
-from vidiff_eval.figures import Figure
 
 Folder = Callable[..., Path]
 
@@ -26,7 +26,7 @@ class ManyClips(Distance):
     min_clips = 8
 
     def __init__(self) -> None:
-        super().__init__(figure="many_clips")
+        super().__init__(score="many_clips")
 
     def distance(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         if min(len(real), len(generated)) < self.min_clips:
@@ -38,9 +38,9 @@ class FailsAtTheEnd(Distance):
     """A distance that fails once all features are taken."""
 
     def __init__(self) -> None:
-        super().__init__(figure="fails_at_the_end")
+        super().__init__(score="fails_at_the_end")
 
-    def compare(self, real: Tensor, generated: Tensor) -> list[Figure]:
+    def compare(self, real: Tensor, generated: Tensor) -> list[Score]:
         raise KeyError("gone")
 
 
@@ -61,7 +61,7 @@ class FailsAtFeatures(Brightness):
     """A metric whose features cannot be taken."""
 
     def __init__(self) -> None:
-        super().__init__(figure="fails_at_features")
+        super().__init__(score="fails_at_features")
         self.features = Refuses()
 
 
@@ -69,14 +69,14 @@ class Bright(Brightness):
     """How bright clips are."""
 
     def __init__(self) -> None:
-        super().__init__(figure="bright")
+        super().__init__(score="bright")
 
 
 class NoFives(Brightness):
     """A metric that cannot judge five clips."""
 
     def __init__(self) -> None:
-        super().__init__(figure="no_fives")
+        super().__init__(score="no_fives")
 
     def judge(self, found: Any, prompts: Sequence[str]) -> list[Any]:
         if len(prompts) == 5:
@@ -88,13 +88,13 @@ class Near(Distance):
     """How far sets are."""
 
     def __init__(self) -> None:
-        super().__init__(figure="near")
+        super().__init__(score="near")
 
 
 class FailsAtPairs(Gap):
     """A metric of pairs that fails."""
 
-    figures = ("fails_at_pairs",)
+    scores = ("fails_at_pairs",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -234,9 +234,9 @@ def test_a_metric_that_fails_for_one_group_is_named_with_it(tmp_path: Path, fold
     code, report = run(tmp_path / "out", *words)
     assert code == 0
     assert report["not_measured"] == {"no_fives of other": "five clips are too many"}
-    assert report["groups"]["other"]["figures"]["no_fives"] == []
-    assert report["groups"]["one"]["figures"]["no_fives"][0]["value"] is not None
-    assert len(report["groups"]["other"]["figures"]["bright"]) == 1
+    assert report["groups"]["other"]["scores"]["no_fives"] == []
+    assert report["groups"]["one"]["scores"]["no_fives"][0]["value"] is not None
+    assert len(report["groups"]["other"]["scores"]["bright"]) == 1
 
 
 def test_nothing_at_all_is_an_error_with_its_reason(
@@ -273,7 +273,7 @@ def test_the_report_is_written_before_the_page(
     words = ["--generated", folder("made", 4), "--metrics=bright", "--protocol.num_frames=4"]
     code, report = run(tmp_path / "out", *words)
     assert code == 2
-    assert report["groups"]["made"]["figures"]["bright"]
+    assert report["groups"]["made"]["scores"]["bright"]
     said = capsys.readouterr()
     assert "bright" in said.out
     assert "report.html could not be made (OSError: no room); report.json is whole" in said.err

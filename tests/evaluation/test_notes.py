@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from video_files import read_numbers
 
+from vidiff.evaluation_report import Group, ProtocolInfo, Report
 from vidiff.video import Timeline
 from vidiff_eval.cautions import cautions
 from vidiff_eval.clips import Clip, choose_clips
@@ -64,14 +65,10 @@ def test_clips_of_one_uneven_file_follow_each_other(
 
 
 def test_rates_that_differ_are_said_first() -> None:
-    side = {"num_clips": 300, "skipped": [], "figures": {}}
-    report = {
-        "real": {**side, "fps": [10.0]},
-        "groups": {"mine": {**side, "fps": [24.0, 25.0]}},
-        "metrics": {},
-    }
-    (said,) = cautions(report, {}, START)
+    mine = Group(300, fps=[24.0, 25.0])
+    report = Report({"mine": mine}, {}, ProtocolInfo("start"), real=Group(300, fps=[10.0]))
+    (said,) = cautions(report, START)
     assert said.startswith("clips differ in frames per second (mine 24 to 25, real 10)")
     assert "--protocol.fps 10" in said
-    report["groups"]["mine"]["fps"] = [10.1]
-    assert cautions(report, {}, START) == []
+    mine.fps = [10.1]
+    assert cautions(report, START) == []

@@ -40,9 +40,9 @@ def test_lpips_is_that_of_training_and_names_its_variant(clips, tmp_path):
     rows = metric.judge(*clips)
     assert metric.settings["variant"] == "lpips-alex"
     assert len(metric.settings["weights_sha256"]) == 64
-    assert isinstance(metric.measure, PerceptualDistance)
+    assert isinstance(metric.video_score, PerceptualDistance)
     with torch.no_grad():
-        expected = metric.measure.score(Reconstruction(*clips, torch.zeros(2, 0)))
+        expected = metric.video_score.score(Reconstruction(*clips, torch.zeros(2, 0)))
     assert [row["lpips"] for row in rows] == pytest.approx(expected.tolist())
     assert metric.judge(clips[1], clips[1])[0]["lpips"] == 0
     with pytest.raises(ValueError, match="holds"):
@@ -54,16 +54,16 @@ def test_pairs_of_other_sizes_are_refused(clips):
         PSNR().judge(clips[0][..., :32, :], clips[1])
 
 
-def test_figures_follow_from_sums_over_clips():
+def test_scores_follow_from_sums_over_clips():
     metric = PSNR()
     rows = [{"psnr": value} for value in (20.0, 30.0, 28.0)]
-    (figure,) = metric.summarise(metric.tally(rows))
-    assert figure.value == pytest.approx(26)
-    assert figure.interval_95[0] < 26 < figure.interval_95[1]
+    (score,) = metric.summarise(metric.tally(rows))
+    assert score.value == pytest.approx(26)
+    assert score.interval[0] < 26 < score.interval[1]
 
 
 def test_rfvd_is_called_so():
     metric = RFVD()
-    assert metric.figures == ("rfvd",)
+    assert metric.scores == ("rfvd",)
     assert metric.paired
     assert not metric.has_floor

@@ -98,12 +98,12 @@ def test_summary_counts(scenes: MakeScenes) -> None:
     some = list(COMBINATIONS[:6])
     prompts = [c.caption for c in some[:4]] + ["a cyan cross moves up"] * 2
     rows = metric.judge(metric.features.extract(render(scenes(some), *SIZE)), prompts)
-    figures = {figure.name: figure for figure in metric.summarise(metric.tally(rows))}
-    assert tuple(figures) == metric.figures
-    assert figures["prompt_accuracy"].value == pytest.approx(4 / 6)
-    assert figures["prompt_accuracy"].interval_95 == pytest.approx(wilson(4, 6))
+    scores = {score.name: score for score in metric.summarise(metric.tally(rows))}
+    assert tuple(scores) == metric.scores
+    assert scores["prompt_accuracy"].value == pytest.approx(4 / 6)
+    assert scores["prompt_accuracy"].interval == pytest.approx(wilson(4, 6))
     psnr_db = sum(row["psnr_db"] for row in rows) / 6
-    assert figures["oracle_psnr_db"].value == pytest.approx(psnr_db)
+    assert scores["oracle_psnr_db"].value == pytest.approx(psnr_db)
     with pytest.raises(ValueError, match="no clip"):
         metric.summarise(metric.tally([]))
 

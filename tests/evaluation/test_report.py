@@ -14,7 +14,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 from vidiff.__main__ import main
 from vidiff.data.shapes import COMBINATIONS, Scenes, render
+from vidiff.evaluation_report import Group, ProtocolInfo, Report, Score, Video, write_report
 from vidiff.files import sha256
+from vidiff_eval.metrics import PromptAccuracy
 from vidiff_eval.samples import read_samples
 
 SIZE = (9, 32, 32)
@@ -45,16 +47,19 @@ def evaluation(tmp_path: Path, groups: dict[str, Path]) -> Path:
             right = name == "seen" or sample.index != 1
             found = sample.prompt if right else COMBINATIONS[61].caption
             row = {"prompt_accuracy": float(right), "right": right, "found": found, "psnr_db": 30.0}
-            video = {"id": sample.file, "file": sample.file, "index": sample.index, "start": 0.0}
-            video |= {"prompt": sample.prompt, "seed": 7, "sha256": sha256(sample.path)}
-            videos.append({**video, "found": {"prompt_accuracy": row}})
-        share = sum(v["found"]["prompt_accuracy"]["right"] for v in videos) / len(videos)
-        figure = {"name": "prompt_accuracy", "value": share, "interval_95": [0.2, 1.0]}
-        judged[name] = {"figures": {"prompt_accuracy": [figure]}, "videos": videos}
-    report = {"format": "vidiff evaluation 1", "groups": judged, "protocol": {"name": "whole"}}
+            row["oracle_psnr_db"] = 30.0
+            videos.append(
+                Video(
+                    sample.file, sample.file, sample.index, sample.prompt, 7, sha256(sample.path),
+                    found={"prompt_accuracy": row},
+                )
+            )  # fmt: skip
+        share = sum(v.found["prompt_accuracy"]["right"] for v in videos) / len(videos)
+        score = Score("prompt_accuracy", share, (0.2, 1.0))
+        judged[name] = Group(len(videos), scores={"prompt_accuracy": [score]}, videos=videos)
+    metrics = {"prompt_accuracy": PromptAccuracy().describe()}
     path = tmp_path / "evaluation" / "report.json"
-    path.parent.mkdir()
-    path.write_text(json.dumps(report))
+    write_report(path, Report(judged, metrics, ProtocolInfo("whole")))
     return path
 
 
@@ -89,16 +94,16 @@ def whole_report(output: Path, evaluation: Path, groups: dict[str, Path], run: P
     return report(output, "--run", run, "--evaluation", evaluation, *samples)
 
 
-def test_report_figures(
+def test_report_scores(
     tmp_path: Path, evaluation: Path, groups: dict[str, Path], run: Path
 ) -> None:
     whole_report(tmp_path / "out", evaluation, groups, run)
-    figures = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert figures["prompt_accuracy"] == {"seen": 1.0, "unseen": pytest.approx(2 / 3)}
-    assert figures["psnr_db"] == pytest.approx(30)
-    assert figures["training_seconds"] == 12.5
-    assert figures["parameters"] == 1500000
-    assert figures["config"] == {"diffusion": {"model": "dit"}}
+    scores = json.loads((tmp_path / "out" / "report.json").read_text())
+    shares = {name: some["prompt_accuracy"]["value"] for name, some in scores["scores"].items()}
+    assert shares == {"seen": 1.0, "unseen": pytest.approx(2 / 3)}
+    assert scores["training_seconds"] == 12.5
+    assert scores["parameters"] == 1500000
+    assert scores["config"] == {"diffusion": {"model": "dit"}}
 
 
 class _Links(HTMLParser):
@@ -116,6 +121,8 @@ def test_page_is_self_contained_and_escapes(
     tmp_path: Path, evaluation: Path, groups: dict[str, Path], run: Path
 ) -> None:
     page = whole_report(tmp_path / "out", evaluation, groups, run)
+    assert "PSNR to the nearest true video" in page
+    assert "30<small> dB" in page
     links = _Links()
     links.feed(page)
     assert len(links.found) == 7
@@ -136,9 +143,9 @@ def test_report_of_a_part(
     value = {"run": run, "samples": groups["seen"], "evaluation": evaluation}[part]
     page = report(tmp_path / "out", f"--{part}", value)
     assert ("<video" in page) == (part == "samples")
-    figures = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert (figures["prompt_accuracy"] is None) == (part != "evaluation")
-    assert (figures["training_seconds"] is None) == (part != "run")
+    scores = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (not scores["scores"]) == (part != "evaluation")
+    assert (scores["training_seconds"] is None) == (part != "run")
 
 
 def test_samples_that_nothing_can_judge(

@@ -46,17 +46,17 @@ def metric(request):
     return request.param
 
 
-def test_figures_are_the_distances_within_their_intervals(metric):
+def test_scores_are_the_distances_within_their_intervals(metric):
     real, generated = draw(50, 12, 0), draw(40, 12, 1, scale=1.4, shift=0.3)
-    figures = metric.compare(real, generated)
+    scores = metric.compare(real, generated)
     values = metric.distance(real, generated)
-    assert [figure.name for figure in figures] == list(values) == list(metric.figures)
-    for figure in figures:
-        assert figure.value == pytest.approx(values[figure.name])
-        low, high = figure.interval_95
-        assert low < figure.value < high
-        assert figure.record["method"] == "jackknife over 24 and 24 groups of clips"
-        assert (figure.detail["num_real"], figure.detail["num_generated"]) == (50, 40)
+    assert [score.name for score in scores] == list(values) == list(metric.scores)
+    for score in scores:
+        assert score.value == pytest.approx(values[score.name])
+        low, high = score.interval
+        assert low < score.value < high
+        assert score.method == "jackknife over 24 and 24 groups of clips"
+        assert (score.detail["num_real"], score.detail["num_generated"]) == (50, 40)
 
 
 def test_no_clip_and_one_clip_are_errors_that_say_which_side(metric):
@@ -69,14 +69,14 @@ def test_no_clip_and_one_clip_are_errors_that_say_which_side(metric):
                 metric.compare(real, generated)
 
 
-def test_few_clips_have_figures_without_intervals():
+def test_few_clips_have_scores_without_intervals():
     real, generated = draw(3, 12, 0), draw(2, 12, 1)
     for metric in (FVD(), KVD()):
-        assert metric.compare(real, generated)[0].interval_95 is None
-    assert PrecisionRecall().compare(draw(5, 12, 0), draw(5, 12, 1))[0].interval_95 is None
+        assert metric.compare(real, generated)[0].interval is None
+    assert PrecisionRecall().compare(draw(5, 12, 0), draw(5, 12, 1))[0].interval is None
 
 
-def test_order_of_clips_changes_no_figure(metric):
+def test_order_of_clips_changes_no_score(metric):
     real, generated = draw(50, 12, 0), draw(40, 12, 1, shift=0.3)
     if not isinstance(metric, FVDInfinity):  # which draws its parts
         assert metric.distance(real.flip(0), generated) == pytest.approx(
@@ -85,10 +85,10 @@ def test_order_of_clips_changes_no_figure(metric):
 
 
 def test_names_say_which_features():
-    assert FVD().figures == ("fvd",)
-    assert FD(Given()).figures == ("fd_given",)
-    assert FID().figures == ("fid",)
-    assert FD(FVD().features).figures == ("fd_i3d",)
+    assert FVD().scores == ("fvd",)
+    assert FD(Given()).scores == ("fd_given",)
+    assert FID().scores == ("fid",)
+    assert FD(FVD().features).scores == ("fd_i3d",)
 
 
 def test_covariance_is_the_protocols():
@@ -108,7 +108,7 @@ def test_frames_are_features_and_clips_are_resampled():
     [once] = metric.compare(real, generated)
     [often] = metric.compare(*(side[:, None].expand(-1, 9, -1) for side in (real, generated)))
     assert often.value == pytest.approx(once.value)
-    assert often.interval_95 == pytest.approx(once.interval_95, rel=1e-4)
+    assert often.interval == pytest.approx(once.interval, rel=1e-4)
 
 
 # --- the kernel distance ---------------------------------------------------------------------
@@ -220,18 +220,18 @@ def test_noise_floor_is_what_equal_sets_are_apart():
     fresh = [
         metric.distance(draw(100, 8, 10 + i), draw(100, 8, 90 + i))["fd_given"] for i in range(40)
     ]
-    assert found["mean"] == pytest.approx(sum(fresh) / 40, rel=0.15)
-    assert found["mean"] < found["quantile_95"] < 2 * found["mean"]
-    assert (found["num_clips"], found["repeats"]) == (100, 10)
-    assert not found["is_upper_bound"]
+    assert found.mean == pytest.approx(sum(fresh) / 40, rel=0.15)
+    assert found.mean < found.quantile_95 < 2 * found.mean
+    assert (found.num_clips, found.repeats) == (100, 10)
+    assert not found.is_upper_bound
     assert noise_floor(metric, real, 100) == found
 
 
 def test_noise_floor_of_few_real_clips_says_so():
     metric, real = FD(Given()), draw(60, 8, 0)
     found = noise_floor(metric, real, 100)
-    assert found["num_clips"] == 30
-    assert found["is_upper_bound"]
-    assert found["mean"] > noise_floor(metric, draw(400, 8, 0), 100)["mean"]
+    assert found.num_clips == 30
+    assert found.is_upper_bound
+    assert found.mean > noise_floor(metric, draw(400, 8, 0), 100).mean
     assert noise_floor(metric, real[:3], 100) is None
     assert noise_floor(PrecisionRecall(), real[:6], 100) is None

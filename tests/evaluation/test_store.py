@@ -34,7 +34,7 @@ class Means(Features):
 
 
 class Distance(PairMetric):
-    figures = ("distance",)
+    scores = ("distance",)
     higher_is_better = False
     settings: dict[str, Any] = {}  # noqa: RUF012
 
@@ -43,7 +43,7 @@ class Distance(PairMetric):
 
 
 class Other(Distance):
-    figures = ("other",)
+    scores = ("other",)
 
 
 def files(root: Path) -> list[Path]:

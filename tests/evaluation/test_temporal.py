@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.models.optical_flow import raft_large, raft_small
 
 from vidiff.data.shapes import Combination, render
-from vidiff_eval.features.motion import MotionFeatures
+from vidiff_eval.features.motion import MotionFeatures, make_flow
 from vidiff_eval.metrics.clip_consistency import CLIPConsistency
 from vidiff_eval.metrics.consistency import BackgroundConsistency, SubjectConsistency
 from vidiff_eval.metrics.flicker import Flicker
@@ -23,7 +23,6 @@ from vidiff_eval.metrics.motion import Motion
 from vidiff_eval.metrics.shot_cuts import ShotCuts
 from vidiff_eval.metrics.warping_error import WarpingError
 from vidiff_eval.networks.dis import DIS
-from vidiff_eval.networks.optical_flow import make_flow
 from vidiff_eval.networks.raft import RAFT, UPDATES, load_raft
 from vidiff_eval.statistics.cuts import colour_change
 from vidiff_eval.statistics.warping import visible, warp, warping_error

@@ -49,7 +49,7 @@ class ToyDistance(Distance):
     """
 
     def __init__(self, min_frames: int = 2) -> None:
-        super().__init__(figure="toy_distance")
+        super().__init__(score="toy_distance")
         self.features: Any = Careless()
         self.features.min_frames = min_frames
 
@@ -59,7 +59,7 @@ class ToyManners(Brightness):
     """Judges clips of polite prompts alone."""
 
     def __init__(self) -> None:
-        super().__init__(figure="toy_manners", needs_prompts=True)
+        super().__init__(score="toy_manners", needs_prompts=True)
 
     def check_prompts(self, prompts: Sequence[str]) -> None:
         for number, prompt in enumerate(prompts, start=1):

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from vidiff.commands.base import LightCommand
-from vidiff.files import read_json, refuse_overwrite, write_json
+from vidiff.evaluation_report import read_report
+from vidiff.files import refuse_overwrite, write_json
 from vidiff.registry import register
 from vidiff.units import columns
-from vidiff_eval.comparison import Incomparable, choose_groups, compare
+from vidiff_eval.comparison import Comparison, Incomparable, choose_groups, compare
 
 
 @register("compare")
@@ -53,51 +54,37 @@ class Compare(LightCommand):
         print("\n\n".join(map(table, comparisons)))
         if args.output:
             files = {"a": str(args.a), "b": str(args.b)}
-            write_json(args.output, {**files, "comparisons": comparisons})
+            write_json(args.output, {**files, "comparisons": [one.record for one in comparisons]})
             print(f"written: {args.output}")
         return 0
 
 
-def read_report(path: Path) -> dict[str, Any]:
-    """What ``vidiff evaluate`` wrote.
-
-    Raises:
-        ValueError: if the file is missing or something else; names it.
-    """
-    report = read_json(path)
-    if not (isinstance(report, dict) and str(report.get("format")).startswith("vidiff evaluation")):
-        raise ValueError(
-            f"{path} is no evaluation; give a report.json that `vidiff evaluate` wrote"
-        )
-    return report
-
-
-def table(comparison: dict[str, Any]) -> str:
-    """A comparison as text: a line a figure."""
-    first, second = comparison["groups"]
+def table(comparison: Comparison) -> str:
+    """A comparison as text: a line a score."""
+    first, second = comparison.groups
     names = (f"A: {first}", f"B: {second}") if first != second else ("A", "B")
-    counts = comparison["num_clips"]
+    counts = comparison.num_clips
     lines = [["", *(f"{n} ({c} clips)" for n, c in zip(names, counts, strict=True)),
               "B - A", "95 % interval", "noise floor", ""]]  # fmt: skip
-    for figure in comparison["figures"]:
-        interval = figure["interval_95"]
-        arrow = {True: " ↑", False: " ↓", None: ""}[figure["higher_is_better"]]
-        said = figure["verdict"]
+    for change in comparison.scores:
+        arrow = {True: " ↑", False: " ↓", None: ""}[change.higher_is_better]
+        said = change.verdict
         words = f"B is {said}" if said in ("better", "worse", "higher", "lower") else said
+        low, high = map(_number, change.interval or (None, None))
         lines.append(
             [
-                figure["figure"] + arrow,
-                *(_number(figure[side]) for side in ("a", "b", "difference")),
-                f"[{_number(interval[0])}, {_number(interval[1])}]" if interval else "-",
-                _number(figure["noise_floor"]),
-                words + (" (paired)" if figure["method"].startswith("paired") else ""),
+                change.score + arrow,
+                *map(_number, (change.a, change.b, change.difference)),
+                f"[{low}, {high}]" if change.interval else "-",
+                _number(change.noise_floor),
+                words + (" (paired)" if change.method.startswith("paired") else ""),
             ]
         )
     title = f"group {first}" if first == second else f"{first} and {second}"
-    notes = [f"note: {note}" for note in comparison["notes"]]
+    notes = [f"note: {note}" for note in comparison.notes]
     notes += [
         f"only in {side.upper()}: {', '.join(metrics)}"
-        for side, metrics in comparison["only_in"].items()
+        for side, metrics in comparison.only_in.items()
         if metrics
     ]
     return "\n".join([title, *columns(lines), *notes])

@@ -1,18 +1,18 @@
-"""``vidiff evaluate``: measure folders of videos, and say how sure the figures are."""
+"""``vidiff evaluate``: measure folders of videos, and say how sure the scores are."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vidiff.checks import at_least
 from vidiff.commands.base import LightCommand
 from vidiff.errors import Errors, UsageError
-from vidiff.files import refuse_overwrite, write_json, write_text
+from vidiff.evaluation_report import Report, write_report
+from vidiff.files import refuse_overwrite, write_text
 from vidiff.registry import get_component, list_components, nearest, register
-from vidiff.units import columns
 from vidiff_eval.commands.options import (
     Options,
     change_protocol,
@@ -21,6 +21,7 @@ from vidiff_eval.commands.options import (
     read_dataset,
     read_options,
 )
+from vidiff_eval.commands.tables import table
 
 if TYPE_CHECKING:
     from vidiff_eval.clips import ClipSet
@@ -117,13 +118,13 @@ class Evaluate(LightCommand):
                 store=Store(args.store or default_store()), num_sanity=args.sanity,
                 batch_size=args.batch_size, progress=is_first(),
             )  # fmt: skip
-            if is_first():
-                report["not_measured"] = {**not_measured, **report["not_measured"]}
+            if report is not None:
+                report.not_measured = {**not_measured, **report.not_measured}
                 return self._write(args, report, generated)
         return 0
 
     def foretell(self, args: Namespace) -> tuple[tuple[str, ...], dict[str, str]]:
-        """The figures that options ask for, and by name why others will not be measured.
+        """The scores that options ask for, and by name why others will not be measured.
 
         Raises:
             Errors, UsageError, ValueError: if something in the options is wrong.
@@ -144,18 +145,16 @@ class Evaluate(LightCommand):
             if metric.needs_real and args.real is None:
                 missing[name] = "it compares with real videos: give their folder by evaluation.real"
                 del metrics[name]
-        figures = tuple(figure for metric in metrics.values() for figure in metric.figures)
+        scores = tuple(score for metric in metrics.values() for score in metric.scores)
         reasons = {
-            figure: why
+            score: why
             for name, why in missing.items()
-            for figure in (name, *(getattr(known.get(name), "figures", None) or ()))
-            if figure not in figures
+            for score in (name, *(getattr(known.get(name), "scores", None) or ()))
+            if score not in scores
         }
-        return figures, reasons
+        return scores, reasons
 
-    def _write(
-        self, args: Namespace, report: dict[str, Any], generated: Mapping[str, ClipSet]
-    ) -> int:
+    def _write(self, args: Namespace, report: Report, generated: Mapping[str, ClipSet]) -> int:
         """Write and print what was measured, and the page last, as it reads the videos again."""
         from vidiff_eval.failing import one_line
         from vidiff_eval.report import render_evaluation
@@ -165,11 +164,11 @@ class Evaluate(LightCommand):
             for name, clips in generated.items()
         }
         title = args.title or args.output.resolve().name
-        write_json(args.output / REPORT, report)
-        print(table(report))
-        for name, reason in report["not_measured"].items():
+        write_report(args.output / REPORT, report)
+        print(table(report.groups, report.metrics))
+        for name, reason in report.not_measured.items():
             print(f"not measured: {name} ({reason})")
-        for warning in report["warnings"]:
+        for warning in report.warnings:
             print(f"warning: {warning}")
         print(f"written: {args.output / REPORT}")
         try:
@@ -305,13 +304,11 @@ def _usable(
 
 def _made(options: Options, config: Path | None) -> tuple[dict[str, VideoMetric], dict[str, str]]:
     """All metrics but those of pairs, and why others cannot be made here."""
-    from vidiff_eval.metrics.base import PairMetric
-
     metrics: dict[str, VideoMetric] = {}
     missing = {}
     for name in list_components("metric"):
-        cls = get_component("metric", name).cls
-        if issubclass(cls, PairMetric) or getattr(cls, "paired", False):
+        cls: type[VideoMetric] = get_component("metric", name).cls
+        if cls.paired:
             missing[name] = f"compares pairs: ask for it by --metrics {name}"
             continue
         try:
@@ -336,26 +333,3 @@ def _presets() -> list[str]:
     from vidiff_eval.presets import PRESETS
 
     return list(PRESETS)
-
-
-def table(report: dict[str, Any]) -> str:
-    """The figures as text: a line a figure, a column a group."""
-    groups = report["groups"]
-    rows = [
-        ["", *(f"{name} ({group['num_clips']})" for name, group in groups.items()), "noise floor"]
-    ]
-    for name, metric in report["metrics"].items():
-        floor = metric["noise_floor"]
-        for index, figure in enumerate(metric["figures"]):
-            cells = [_cell(group["figures"][name], figure) for group in groups.values()]
-            rows.append([figure, *cells, f"{floor['mean']:.4g}" if floor and not index else ""])
-    return "\n".join(columns(rows))
-
-
-def _cell(figures: list[dict[str, Any]], name: str) -> str:
-    figure = next((figure for figure in figures if figure["name"] == name), None)
-    if figure is None or figure["value"] is None:
-        return "-"
-    low, high = figure["interval_95"] or (None, None)
-    interval = "" if low is None else f" [{low:.4g}, {high:.4g}]"
-    return f"{figure['value']:.4g}{interval}"

@@ -12,7 +12,7 @@ from vidiff.registry import register
 
 @register("report")
 class Report(LightCommand):
-    """Write a page of videos, figures and loss curves (index.html), and its figures (report.json).
+    """Write a page of videos, scores and loss curves (index.html), and its scores (report.json).
 
     Any part may be left out. For example: vidiff report --run runs/my --samples new=out/samples
     --output out/report
@@ -38,10 +38,10 @@ class Report(LightCommand):
         parser.add_argument("--overwrite", action="store_true", help="replace the output")
 
     def run(self, args: Namespace) -> int:
-        from vidiff_eval.report import Content, read_content, render_page, report_figures
+        from vidiff_eval.report import Content, read_content, render_page, report_scores
 
-        page, figures = args.output / "index.html", args.output / "report.json"
-        for path in (page, figures):
+        page, scores = args.output / "index.html", args.output / "report.json"
+        for path in (page, scores):
             refuse_overwrite(path, args.overwrite)
         content: Content = read_content(
             runs=args.run,
@@ -49,7 +49,7 @@ class Report(LightCommand):
             samples=args.samples,
             num_videos=args.num_videos,
         )
-        write_json(figures, report_figures(content))
+        write_json(scores, report_scores(content))
         write_text(page, render_page(content, title=args.title or args.output.resolve().name))
-        print(f"written: {figures}\nwritten: {page}")
+        print(f"written: {scores}\nwritten: {page}")
         return 0

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from vidiff.registry import register
 from vidiff_eval.features.base import Features, Found
 from vidiff_eval.features.pixels import check_frames
-from vidiff_eval.networks.optical_flow import FlowName, OpticalFlow, make_flow
+from vidiff_eval.networks.dis import DIS
+from vidiff_eval.networks.optical_flow import OpticalFlow
+from vidiff_eval.networks.raft import RAFT
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+FlowName = Literal["dis", "raft"]
 
 CHUNK = 8
 """Pairs of frames whose flow is held at once."""
@@ -89,3 +94,22 @@ class MotionFeatures(Features):
             "found_again": found_again(frames, warped, seen),
             "colour_change": colour_change(frames, others),
         }
+
+
+def make_flow(name: FlowName, weights: str | None = None) -> OpticalFlow:
+    """The flow of a name.
+
+    Args:
+        name: ``dis`` or ``raft``.
+        weights: the file of RAFT's.
+
+    Raises:
+        ValueError: if there is no such flow, or weights are given to one that has none.
+    """
+    if name == "dis":
+        if weights is not None:
+            raise ValueError("DIS has no weights: set flow to raft, or leave weights out")
+        return DIS()
+    if name == "raft":
+        return RAFT(Path(weights).expanduser() if weights else None)
+    raise ValueError(f"unknown flow {name!r}; known: dis, raft")

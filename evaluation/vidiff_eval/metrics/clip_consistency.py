@@ -13,7 +13,7 @@ class CLIPConsistency(Consistency):
 
     ``clip_consistency`` is the mean cosine of each frame with the next, ``clip_consistency_vbench``
     the mean of ½ (max(0, cosine with the frame before) + max(0, cosine with the first)). Some tools
-    give CLIP frames that were not normalised, whose figures are not comparable. A frozen video
+    give CLIP frames that were not normalised, whose scores are not comparable. A frozen video
     scores 1: read it beside the amount of motion.
 
     Args:
@@ -21,7 +21,7 @@ class CLIPConsistency(Consistency):
             ``$VIDIFF_CLIP`` names.
     """
 
-    figures = ("clip_consistency", "clip_consistency_vbench")
+    scores = ("clip_consistency", "clip_consistency_vbench")
     limits = ((-1.0, 1.0), (0.0, 1.0))
     ways = (ADJACENT, VBENCH)
 

@@ -32,7 +32,7 @@ class CLIPScore(ClipMetric):
         ValueError: if ``scale`` is not positive.
     """
 
-    figures = ("clip_score",)
+    scores = ("clip_score",)
     limits = ((0.0, inf),)
     higher_is_better = True
     needs_prompts = True

@@ -27,7 +27,7 @@ class Consistency(ClipMetric):
     """How alike frames are by the cosines of their vectors; greatest for a video that is frozen.
 
     Attributes:
-        ways: what each of ``figures`` compares, ``ADJACENT`` frames or those of ``VBENCH``.
+        ways: what each of ``scores`` compares, ``ADJACENT`` frames or those of ``VBENCH``.
         features: give the vectors, (b, f, d).
     """
 
@@ -38,7 +38,7 @@ class Consistency(ClipMetric):
 
     @property
     def settings(self) -> dict[str, Any]:
-        ways = dict(zip(self.figures, self.ways, strict=True))
+        ways = dict(zip(self.scores, self.ways, strict=True))
         return {"cosines": ways, "features": self.features.settings}
 
     def check(self, clips: Sequence[Clip]) -> None:
@@ -56,14 +56,14 @@ class Consistency(ClipMetric):
         functions = {ADJACENT: adjacent, VBENCH: adjacent_and_first}
         columns = [functions[way](found["features"]).tolist() for way in self.ways]
         return [
-            dict(zip(self.figures, values, strict=True)) for values in zip(*columns, strict=True)
+            dict(zip(self.scores, values, strict=True)) for values in zip(*columns, strict=True)
         ]
 
     def curves(self, found: Found) -> Mapping[str, Tensor]:
         from vidiff_eval.statistics.consistency import by_distance
 
-        # At distance 1 it is the figure itself.
-        return {self.figures[self.ways.index(ADJACENT)]: by_distance(found["features"])}
+        # At distance 1 it is the score itself.
+        return {self.scores[self.ways.index(ADJACENT)]: by_distance(found["features"])}
 
 
 @register("subject_consistency")
@@ -73,7 +73,7 @@ class SubjectConsistency(Consistency):
     The mean over frames of ½ (max(0, cosine with the frame before) + max(0, cosine with the
     first)); ``subject_consistency_adjacent`` is the plain mean of cosines with the next. VBench's
     network is DINO's ViT-B/16, to which it scales frames without antialiasing and without a crop:
-    its figures differ a little. A frozen video scores 1: read it beside the amount of motion.
+    its scores differ a little. A frozen video scores 1: read it beside the amount of motion.
 
     Args:
         model: a network of timm.
@@ -81,7 +81,7 @@ class SubjectConsistency(Consistency):
             caches of torch hub and Hugging Face.
     """
 
-    figures = ("subject_consistency", "subject_consistency_adjacent")
+    scores = ("subject_consistency", "subject_consistency_adjacent")
     limits = ((0.0, 1.0), (-1.0, 1.0))
     ways = (VBENCH, ADJACENT)
 
@@ -95,7 +95,7 @@ class BackgroundConsistency(Consistency):
 
     The formula is that of ``subject_consistency``; only the network differs, which sees the whole
     frame in both. VBench's is CLIP's ViT-B/32, to which it scales frames without antialiasing: its
-    figures differ a little. A frozen video scores 1: read it beside the amount of motion.
+    scores differ a little. A frozen video scores 1: read it beside the amount of motion.
 
     Args:
         model: the folder of a CLIP, in Hugging Face layout or open_clip's, by default the one that
@@ -106,7 +106,7 @@ class BackgroundConsistency(Consistency):
         ValueError: if there are weights and no model.
     """
 
-    figures = ("background_consistency", "background_consistency_adjacent")
+    scores = ("background_consistency", "background_consistency_adjacent")
     limits = ((0.0, 1.0), (-1.0, 1.0))
     ways = (VBENCH, ADJACENT)
 

@@ -24,7 +24,8 @@ class Flicker(ClipMetric):
     call flicker is the error of this change.
     """
 
-    figures = ("flicker", "flicker_vbench")
+    scores = ("flicker", "flicker_vbench")
+    units = ("grey levels", "")
     limits = ((0.0, 255.0), (0.0, 1.0))
     higher_is_better = None
     beside = ("motion",)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vidiff.evaluation_report import Score
 from vidiff_eval.features.base import Features
-from vidiff_eval.figures import Figure
 from vidiff_eval.metrics.base import SetMetric
 from vidiff_eval.statistics.frechet import Distance, check_sides, frechet
 from vidiff_eval.statistics.frechet_left_out import leave_out_frechet
@@ -26,11 +26,12 @@ class FrechetDistance(SetMetric):
 
     higher_is_better = False
     depends_on_number = True
+    follows_from_moments = True
     covariance: Covariance = "n-1"
 
-    def __init__(self, features: Features, figure: str) -> None:
+    def __init__(self, features: Features, score: str) -> None:
         self.features = features
-        self.figures = (figure,)
+        self.scores = (score,)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -42,16 +43,16 @@ class FrechetDistance(SetMetric):
 
     def distance(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         check_sides(len(real), len(generated), self.min_clips)
-        return {self.figures[0]: self.between(real, generated).value}
+        return {self.scores[0]: self.between(real, generated).value}
 
-    def compare(self, real: Tensor, generated: Tensor) -> list[Figure]:
+    def compare(self, real: Tensor, generated: Tensor) -> list[Score]:
         check_sides(len(real), len(generated), self.min_clips)
         found = self.between(real, generated)
         left_out = leave_out_frechet(real, generated, self.covariance)
         around = interval(found.value, left_out, "log")
         method = left_out.method if left_out else ""
         detail = {"raw": found.raw, "num_real": len(real), "num_generated": len(generated)}
-        return [Figure(self.figures[0], found.value, around, method, detail)]
+        return [Score(self.scores[0], found.value, around, method, detail)]
 
     def between(self, real: Tensor, generated: Tensor) -> Distance:
         """The distance of all features, before and after it is cut at zero."""

@@ -12,7 +12,7 @@ class FVD(FrechetDistance):
     """Fréchet video distance: how far I3D features of generated clips are from those of real ones.
 
     The squared Fréchet distance between Gaussians fitted to the 400 logits of the I3D network that
-    was trained on Kinetics-400. It grows as clips get fewer: compare figures of as many clips
+    was trained on Kinetics-400. It grows as clips get fewer: compare scores of as many clips
     alone. Of other features, the distance is called ``fd_<name>``: see ``fd``.
 
     Args:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vidiff.evaluation_report import Score
 from vidiff.registry import register
 from vidiff_eval.features.i3d import I3D
-from vidiff_eval.figures import Figure
 from vidiff_eval.metrics.frechet import FrechetDistance
 from vidiff_eval.statistics.extrapolation import PARTS, extrapolate, leave_out_extrapolation
 from vidiff_eval.statistics.frechet import check_sides
@@ -29,6 +29,7 @@ class FVDInfinity(FrechetDistance):
     """
 
     min_clips = 8
+    follows_from_moments = False  # but from distances of parts of the sets
 
     def __init__(self, *, weights: str | None = None) -> None:
         super().__init__(I3D(weights=weights), "fvd_infinity")
@@ -37,7 +38,7 @@ class FVDInfinity(FrechetDistance):
         check_sides(len(real), len(generated), self.min_clips)
         return {"fvd_infinity": extrapolate(self._raw, real, generated)}
 
-    def compare(self, real: Tensor, generated: Tensor) -> list[Figure]:
+    def compare(self, real: Tensor, generated: Tensor) -> list[Score]:
         value = self.distance(real, generated)["fvd_infinity"]
         left_out = leave_out_extrapolation(self._raw, real, generated)
         detail = {
@@ -46,7 +47,7 @@ class FVDInfinity(FrechetDistance):
             "clips_of_smallest_part": min(len(real), len(generated)) // PARTS[-1],
         }
         method = left_out.method if left_out else ""
-        return [Figure("fvd_infinity", value, interval(value, left_out), method, detail)]
+        return [Score("fvd_infinity", value, interval(value, left_out), method, detail)]
 
     def _raw(self, real: Tensor, generated: Tensor) -> float:
         return self.between(real, generated).raw

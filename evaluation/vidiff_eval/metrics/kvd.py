@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vidiff.evaluation_report import Score
 from vidiff.registry import register
 from vidiff_eval.features.i3d import I3D
-from vidiff_eval.figures import Figure
 from vidiff_eval.metrics.base import SetMetric
 from vidiff_eval.statistics.kernel import kernel_distance, leave_out_kernel
 from vidiff_eval.statistics.resampling import interval
@@ -26,7 +26,7 @@ class KVD(SetMetric):
         weights: path of I3D's weights; by default they are looked for, see the features ``i3d``.
     """
 
-    figures = ("kvd",)
+    scores = ("kvd",)
     higher_is_better = False
 
     def __init__(self, *, weights: str | None = None) -> None:
@@ -39,8 +39,8 @@ class KVD(SetMetric):
     def distance(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         return {"kvd": kernel_distance(real, generated)}
 
-    def compare(self, real: Tensor, generated: Tensor) -> list[Figure]:
+    def compare(self, real: Tensor, generated: Tensor) -> list[Score]:
         value, left_out = leave_out_kernel(real, generated)
         detail = {"num_real": len(real), "num_generated": len(generated)}
         method = left_out.method if left_out else ""
-        return [Figure("kvd", value, interval(value, left_out), method, detail)]
+        return [Score("kvd", value, interval(value, left_out), method, detail)]

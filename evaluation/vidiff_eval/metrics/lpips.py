@@ -19,15 +19,15 @@ class LPIPS(ScoredPairs):
     """How different each clip looks from the real one of its name, mean over frames.
 
     Which variant it is, the weights decide: the settings name it (``lpips-alex``,
-    ``st-lpips-alex``, …), and figures of one are not to be compared with figures of another.
+    ``st-lpips-alex``, …), and scores of one are not to be compared with scores of another.
 
     Args:
         weights: path of the weights; by default they are looked for, see the perceptual distance
             ``lpips``.
-        backbone: ``alex``, which is usual for figures, or ``vgg``.
+        backbone: ``alex``, which is usual for scores, or ``vgg``.
     """
 
-    figures = ("lpips",)
+    scores = ("lpips",)
     limits = ((0.0, inf),)
     higher_is_better = False
 
@@ -36,7 +36,7 @@ class LPIPS(ScoredPairs):
 
     @property
     def settings(self) -> dict[str, Any]:
-        variant = self.measure.figure
+        variant = self.video_score.figure
         return {**super().settings, "variant": variant, "weights_sha256": sha256(self.path)}
 
     @property

@@ -7,9 +7,8 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from vidiff.registry import register
-from vidiff_eval.features.motion import MotionFeatures
+from vidiff_eval.features.motion import FlowName, MotionFeatures
 from vidiff_eval.metrics.base import ClipMetric, Row
-from vidiff_eval.networks.optical_flow import FlowName
 
 if TYPE_CHECKING:
     from vidiff_eval.features.base import Found
@@ -38,7 +37,8 @@ class Motion(ClipMetric):
         weights: the file of RAFT's weights, see the features ``motion``.
     """
 
-    figures = ("motion", "dynamic_degree")
+    scores = ("motion", "dynamic_degree")
+    units = ("% of the short side", "share")
     limits = ((0.0, inf), (0.0, 1.0))
     higher_is_better = None
 

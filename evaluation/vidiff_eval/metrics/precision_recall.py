@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vidiff.evaluation_report import Score
 from vidiff.registry import register
 from vidiff_eval.features.i3d import I3D
-from vidiff_eval.figures import Figure
 from vidiff_eval.metrics.base import SetMetric
 from vidiff_eval.statistics.neighbours import precision_and_recall
 from vidiff_eval.statistics.resampling import interval
@@ -30,7 +30,9 @@ class PrecisionRecall(SetMetric):
         ValueError: unless k is at least 1.
     """
 
-    figures = ("precision", "recall")
+    scores = ("precision", "recall")
+    units = ("share", "share")
+    limits = ((0.0, 1.0), (0.0, 1.0))
     higher_is_better = True
     depends_on_number = True
     has_floor = False  # real against real is no best value either, but a line to compare with
@@ -47,14 +49,14 @@ class PrecisionRecall(SetMetric):
 
     def distance(self, real: Tensor, generated: Tensor) -> dict[str, float]:
         found = precision_and_recall(real, generated, self.num_neighbours, resample=False)
-        return {name: value for name, (value, _) in zip(self.figures, found, strict=True)}
+        return {name: value for name, (value, _) in zip(self.scores, found, strict=True)}
 
-    def compare(self, real: Tensor, generated: Tensor) -> list[Figure]:
-        figures = []
+    def compare(self, real: Tensor, generated: Tensor) -> list[Score]:
+        scores = []
         found = precision_and_recall(real, generated, self.num_neighbours)
-        for name, (value, left_out) in zip(self.figures, found, strict=True):
+        for name, (value, left_out) in zip(self.scores, found, strict=True):
             around = interval(value, left_out, bounds=(0.0, 1.0))
             method = left_out.method if left_out else ""
             detail = {"num_real": len(real), "num_generated": len(generated)}
-            figures.append(Figure(name, value, around, method, detail))
-        return figures
+            scores.append(Score(name, value, around, method, detail))
+        return scores

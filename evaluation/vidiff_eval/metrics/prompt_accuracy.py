@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
+from vidiff.evaluation_report import Marks
 from vidiff.registry import register
 from vidiff_eval.features.base import Found
 from vidiff_eval.features.scenes import POSE, Scene
@@ -33,11 +35,17 @@ class PromptAccuracy(ClipMetric):
         ValueError: if a range is empty, or if a shape that moves may stand still.
     """
 
-    figures = (
+    scores = (
         "prompt_accuracy", *(f"{part}_accuracy" for part in PARTS), "oracle_psnr_db",
     )  # fmt: skip
+    units = (*["share"] * 4, "dB")
+    limits = (*[(0.0, 1.0)] * 4, (-inf, inf))
     higher_is_better = True
     needs_prompts = True
+    marks = Marks(
+        right="right", instead="found", score="oracle_psnr_db",
+        label="PSNR to the nearest true video",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -18,7 +18,8 @@ class PSNR(ScoredPairs):
     Over all of a clip's pixels, at most 100 dB; the mean is taken over clips, of decibels.
     """
 
-    figures = ("psnr",)
+    scores = ("psnr",)
+    units = ("dB",)
     limits = ((0.0, 100.0),)
     higher_is_better = True
 

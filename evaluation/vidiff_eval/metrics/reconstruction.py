@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class ScoredPairs(PairMetric):
     """Gives each generated clip the number of a measure that training reports too.
 
-    So a figure here is that of ``vidiff validate``, but for the compression of the files.
+    So a score here is that of ``vidiff validate``, but for the compression of the files.
     """
 
     device: torch.device | str = "cpu"
@@ -32,8 +32,8 @@ class ScoredPairs(PairMetric):
         """
 
     @property
-    def measure(self) -> VideoScore:
-        """The measure."""
+    def video_score(self) -> VideoScore:
+        """The measure, on the CPU at first."""
         if self._made is None:
             self._made = self.make().eval()
         return self._made
@@ -53,8 +53,7 @@ class ScoredPairs(PairMetric):
                 f"clips of a pair differ: {tuple(generated.shape[1:])} and {tuple(real.shape[1:])} "
                 "(c f h w); set --protocol.size and --protocol.num_frames"
             )
-        measure = self.measure.to(self.device)
-        sides = (side.to(self.device) for side in (generated, real))
-        pixels, reference = sides
-        scores = measure.score(Reconstruction(pixels, reference, pixels.new_zeros(len(pixels), 0)))
-        return [{self.figures[0]: float(score)} for score in scores.cpu()]
+        pixels, reference = (side.to(self.device) for side in (generated, real))
+        pair = Reconstruction(pixels, reference, pixels.new_zeros(len(pixels), 0))
+        scores = self.video_score.to(self.device).score(pair)
+        return [{self.scores[0]: float(score)} for score in scores.cpu()]

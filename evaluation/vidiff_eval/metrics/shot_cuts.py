@@ -7,9 +7,8 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from vidiff.registry import register
-from vidiff_eval.features.motion import MotionFeatures
+from vidiff_eval.features.motion import FlowName, MotionFeatures
 from vidiff_eval.metrics.base import ClipMetric, Row
-from vidiff_eval.networks.optical_flow import FlowName
 
 if TYPE_CHECKING:
     from vidiff_eval.features.base import Found
@@ -36,7 +35,8 @@ class ShotCuts(ClipMetric):
         ValueError: if a threshold is no share.
     """
 
-    figures = ("shot_cuts",)
+    scores = ("shot_cuts",)
+    units = ("cuts",)
     limits = ((0.0, inf),)
     higher_is_better = None
 

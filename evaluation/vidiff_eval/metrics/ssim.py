@@ -19,7 +19,7 @@ class SSIM(ScoredPairs):
     deviation 1.5, by channel.
     """
 
-    figures = ("ssim",)
+    scores = ("ssim",)
     limits = ((-1.0, 1.0),)
     higher_is_better = True
 

@@ -7,9 +7,8 @@ from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from vidiff.registry import register
-from vidiff_eval.features.motion import MotionFeatures
+from vidiff_eval.features.motion import FlowName, MotionFeatures
 from vidiff_eval.metrics.base import ClipMetric, Row
-from vidiff_eval.networks.optical_flow import FlowName
 
 if TYPE_CHECKING:
     from vidiff_eval.features.base import Found
@@ -21,8 +20,8 @@ class WarpingError(ClipMetric):
 
     Pixels are in [0, 1]; those that are occluded do not count, see ``statistics.warping``. The mean
     is taken over visible pixels and channels of a pair of frames, then over pairs. EvalCrafter
-    divides the sum over three channels by the number of pixels, so that its figures are about three
-    times these. Figures depend on the flow, on the size of frames and on the frame rate: compare
+    divides the sum over three channels by the number of pixels, so that its scores are about three
+    times these. Scores depend on the flow, on the size of frames and on the frame rate: compare
     those of one protocol. A frozen video has 0: read it beside the amount of motion.
 
     ``visible_share`` is the share of pixels that count. Pairs without any, as across a cut, do not
@@ -33,7 +32,8 @@ class WarpingError(ClipMetric):
         weights: the file of RAFT's weights, see the features ``motion``.
     """
 
-    figures = ("warping_error", "visible_share")
+    scores = ("warping_error", "visible_share")
+    units = ("", "share")
     limits = ((0.0, inf), (0.0, 1.0))
     higher_is_better = False
     beside = ("motion",)

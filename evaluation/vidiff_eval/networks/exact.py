@@ -1,4 +1,4 @@
-"""Computing the same figures again, on any GPU."""
+"""Computing the same scores again, on any GPU."""
 
 from __future__ import annotations
 

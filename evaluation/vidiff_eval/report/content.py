@@ -5,36 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from vidiff.files import read_json, sha256
+from vidiff.evaluation_report import (
+    Mark,
+    Marks,
+    MetricInfo,
+    Report,
+    Score,
+    Video,
+    read_report,
+)
+from vidiff.files import sha256
 from vidiff.pages.runs import Run, read_run
+from vidiff.schema import plain
 from vidiff_eval.samples import Sample, parse_groups, read_samples
-
-FORMAT = "vidiff evaluation 1"
-
-HOW_MEASURED = ("created", "versions", "hardware", "protocol", "metrics", "not_measured")
-"""Parts of an evaluation that say how its figures came about."""
-
-Mark = Literal["right", "wrong", ""]
 
 
 @dataclass(frozen=True)
-class Video:
-    """One video of a group: its sample, where there is one, and what was found of it."""
+class Clip:
+    """One video of a group: its sample, where there is one, and how it is marked."""
 
     prompt: str
     index: int
     seed: int | None
     sample: Sample | None
-    found: dict[str, Any]
-
-    @property
-    def mark(self) -> Mark:
-        """Empty where nothing judged the video."""
-        if "right" not in self.found:
-            return ""
-        return "right" if self.found["right"] else "wrong"
+    mark: Mark = field(default_factory=Mark)
 
 
 @dataclass(frozen=True)
@@ -45,29 +41,27 @@ class Group:
         name: of the group.
         videos: all of them.
         shown: those that the page plays.
-        summary: the figures of the group by name, as the evaluation has them; empty without one.
+        scores: of the group by name; empty without an evaluation.
+        marking: the metric that marks the videos; None without one.
     """
 
     name: str
-    videos: list[Video]
-    shown: list[Video]
-    summary: dict[str, Any] = field(default_factory=dict)
+    videos: list[Clip]
+    shown: list[Clip]
+    scores: dict[str, Score] = field(default_factory=dict)
+    marking: MetricInfo | None = None
 
     @property
-    def accuracy(self) -> float | None:
-        """Share of prompts that the videos show, if that was measured."""
-        value = self.summary.get("prompt_accuracy", {}).get("value")
-        return None if value is None else float(value)
+    def share(self) -> Score | None:
+        """The share of right videos, if a metric marks them and reports that."""
+        if self.marking is None or self.marking.main.unit != "share":
+            return None
+        score = self.scores.get(self.marking.main.name)
+        return score if score and score.is_known else None
 
-    @property
-    def accuracy_interval(self) -> tuple[float, float]:
-        """Where the true share lies, with 95 % confidence; (0, 1) where nothing is said."""
-        low, high = self.summary.get("prompt_accuracy", {}).get("interval_95") or (0.0, 1.0)
-        return low, high
-
-    def count(self, mark: Mark) -> int:
-        """How many videos carry ``mark``."""
-        return sum(video.mark == mark for video in self.videos)
+    def count(self, word: str) -> int:
+        """How many videos are marked ``right``, or ``wrong``."""
+        return sum(video.mark.word == word for video in self.videos)
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,22 @@ class Content:
 
     runs: list[Run]
     groups: list[Group]
-    evaluation: dict[str, Any]
+    evaluation: Report | None = None
+
+    @property
+    def how_measured(self) -> dict[str, Any]:
+        """How the scores came about."""
+        report = self.evaluation
+        if report is None:
+            return {}
+        return {
+            "created": report.created,
+            "versions": report.versions,
+            "hardware": report.hardware,
+            "protocol": report.protocol,
+            "metrics": report.metrics,
+            "not_measured": report.not_measured,
+        }
 
     @property
     def training_seconds(self) -> float | None:
@@ -91,15 +100,21 @@ class Content:
         return sum(known) if known else None
 
     @property
-    def psnr_db(self) -> float | None:
-        """Mean over all videos that were judged."""
-        known = [v.found["psnr_db"] for g in self.groups for v in g.videos if "psnr_db" in v.found]
-        return sum(known) / len(known) if known else None
+    def marked(self) -> list[Clip]:
+        """Videos of all groups that a metric marks."""
+        return [v for group in self.groups for v in group.videos if v.mark.word]
 
     @property
-    def accuracies(self) -> dict[str, float]:
-        """Prompt accuracy of each group that has one."""
-        return {g.name: g.accuracy for g in self.groups if g.accuracy is not None}
+    def mean(self) -> Mark | None:
+        """Mean over all marked videos of the score that is shown with the marks."""
+        known = [(v.mark.value, v.mark.unit) for v in self.marked if v.mark.value is not None]
+        mean = sum(value for value, _ in known) / len(known) if known else None
+        return None if mean is None else Mark(value=mean, unit=known[0][1])
+
+    @property
+    def marks(self) -> Marks | None:
+        """How videos are marked, if they are."""
+        return next((g.marking.marks for g in self.groups if g.marking), None)
 
 
 def read_content(
@@ -125,68 +140,61 @@ def read_content(
         raise ValueError("nothing to report: give --run, --evaluation or --samples")
     if num_videos < 0:
         raise ValueError(f"num_videos must not be negative, got {num_videos}")
-    judged = read_json(evaluation) if evaluation else {}
-    if evaluation and not (isinstance(judged, dict) and judged.get("format") == FORMAT):
-        raise ValueError(f"{evaluation} is no evaluation; give one that `vidiff evaluate` wrote")
-    groups = judged.get("groups", {})
+    judged = read_report(evaluation) if evaluation else None
+    groups = judged.groups if judged else {}
     folders = parse_groups(samples)
     names = list(dict.fromkeys([*groups, *folders]))
     return Content(
         runs=_distinct([read_run(folder) for folder in runs]),
-        groups=[_group(name, groups.get(name), folders.get(name), num_videos) for name in names],
-        evaluation={key: judged[key] for key in HOW_MEASURED if key in judged},
+        groups=[_group(name, judged, folders.get(name), num_videos) for name in names],
+        evaluation=judged,
     )
 
 
-def report_figures(content: Content) -> dict[str, Any]:
-    """The figures of a report, for ``report.json``; what is not known is null."""
+def report_scores(content: Content) -> dict[str, Any]:
+    """The scores of a report, for ``report.json``; what is not known is null."""
     return {
-        "prompt_accuracy": content.accuracies or None,
-        "psnr_db": content.psnr_db,
+        "scores": {group.name: plain(group.scores) for group in content.groups if group.scores},
         "training_seconds": content.training_seconds,
         "parameters": content.num_parameters,
         "config": {run.name: run.config for run in content.runs},
-        "groups": {group.name: group.summary for group in content.groups},
         "runs": {
             run.name: {key: value for key, value in run.record.items() if key != "config"}
             for run in content.runs
         },
-        "evaluation": content.evaluation or None,
+        "evaluation": plain(content.how_measured) if content.evaluation else None,
     }
 
 
-def _group(name: str, judged: dict[str, Any] | None, folder: Path | None, num_videos: int) -> Group:
+def _group(name: str, judged: Report | None, folder: Path | None, num_videos: int) -> Group:
     samples = read_samples(folder) if folder else []
-    rows = judged["videos"] if judged else []
+    found = judged.groups.get(name) if judged else None
+    rows = found.videos if found else []
     if samples and rows:
         samples = _judged_ones(name, samples, rows)
-    if rows:
+    if judged and rows:
         videos = [
-            Video(row["prompt"], row["index"], row["seed"], samples[k] if samples else None,
-                  row["found"].get("prompt_accuracy", {}))
+            Clip(row.prompt, row.index, row.seed, samples[k] if samples else None, judged.mark(row))
             for k, row in enumerate(rows)
-        ]  # fmt: skip
+        ]
     else:
-        videos = [Video(s.prompt, s.index, s.seed, s, {}) for s in samples]
-    wrong_first = sorted(videos, key=lambda video: video.mark != "wrong")
+        videos = [Clip(s.prompt, s.index, s.seed, s) for s in samples]
+    wrong_first = sorted(videos, key=lambda video: video.mark.word != "wrong")
     shown = [video for video in wrong_first if video.sample][:num_videos]
-    figures = judged["figures"].values() if judged else []
-    return Group(name, videos, shown, {f["name"]: f for some in figures for f in some})
+    marking = next((m for m in judged.metrics.values() if m.marks), None) if judged else None
+    return Group(name, videos, shown, found.by_name if found else {}, marking)
 
 
-def _judged_ones(name: str, samples: list[Sample], rows: list[dict[str, Any]]) -> list[Sample]:
-    """The sample of each row: marks beside other videos than those judged would mislead."""
+def _judged_ones(name: str, samples: list[Sample], rows: list[Video]) -> list[Sample]:
+    """The sample of each row: marks next to other videos than those judged would mislead."""
     by_file = {sample.file: sample for sample in samples}
-    same = all(
-        row["file"] in by_file and sha256(by_file[row["file"]].path) == row["sha256"]
-        for row in rows
-    )
+    same = all(row.file in by_file and sha256(by_file[row.file].path) == row.sha256 for row in rows)
     if not same:
         raise ValueError(
             f"the evaluation's group {name!r} is of other videos than {samples[0].folder} holds; "
             "run `vidiff evaluate` again"
         )
-    return [by_file[row["file"]] for row in rows]
+    return [by_file[row.file] for row in rows]
 
 
 def _distinct(runs: list[Run]) -> list[Run]:

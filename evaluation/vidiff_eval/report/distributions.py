@@ -1,4 +1,4 @@
-"""How a figure is spread over clips: outlines of histograms, or dots where clips are few."""
+"""How a score is spread over clips: outlines of histograms, or dots where clips are few."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from vidiff.evaluation_report import Group, Report
 from vidiff.pages import charts
 
 FEW = 30
@@ -38,18 +39,17 @@ class Distribution:
     x_ticks: list[tuple[float, str]]
 
 
-def make_distributions(report: dict[str, Any]) -> list[Distribution]:
-    """A chart of every figure that is found of single clips and takes more than two values."""
-    sides = dict(report["groups"])
-    if report["real"]:
-        sides[REAL] = report["real"]
+def make_distributions(report: Report) -> list[Distribution]:
+    """A chart of every score that is found of single clips and takes more than two values."""
+    sides = {**report.groups, **({REAL: report.real} if report.real else {})}
     made = []
-    for name, metric in report["metrics"].items():
-        for figure in metric["figures"] if metric["kind"] != "sets" else ():
-            values = {label: _values(side, name, figure) for label, side in sides.items()}
-            values = {label: some for label, some in values.items() if some}
-            if len({value for some in values.values() for value in some}) > 2:
-                made.append(make_distribution(figure, values))
+    for name, metric, score in report.infos():
+        if not metric.has_rows:
+            continue
+        values = {label: _values(side, name, score.name) for label, side in sides.items()}
+        values = {label: some for label, some in values.items() if some}
+        if len({value for some in values.values() for value in some}) > 2:
+            made.append(make_distribution(score.name, values))
     return made[:MAX_CHARTS]
 
 
@@ -109,9 +109,9 @@ def _jitter(index: int) -> float:
     return 2 * (index * 0.6180339887 % 1.0) - 1
 
 
-def _values(side: dict[str, Any], metric: str, figure: str) -> list[float]:
-    found = [video["found"].get(metric, {}).get(figure) for video in side["videos"]]
-    return [float(v) for v in found if isinstance(v, (int, float)) and math.isfinite(v)]
+def _values(side: Group, metric: str, score: str) -> list[float]:
+    found = [video.value(metric, score) for video in side.videos]
+    return [value for value in found if value is not None]
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:

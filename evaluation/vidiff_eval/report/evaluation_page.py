@@ -6,27 +6,27 @@ import math
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
+from vidiff.evaluation_report import Curve, Report
 from vidiff.pages import charts
 from vidiff.pages.charts import Chart
 from vidiff.pages.environment import make_environment
 from vidiff_eval.report.distributions import REAL, make_distributions
-from vidiff_eval.report.figures_table import BAR, make_lines
 from vidiff_eval.report.gallery import make_gallery
 from vidiff_eval.report.sanity_table import make_sanity
+from vidiff_eval.report.scores_table import BAR, make_lines
 
 MAX_ROWS = 500
 """Clips whose values are listed; all of them are in the JSON."""
 
 
 def render_evaluation(
-    report: dict[str, Any], *, clips: Mapping[str, Mapping[str, Path]] | None = None, title: str
+    report: Report, *, clips: Mapping[str, Mapping[str, Path]] | None = None, title: str
 ) -> str:
     """An evaluation as a self-contained HTML page, for people who know nothing of the code.
 
     Args:
-        report: what ``vidiff evaluate`` writes as ``report.json``.
+        report: of the evaluation.
         clips: files by group and by id of their clip; those that are missing are not played.
         title: heading of the page.
 
@@ -34,7 +34,7 @@ def render_evaluation(
         The page; all that it shows is escaped.
     """
     gallery = make_gallery(report, clips or {})
-    rows = [(name, video) for name, group in report["groups"].items() for video in group["videos"]]
+    rows = [(name, video) for name, group in report.groups.items() for video in group.videos]
     return make_environment("vidiff_eval", "report").get_template("evaluation.html.j2").render(
         title=title,
         report=report,
@@ -42,35 +42,30 @@ def render_evaluation(
         bar=BAR,
         distributions=make_distributions(report),
         sanity=make_sanity(report),
-        curves=[(curve["x"], chart) for curve in report["curves"] if (chart := _chart(curve))],
+        curves=[(curve.x, chart) for curve in report.curves if (chart := _chart(curve))],
         gallery=gallery,
         rows=list(islice(rows, MAX_ROWS)),
         num_rows=len(rows),
-        row_figures=_row_figures(report),
+        row_scores=_row_scores(report),
         colours=_colours(report),
     )  # fmt: skip
 
 
-def _chart(curve: dict[str, Any]) -> Chart | None:
+def _chart(curve: Curve) -> Chart | None:
     """A chart of the points that are numbers; None without any."""
     lines = {
-        one["label"]: [(x, y) for x, y in one["points"] if y is not None and math.isfinite(y)]
-        for one in curve["series"]
+        line.label: [(x, y) for x, y in line.points if math.isfinite(y)] for line in curve.series
     }
     lines = {label: points for label, points in lines.items() if points}
-    return charts.make_chart(curve["title"], lines, x=curve["x"]) if lines else None
+    return charts.make_chart(curve.title, lines, x=curve.x) if lines else None
 
 
-def _row_figures(report: dict[str, Any]) -> list[tuple[str, str]]:
-    """(metric, main figure) of those that judge single clips."""
-    return [
-        (name, metric["figures"][0])
-        for name, metric in report["metrics"].items()
-        if metric["kind"] != "sets"
-    ]
+def _row_scores(report: Report) -> list[tuple[str, str]]:
+    """(metric, main score) of those that find something of single clips."""
+    return [(n, metric.main.name) for n, metric in report.metrics.items() if metric.has_rows]
 
 
-def _colours(report: dict[str, Any]) -> dict[str, str]:
+def _colours(report: Report) -> dict[str, str]:
     """Each group has one colour in the whole page, and so have the real clips."""
     of_real = dict.fromkeys((REAL, "real", "real against real"), "real")
-    return of_real | {group: f"s{k % 6}" for k, group in enumerate(report["groups"])}
+    return of_real | {group: f"s{k % 6}" for k, group in enumerate(report.groups)}

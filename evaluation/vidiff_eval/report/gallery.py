@@ -1,50 +1,40 @@
-"""Which clips the page of an evaluation plays: the worst and the best of each figure."""
+"""Which clips the page of an evaluation plays: the worst and the best of each score."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from vidiff.evaluation_report import Mark, Report, Video
 from vidiff.pages.media import Media, embed_clip
+from vidiff_eval.protocol import Protocol
 
 EACH = 6
-"""Clips shown at either end of a figure, for each group."""
+"""Clips shown at either end of a score, for each group."""
 
 MAX_BYTES = 20_000_000
 """Of all clips in a page together."""
 
-MAX_FIGURES = 12
-"""Figures that can be chosen."""
+MAX_SCORES = 12
+"""Scores that can be chosen."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """A clip beside its value: where in the page its video is, and what was found."""
+    """A clip with its value: where in the page its video is, and how it is marked."""
 
     key: str
     value: float
-    video: dict[str, Any]
-
-    @property
-    def mark(self) -> str:
-        """``right`` or ``wrong`` where prompts were judged, else empty."""
-        found = self.video["found"].get("prompt_accuracy", {})
-        return "" if "right" not in found else "right" if found["right"] else "wrong"
-
-    @property
-    def looks_like(self) -> str:
-        """What a wrong clip shows instead of its prompt; empty where nothing was said."""
-        found = self.video["found"].get("prompt_accuracy", {})
-        return str(found.get("found", "")) if self.mark == "wrong" else ""
+    video: Video
+    mark: Mark
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """A figure's clips in one group, from the first end and from the other."""
+    """A score's clips in one group, from the first end and from the other."""
 
-    figure: str
+    score: str
     group: str
     ends: list[tuple[str, list[Card]]]
 
@@ -58,9 +48,9 @@ class Gallery:
     num_left_out: int = 0
 
     @property
-    def figures(self) -> list[str]:
+    def scores(self) -> list[str]:
         """What the clips can be ordered by."""
-        return list(dict.fromkeys(shelf.figure for shelf in self.shelves))
+        return list(dict.fromkeys(shelf.score for shelf in self.shelves))
 
     @property
     def uris(self) -> dict[str, str]:
@@ -68,7 +58,7 @@ class Gallery:
         return {key: media.uri for key, media in self.media.items()}
 
 
-def make_gallery(report: dict[str, Any], clips: Mapping[str, Mapping[str, Path]]) -> Gallery:
+def make_gallery(report: Report, clips: Mapping[str, Mapping[str, Path]]) -> Gallery:
     """Choose and embed clips, the most telling ones first, until the page is large enough.
 
     Args:
@@ -77,10 +67,11 @@ def make_gallery(report: dict[str, Any], clips: Mapping[str, Mapping[str, Path]]
     """
     wanted = [
         shelf
-        for name, is_higher_better in _figures(report)[:MAX_FIGURES]
-        for group, found in report["groups"].items()
-        if (shelf := _shelf(name, is_higher_better, group, found["videos"], clips.get(group, {})))
+        for name, is_higher_better in _scores(report)[:MAX_SCORES]
+        for group in report.groups
+        if (shelf := _shelf(report, name, is_higher_better, group, clips.get(group, {})))
     ]
+    protocol = Protocol(**report.protocol.settings)
     gallery = Gallery()
     size, tried = 0, set()
     for card, group in _by_rank(wanted):
@@ -91,9 +82,11 @@ def make_gallery(report: dict[str, Any], clips: Mapping[str, Mapping[str, Path]]
             gallery.num_left_out += 1
             continue
         media = embed_clip(
-            clips[group][card.video["id"]],
-            start=card.video["start"] or 0.0,
-            **_clip_of(report["protocol"]),
+            clips[group][card.video.id],
+            start=card.video.start,
+            num_frames=protocol.num_frames,
+            fps=protocol.fps,
+            stride=protocol.stride,
         )
         if media is None or size + len(media.uri) > MAX_BYTES:
             gallery.num_left_out += 1
@@ -103,31 +96,31 @@ def make_gallery(report: dict[str, Any], clips: Mapping[str, Mapping[str, Path]]
     for shelf in wanted:
         ends = [(end, [c for c in cards if c.key in gallery.media]) for end, cards in shelf.ends]
         if any(cards for _, cards in ends):
-            gallery.shelves.append(Shelf(shelf.figure, shelf.group, ends))
+            gallery.shelves.append(Shelf(shelf.score, shelf.group, ends))
     return gallery
 
 
-def _figures(report: dict[str, Any]) -> list[tuple[tuple[str, str], bool | None]]:
-    """(metric, figure) of metrics that judge clips, main ones first, and which way is better."""
-    judging = [(n, metric) for n, metric in report["metrics"].items() if metric["kind"] != "sets"]
-    main = [((n, m["figures"][0]), m["higher_is_better"]) for n, m in judging if m["figures"]]
-    others = [((n, figure), None) for n, m in judging for figure in m["figures"][1:]]
-    return [*main, *others]
+def _scores(report: Report) -> list[tuple[tuple[str, str], bool | None]]:
+    """(metric, score) of metrics that judge clips, main ones first, and which way is better."""
+    known = [
+        ((name, score.name), metric.is_higher_better(score.name))
+        for name, metric, score in report.infos()
+        if metric.has_rows
+    ]
+    return sorted(known, key=lambda one: one[0][1] != report.metrics[one[0][0]].main.name)
 
 
 def _shelf(
+    report: Report,
     name: tuple[str, str],
     is_higher_better: bool | None,
     group: str,
-    videos: list[dict[str, Any]],
     paths: Mapping[str, Path],
 ) -> Shelf | None:
-    metric, figure = name
     known = [
-        Card(f"{group}/{video['id']}", float(value), video)
-        for video in videos
-        if video["id"] in paths
-        and (value := video["found"].get(metric, {}).get(figure)) is not None
+        Card(f"{group}/{video.id}", value, video, report.mark(video))
+        for video in report.groups[group].videos
+        if video.id in paths and (value := video.value(*name)) is not None
     ]
     if not known:
         return None
@@ -141,7 +134,7 @@ def _shelf(
     else:
         low, high = rising[: len(high)], rising[::-1][: len(low)]
         ends = [("worst", high), ("best", low)]
-    return Shelf(figure, group, ends)
+    return Shelf(name[1], group, ends)
 
 
 def _by_rank(shelves: list[Shelf]) -> Iterator[tuple[Card, str]]:
@@ -151,12 +144,3 @@ def _by_rank(shelves: list[Shelf]) -> Iterator[tuple[Card, str]]:
             for _, cards in shelf.ends:
                 if rank < len(cards):
                     yield cards[rank], shelf.group
-
-
-def _clip_of(protocol: dict[str, Any]) -> dict[str, Any]:
-    """What a protocol says of the length and rate of clips."""
-    return {
-        "num_frames": protocol.get("num_frames"),
-        "fps": protocol.get("fps"),
-        "stride": protocol.get("stride") or 1,
-    }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from vidiff.pages import charts
 from vidiff.pages.environment import make_environment
 from vidiff.pages.media import Media, embed
-from vidiff_eval.report.content import Content, Video
+from vidiff.schema import plain
+from vidiff_eval.report.content import Clip, Content
 
 
 def render_page(content: Content, *, title: str) -> str:
@@ -17,11 +18,13 @@ def render_page(content: Content, *, title: str) -> str:
     return environment.get_template("page.html.j2").render(
         title=title,
         content=content,
+        measured=plain(content.how_measured),
+        scores={group.name: plain(group.scores) for group in content.groups},
         charts={run.name: charts.make_charts(run.curves) for run in content.runs},
     )
 
 
-def _data_uri(video: Video) -> Media:
+def _data_uri(video: Clip) -> Media:
     assert video.sample is not None
     return embed(video.sample.path)
 

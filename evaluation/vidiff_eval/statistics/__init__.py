@@ -1,1 +1,1 @@
-"""Distances between sets of features, and how sure a figure is: pure functions over tensors."""
+"""Distances between sets of features, and how sure a score is: pure functions over tensors."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 from typing import Any
 
-from vidiff_eval.figures import Figure
+from vidiff.evaluation_report import Score
 
 Z_95 = 1.959963984540054
 """The standard normal's 97.5 % quantile."""
@@ -39,14 +39,14 @@ def student_975(freedom: float) -> float:
 
 
 def tally(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, float]:
-    """What the means of named figures follow from; sums of sums are sums.
+    """What the means of named scores follow from; sums of sums are sums.
 
     Args:
         rows: what was found of each clip; a value that is None or not finite does not count.
-        names: of the figures, which every row has.
+        names: of the scores, which every row has.
 
     Returns:
-        ``num_clips``; and of each figure the number of its values, of those that are true or false,
+        ``num_clips``; and of each score the number of its values, of those that are true or false,
         the sum and the sum of squares. No rows give zeros.
     """
     sums = {"num_clips": float(len(rows))}
@@ -64,16 +64,16 @@ def means(
     sums: Mapping[str, float],
     names: Sequence[str],
     limits: Sequence[tuple[float, float]] = (),
-) -> list[Figure]:
-    """The mean of each figure over clips.
+) -> list[Score]:
+    """The mean of each score over clips.
 
     With Student's interval, or Wilson's where every value is true or false and the mean is a share.
     One value has no interval, and none give NaN.
 
     Args:
         sums: from ``tally``, or sums of such.
-        names: of the figures.
-        limits: the least and the largest value that each figure can have, in the order of names;
+        names: of the scores.
+        limits: the least and the largest value that each score can have, in the order of names;
             Student's interval, which knows nothing of them, ends there.
 
     Raises:
@@ -85,21 +85,21 @@ def means(
     return [_mean(sums, name, end) for name, end in zip(names, ends, strict=True)]
 
 
-def _mean(sums: Mapping[str, float], name: str, end: tuple[float, float]) -> Figure:
+def _mean(sums: Mapping[str, float], name: str, end: tuple[float, float]) -> Score:
     count, flags, total, squares = (
         sums[f"{name}.{part}"] for part in ("count", "flags", "sum", "squares")
     )
     detail: dict[str, Any] = {"num_clips": round(count)}
     if not count:
-        return Figure(name, math.nan, detail=detail)
+        return Score(name, math.nan, detail=detail)
     mean = total / count
     if flags == count:
         share = wilson(round(total), round(count))
-        return Figure(name, mean, share, "Wilson's over clips", detail)
+        return Score(name, mean, share, "Wilson's over clips", detail)
     if count < 2:
-        return Figure(name, mean, detail=detail)
+        return Score(name, mean, detail=detail)
     deviation = sqrt(max(squares - total * mean, 0.0) / (count - 1))
     half = student_975(count - 1) * deviation / sqrt(count)
     detail["standard_deviation"] = deviation
     around = max(mean - half, end[0]), min(mean + half, end[1])
-    return Figure(name, mean, around, "Student's t over clips", detail)
+    return Score(name, mean, around, "Student's t over clips", detail)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from vidiff.evaluation_report import NoiseFloor
 
 if TYPE_CHECKING:
     from vidiff_eval.metrics.base import SetMetric
@@ -16,8 +18,8 @@ LEAST = 4
 
 def noise_floor(
     metric: SetMetric, real: Tensor, num_clips: int, *, repeats: int = 10, seed: int = 0
-) -> dict[str, Any] | None:
-    """A metric's main figure between disjoint parts of the real clips, drawn at random.
+) -> NoiseFloor | None:
+    """A metric's main score between disjoint parts of the real clips, drawn at random.
 
     A difference between two models that is smaller than this is no difference.
 
@@ -29,9 +31,7 @@ def noise_floor(
         seed: of the draws.
 
     Returns:
-        ``num_clips`` of a part, ``mean``, ``quantile_95`` and ``repeats``; and ``is_upper_bound``:
-        whether the parts are smaller than n, so that at n the floor is lower. None if there are too
-        few real clips.
+        None if there are too few real clips.
     """
     size = min(num_clips, len(real) // 2)
     if len(real) < LEAST or size < metric.min_clips:
@@ -41,12 +41,12 @@ def noise_floor(
     for _ in range(repeats):
         order = torch.randperm(len(real), generator=generator)
         parts = real[order[:size]], real[order[size : 2 * size]]
-        values.append(metric.distance(*parts)[metric.figures[0]])
+        values.append(metric.distance(*parts)[metric.scores[0]])
     found = torch.tensor(values, dtype=torch.float64)
-    return {
-        "num_clips": size,
-        "mean": found.mean().item(),
-        "quantile_95": found.quantile(0.95).item(),
-        "repeats": repeats,
-        "is_upper_bound": size < num_clips,
-    }
+    return NoiseFloor(
+        num_clips=size,
+        mean=found.mean().item(),
+        quantile_95=found.quantile(0.95).item(),
+        repeats=repeats,
+        is_upper_bound=size < num_clips,
+    )

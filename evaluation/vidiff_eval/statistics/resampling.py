@@ -1,7 +1,7 @@
 """Intervals of distances between sets: the delete-a-group jackknife over clips, of both sides.
 
 A distance of n clips scatters around its expectation *at that n*, and that is what these intervals
-cover, with near 95 % of samples: another sample as large would give a figure within them. They say
+cover, with near 95 % of samples: another sample as large would give a score within them. They say
 nothing of the distance at infinitely many clips, which a Fréchet distance lies above, see
 ``extrapolation``.
 

@@ -32,9 +32,6 @@ from vidiff.ablation.judge.statistics import Comparison, Effect, Estimate
 from vidiff.ablation.run.folder import RunFolder, prompts_of
 from vidiff.captions import read_prompts
 
-SHARES = ("_accuracy",)
-"""Scores whose names end like this are shares: from 0 to 1."""
-
 T = TypeVar("T")
 
 
@@ -141,7 +138,8 @@ def _judge(
         cell.name: {r.run.seed: r.values[metric] for r in of_cell[cell.name] if metric in r.values}
         for cell in cells
     }
-    limits = (0.0, 1.0) if metric.endswith(SHARES) else None
+    everyone = [one for some in of_cell.values() for one in some]
+    limits = (0.0, 1.0) if _unit(metric, everyone) == "share" else None
     judged = _Judged({name: _estimate(values, limits) for name, values in seen.items() if values})
     baseline = next(cell for cell in cells if cell.is_baseline)
     theirs = seen[baseline.name]
@@ -207,13 +205,19 @@ def _status(found: Sequence[RunResults]) -> Status:
     )
 
 
+def _unit(name: str, found: Sequence[RunResults]) -> str:
+    """The unit of a score, as the first evaluation that knows it says; empty if none does."""
+    units = (one.evaluation.unit(name) for one in found if one.evaluation)
+    return next((unit for unit in units if unit), "")
+
+
 def _metric(name: str, direction: str, found: Sequence[RunResults]) -> Metric:
     first = next((one for one in found if one.result.state == "done"), None)
     count = max((len(one.values[name]) for one in found if name in one.values), default=0)
     return Metric(
         higher_is_better=direction == "higher",
         summary=first.evaluation.summary(name) if first and first.evaluation else "",
-        unit="share" if name.endswith(SHARES) else None,
+        unit=_unit(name, found) or None,
         per_prompt=count > 1,
         num_prompts=count if count > 1 else None,
     )

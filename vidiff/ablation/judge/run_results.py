@@ -14,6 +14,7 @@ import numpy as np
 from vidiff.ablation.ask.cells import Run
 from vidiff.ablation.judge.schema import RunResult, Video
 from vidiff.ablation.run.folder import COSTS, RunFolder, read_or_empty
+from vidiff.evaluation_report import Group, Report, read_report
 from vidiff.pages.runs import Curve, read_curves
 
 CURVES = ("train/loss", "val/")
@@ -25,69 +26,67 @@ SHOWN = 12
 
 @dataclass
 class Evaluation:
-    """The report of ``vidiff evaluate`` on the videos of a run; only this class knows its keys."""
+    """The report of ``vidiff evaluate`` on the videos of a run."""
 
-    node: Mapping[str, Any]
+    report: Report
 
     @property
-    def group(self) -> Mapping[str, Any]:
+    def group(self) -> Group:
         """What was measured on the run's videos."""
-        return dict((self.node.get("groups") or {}).get("run") or {})
+        return self.report.groups["run"]
 
     @property
     def fingerprints(self) -> Mapping[str, str]:
         """By metric: equal where it was measured in the same way."""
-        return dict(self.group.get("fingerprints") or {})
+        return self.group.fingerprints
 
     @property
-    def protocol(self) -> Any:
+    def protocol(self) -> dict[str, Any]:
         """How clips were chosen and prepared."""
-        return self.node.get("protocol")
+        protocol = self.report.protocol
+        return {"name": protocol.name, "fingerprint": protocol.fingerprint, **protocol.settings}
 
     def summary(self, score: str) -> str:
         """What a metric says of itself; empty unless the score is its main one."""
-        metrics = (self.node.get("metrics") or {}).values()
-        return next((m["summary"] for m in metrics if m["figures"][:1] == [score]), "")
+        metrics = self.report.metrics.values()
+        return next((metric.summary for metric in metrics if metric.main.name == score), "")
+
+    def unit(self, score: str) -> str:
+        """``share``, ``dB``, …; empty where there is none."""
+        return next((one.unit for _, _, one in self.report.infos() if one.name == score), "")
 
     def values(self, score: str) -> tuple[np.ndarray, float]:
         """A score of each prompt, or the only one; and of all. An error names those known."""
-        known = []
-        for metric, scores in self.group["figures"].items():
+        for metric, scores in self.group.scores.items():
             for one in scores:
-                known.append(one["name"])
-                if one["name"] == score:
-                    whole = math.nan if one["value"] is None else float(one["value"])
+                if one.name == score:
                     each = self._of_each_video(metric, score)
-                    return (np.array([whole]) if each is None else each), whole
-        why = (self.node.get("not_measured") or {}).get(score)
-        reason = f": {why}" if why else f"; it has {', '.join(known)}"
+                    return (np.array([one.value]) if each is None else each), one.value
+        why = self.report.not_measured.get(score)
+        reason = f": {why}" if why else f"; it has {', '.join(self.group.by_name)}"
         raise ValueError(f"the evaluation has no {score}{reason}")
 
     def _of_each_video(self, metric: str, score: str) -> np.ndarray | None:
         """By the video's index, NaN where there is none; None for metrics of whole sets."""
-        videos = self.group["videos"]
-        found = {
-            video["index"]: value
-            for video in videos
-            if (value := (video["found"].get(metric) or {}).get(score, ...)) is not ...
-        }
-        if not found:
+        videos = self.group.videos
+        if not any(score in video.found.get(metric, {}) for video in videos):
             return None
-        values = np.full(max(video["index"] for video in videos) + 1, math.nan)
-        for index, value in found.items():
-            values[index] = math.nan if value is None else float(value)
+        values = np.full(max(video.index for video in videos) + 1, math.nan)
+        for video in videos:
+            if (value := video.value(metric, score)) is not None:
+                values[video.index] = value
         return values
 
     def videos(self, folder: Path, output: Path) -> list[Video]:
         """A few videos, the same prompts in each run, with paths from ``output``."""
-        every = sorted(self.group["videos"], key=lambda video: video["index"])
-        first = {video["prompt"]: video for video in reversed(every)}  # of each prompt
-        videos = sorted(first.values(), key=lambda video: video["index"])
+        every = sorted(self.group.videos, key=lambda video: video.index)
+        first = {video.prompt: video for video in reversed(every)}  # of each prompt
+        videos = sorted(first.values(), key=lambda video: video.index)
         return [
             Video(
-                video["prompt"],
-                os.path.relpath(folder / video["file"], output),
-                next((f["right"] for f in video["found"].values() if "right" in f), None),
+                video.prompt,
+                os.path.relpath(folder / video.file, output),
+                self.report.mark(video).right,
             )
             for video in videos[:: -(-len(videos) // SHOWN)]
         ]
@@ -141,8 +140,8 @@ def read_run(run: Run, folder: RunFolder, metrics: Sequence[str], output: Path) 
     if not done:
         return found
     sampled, evaluated = folder.folder_of("sample"), folder.folder_of("evaluate")
-    if sampled and evaluated and (report := read_or_empty(evaluated / "report.json")):
-        found.evaluation = Evaluation(report)
+    if sampled and evaluated and (evaluated / "report.json").is_file():
+        found.evaluation = Evaluation(read_report(evaluated / "report.json"))
         result.videos = found.evaluation.videos(sampled, output)
     for name in metrics:
         try:

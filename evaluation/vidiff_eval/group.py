@@ -1,55 +1,85 @@
-"""Several metrics of clips that are tensors, not files: what evaluates samples in training."""
+"""Several metrics of the same clips, which are files or tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
+from vidiff.evaluation_report import MetricInfo, NoiseFloor
 from vidiff.registry import get_kind
-from vidiff_eval.figures import Figure
-from vidiff_eval.metrics.base import ClipMetric, SetMetric, VideoMetric
+from vidiff_eval.failing import Reasons, noting
+from vidiff_eval.feature_table import FeatureTable
+from vidiff_eval.metrics.base import Measured, VideoMetric
 from vidiff_eval.processes import gather
-from vidiff_eval.protocol import Protocol, fingerprint
+from vidiff_eval.protocol import fingerprint
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from vidiff_eval.features.base import Features, Found
+    from vidiff_eval.protocol import Protocol
 
 FoundBy = dict[str, "Found"]
 """What was found of clips, by the fingerprint of the settings of the features."""
 
 
-class Measuring:
-    """Metrics that measure the same clips; what several of them want of a clip is taken once.
+class MetricGroup:
+    """Metrics that measure the same clips; features that several of them compare are taken once.
 
     Args:
-        metrics: that judge clips, or compare sets of them.
-        protocol: that they follow from now on.
-
-    Raises:
-        ValueError: if there is none, one compares pairs, two report a figure of the same name, or
-            something that one needs is missing.
+        metrics: by name.
     """
 
-    def __init__(self, metrics: Sequence[VideoMetric], protocol: Protocol) -> None:
+    def __init__(self, metrics: Mapping[str, VideoMetric]) -> None:
+        self.metrics = dict(metrics)
+
+    @classmethod
+    def of_samples(cls, metrics: Sequence[VideoMetric], protocol: Protocol) -> MetricGroup:
+        """Metrics of tensors, which have no files; they follow the protocol from now on.
+
+        Raises:
+            ValueError: if there is none, one compares pairs, two report a score of the same name,
+                or something that one needs is missing.
+        """
         if not metrics:
             raise ValueError("metrics are empty: name at least one, such as [fvd]")
-        self.metrics = _named(metrics)
-        self.features: dict[str, Features] = {}
-        for name, metric in self.metrics.items():
+        group = cls(_named(metrics))
+        for name, metric in group.metrics.items():
             try:
                 metric.follow(protocol)
                 _ = metric.settings
-                self.features.setdefault(_key(metric), metric.features)
             except ValueError as error:
                 raise ValueError(f"{name} cannot be measured: {error}") from error
+        return group
+
+    @property
+    def features(self) -> dict[str, Features]:
+        """The features of all metrics, each once, by the fingerprint of their settings."""
+        taken = (features for metric in self.metrics.values() for features in metric.taken)
+        return {fingerprint(one.settings): one for one in taken}
 
     @property
     def needs_real(self) -> bool:
         """Whether a metric compares with real clips."""
         return any(metric.needs_real for metric in self.metrics.values())
+
+    @property
+    def of_pairs(self) -> MetricGroup:
+        """The metrics that judge a clip with its partner, from the pixels of both."""
+        return self.only([name for name, metric in self.metrics.items() if metric.kind == "pairs"])
+
+    def by_features(self) -> Iterator[MetricGroup]:
+        """Groups of metrics that compare the same features."""
+        groups: dict[str, dict[str, VideoMetric]] = {}
+        for name, metric in self.metrics.items():
+            key = fingerprint([features.settings for features in metric.taken])
+            groups.setdefault(key, {})[name] = metric
+        yield from map(MetricGroup, groups.values())
+
+    def only(self, names: Sequence[str]) -> MetricGroup:
+        """The metrics of some names."""
+        return MetricGroup({name: self.metrics[name] for name in self.metrics if name in names})
 
     def check(self, num_frames: int | None, num_samples: int, num_real: int) -> None:
         """Refuse clips that could not be measured in the end.
@@ -63,13 +93,14 @@ class Measuring:
             ValueError: which metric cannot measure them, and why.
         """
         for name, metric in self.metrics.items():
-            least = metric.features.min_frames
+            least = metric.min_frames
             if num_frames is not None and num_frames < least:
                 raise ValueError(
                     f"{name} needs clips of at least {least} frames, and these have {num_frames}: "
                     "set the dataset's num_frames, or leave it out"
                 )
-            if isinstance(metric, SetMetric) and min(num_samples, num_real) < metric.min_clips:
+            num_fewest = min(num_samples, num_real) if metric.needs_real else num_samples
+            if num_fewest < metric.min_clips:
                 raise ValueError(
                     f"{name} needs at least {metric.min_clips} clips of either side, and there are "
                     f"{num_samples} samples and {num_real} real clips: raise num_videos"
@@ -88,8 +119,7 @@ class Measuring:
                     f"{name} judges samples by their prompts, and that of sample {bare[0]} is "
                     "empty: give prompts, or leave it out"
                 )
-            if isinstance(metric, ClipMetric):
-                metric.check_prompts(prompts)
+            metric.check_prompts(prompts)
 
     def to(self, device: torch.device | str) -> None:
         """Compute on ``device`` from now on."""
@@ -100,34 +130,33 @@ class Measuring:
         """What the features find of clips (b, 3, f, h, w) in [-1, 1]."""
         return {key: features.extract(clips) for key, features in self.features.items()}
 
-    def figures(
-        self, prompts: Sequence[str], generated: FoundBy, real: FoundBy | None
-    ) -> dict[str, list[Figure]]:
-        """The figures of each metric, of what was found of all clips."""
-        figures = {}
-        for name, metric in self.metrics.items():
-            found = generated[_key(metric)]
-            if isinstance(metric, ClipMetric):
-                figures[name] = metric.summarise(metric.tally(metric.judge(found, prompts)))
-            else:
-                assert real is not None
-                reals = real[_key(metric)]
-                figures[name] = metric.compare(reals[metric.output], found[metric.output])
-        return figures
+    def measure(
+        self,
+        generated: FeatureTable,
+        real: FeatureTable | None,
+        failed: Reasons | None = None,
+        whose: str = "",
+    ) -> dict[str, Measured]:
+        """What each metric finds of a set of clips.
 
-    def describe(self) -> dict[str, Any]:
-        """The metrics for reports, as those of ``vidiff evaluate`` have them."""
-        return {
-            name: {
-                "kind": metric.compares,
-                "summary": (type(metric).__doc__ or "").strip().partition("\n")[0],
-                "higher_is_better": metric.higher_is_better,
-                "figures": list(metric.figures),
-                "settings": metric.settings,
-                "noise_floor": None,
-            }
-            for name, metric in self.metrics.items()
-        }
+        Args:
+            generated: the set.
+            real: None if no metric compares with real clips.
+            failed: is told of metrics that cannot be measured; by default they raise.
+            whose: the set's name where there are several, for ``failed``.
+        """
+        measured = {}
+        for name, metric in self.metrics.items():
+            with noting(failed, f"{name} of {whose}" if whose else name):
+                measured[name] = metric.measure(generated, real)
+        return measured
+
+    def describe(
+        self, noise_floors: Mapping[str, NoiseFloor | None] | None = None
+    ) -> dict[str, MetricInfo]:
+        """The metrics for reports, with their noise floors by name."""
+        floors = noise_floors or {}
+        return {name: metric.describe(floors.get(name)) for name, metric in self.metrics.items()}
 
 
 def join(parts: Sequence[tuple[Sequence[int], FoundBy]]) -> FoundBy:
@@ -159,31 +188,20 @@ def name_of(metric: VideoMetric) -> str:
     return next((c.name for c in components if c.cls is type(metric)), type(metric).__name__)
 
 
-def _key(metric: ClipMetric | SetMetric) -> str:
-    return fingerprint(metric.features.settings)
-
-
-def _named(metrics: Sequence[VideoMetric]) -> dict[str, ClipMetric | SetMetric]:
-    named: dict[str, ClipMetric | SetMetric] = {}
+def _named(metrics: Sequence[VideoMetric]) -> dict[str, VideoMetric]:
+    named: dict[str, VideoMetric] = {}
     reporters: dict[str, str] = {}
     for metric in metrics:
         name = name_of(metric)
         if name in named:
             raise ValueError(f"{name} is named twice among the metrics: leave one of them out")
-        if not isinstance(metric, (ClipMetric, SetMetric)) or (
-            isinstance(metric, SetMetric) and metric.paired
-        ):
+        if metric.paired:
             raise ValueError(
                 f"{name} compares pairs, and a sample has no partner among real clips: leave it out"
             )
-        for figure in metric.figures:
-            if other := reporters.get(figure):
-                raise ValueError(f"{other} and {name} both report {figure}: leave one of them out")
-            reporters[figure] = name
+        for score in metric.scores:
+            if other := reporters.get(score):
+                raise ValueError(f"{other} and {name} both report {score}: leave one of them out")
+            reporters[score] = name
         named[name] = metric
     return named
-
-
-def by_figure(figures: Mapping[str, Sequence[Figure]]) -> dict[str, float]:
-    """The values of all metrics' figures, by the name of the figure."""
-    return {figure.name: figure.value for some in figures.values() for figure in some}

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
+from vidiff.checkpoints import CheckpointFile
 from vidiff.files import flush_to_disk
 
 UNFINISHED = ".unfinished"
@@ -22,7 +23,17 @@ class CheckpointFiles(TorchCheckpointIO):
 
     Lightning's own builds the whole file in memory, writes it to ``$TMPDIR`` and moves it, which
     needs its size in memory and on two disks, and is no single rename between disks.
+
+    Attributes:
+        opened: a checkpoint that is open already, and is not read again.
     """
+
+    opened: CheckpointFile | None = None
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        if self.opened is not None and self.opened.path == Path(path):
+            return dict(self.opened.whole)
+        return super().load_checkpoint(path, *args, **kwargs)
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None

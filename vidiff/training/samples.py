@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import math
 import re
@@ -248,10 +247,3 @@ def read_formats(formats: str) -> list[str]:
     if unknown := [name for name in found if name not in known]:
         raise ValueError(f"formats must be some of {', '.join(known)}, got {unknown[0]!r}")
     return found
-
-
-def fingerprint(checkpoint: str | Path) -> str:
-    """The SHA-256 of a checkpoint file; of the index, for the folder of a sharded one."""
-    path = Path(checkpoint)
-    with (path / ".metadata" if path.is_dir() else path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from lightning.fabric.connector import _PRECISION_INPUT
@@ -14,7 +15,7 @@ from lightning.pytorch.plugins.precision import Precision
 
 from vidiff.background import Background
 from vidiff.captions import read_prompts
-from vidiff.checkpoints import read_checkpoint, trained_in
+from vidiff.checkpoints import CheckpointFile, open_checkpoint, trained_in
 from vidiff.checks import at_least, positive
 from vidiff.data import Split
 from vidiff.generation import Sampling
@@ -31,7 +32,6 @@ from vidiff.training.samples import (
     PromptData,
     SampleFolder,
     WriteSamples,
-    fingerprint,
     read_formats,
 )
 from vidiff.training.starting import Start
@@ -124,6 +124,7 @@ class VidiffTrainer(WholeCheckpoints):
         self,
         model: LightningModule,
         datamodule: LightningDataModule | None = None,
+        opened: CheckpointFile | None = None,
         prompts: str = "",
         output: str = "samples",
         seed: int = 0,
@@ -154,6 +155,7 @@ class VidiffTrainer(WholeCheckpoints):
         Args:
             model: the task to sample from.
             datamodule: not used.
+            opened: that of ``ckpt_path``, if it is open already.
             prompts: 'text;text', a .txt file with a prompt a line, or a .csv or .jsonl table with
                 a column caption or prompt.
             output: folder to write into; new, or of the same call.
@@ -200,9 +202,9 @@ class VidiffTrainer(WholeCheckpoints):
             decode_tile=decode_tile, decode_frames=decode_frames,
         )  # fmt: skip
         texts, endings = read_prompts(prompts), read_formats(formats)
-        checkpoint = read_checkpoint(ckpt_path)
-        model.on_load_checkpoint(checkpoint)
-        model.adopt(checkpoint)
+        opened = opened or open_checkpoint(ckpt_path)
+        model.on_load_checkpoint(opened.head)
+        model.adopt(opened.head)
         sampling = sampling.sized(model.clip_size)
         _, h, w = sampling.size
         known = for_each(inputs or {}, len(texts))
@@ -217,24 +219,24 @@ class VidiffTrainer(WholeCheckpoints):
                 **({"inputs": inputs} if inputs else {}),
                 "sampler": model.hparams["sampler"],
                 "guidance": model.hparams["guidance"],
-                "checkpoint": Path(ckpt_path).name,
-                "checkpoint_sha256": fingerprint(ckpt_path),
-                "step": checkpoint["global_step"],
+                "checkpoint": opened.path.name,
+                "checkpoint_sha256": opened.sha256,
+                "step": opened.head["global_step"],
                 "exact": exact,
-                "trained_in": trained_in(checkpoint),
+                "trained_in": trained_in(opened.head),
                 "precision": "32-true" if is_single else str(self.precision),
             },
         )  # fmt: skip
         data = PromptData(folder, batch_size, sampling, exact, known)
         self.callbacks: list[Callback]
         self.keep_precision.quiet = is_single
-        with Background() as background:
+        with self.holding(opened), Background() as background:
             writer = WriteSamples(folder, background)
             self.callbacks.append(writer)
             try:
                 self.predict(
                     model, datamodule=data, return_predictions=False,
-                    ckpt_path=ckpt_path, weights_only=weights_only,
+                    ckpt_path=str(opened.path), weights_only=weights_only,
                 )  # fmt: skip
             except FloatingPointError:
                 if self.is_global_zero:
@@ -243,10 +245,26 @@ class VidiffTrainer(WholeCheckpoints):
             finally:
                 self.callbacks.remove(writer)
 
+    @contextmanager
+    def holding(self, opened: CheckpointFile) -> Iterator[None]:
+        """Let Lightning have a checkpoint that is open, where it would read the file again.
+
+        Not with sharded weights, where each process reads its part by itself.
+        """
+        io = self.strategy.checkpoint_io
+        if isinstance(io, CheckpointFiles):
+            io.opened = opened
+        try:
+            yield
+        finally:
+            if isinstance(io, CheckpointFiles):
+                io.opened = None
+
     def encode(
         self,
         model: LightningModule,
         datamodule: LightningDataModule | None = None,
+        opened: CheckpointFile | None = None,
         output: str = "latents",
         splits: str = "train,val",
         num_epochs: int = 1,
@@ -265,6 +283,7 @@ class VidiffTrainer(WholeCheckpoints):
         Args:
             model: a diffusion task, whose encoders are used.
             datamodule: whose dataset is encoded.
+            opened: that of ``ckpt_path``, if it is open already.
             output: folder to write into; new, or of the same call.
             splits: some of train, val and test, with commas between.
             num_epochs: epochs of the training split to encode, where each draws starts or crops
@@ -288,7 +307,9 @@ class VidiffTrainer(WholeCheckpoints):
         batch_size = datamodule.val_batch_size if batch_size is None else batch_size
         at_least(1, num_epochs=num_epochs, batch_size=batch_size)
         at_least(1, entries_per_shard=entries_per_shard)
-        encoding = Encoding(model, read_checkpoint(ckpt_path) if ckpt_path else None)
+        if ckpt_path and opened is None:
+            opened = open_checkpoint(ckpt_path)
+        encoding = Encoding(model, opened.whole if opened else None)
         data = EncodingData(
             datamodule, encoding, output, splits=read_splits(splits), num_epochs=num_epochs,
             dtype=dtype, batch_size=batch_size, entries_per_shard=entries_per_shard,

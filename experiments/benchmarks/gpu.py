@@ -308,7 +308,7 @@ def bare_step(bench: Bench, task: DiffusionTask, data: VideoDataModule) -> dict[
     def step() -> None:
         with bench.autocast():
             model = task.model
-            signals = task.signals_of(model, batch, pixels)
+            signals = model.signals_of(batch, pixels)
             loss = task.objective.loss(model.network(signals), pixels).weighted.mean()
         loss.backward()
         optimizer.step()

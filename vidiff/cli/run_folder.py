@@ -139,10 +139,11 @@ def find_best(folder: Path) -> CheckpointFile:
     Raises:
         UsageError: if there is none, or several callbacks have one each.
     """
-    checkpoints = list(whole_checkpoints(folder, "**/*.ckpt"))
+    # Not the files themselves: of many, not all can be open.
+    heads = [one.head for one in whole_checkpoints(folder, "**/*.ckpt")]
     best: dict[str, tuple[bool, Path]] = {}
-    for one in sorted(checkpoints, key=lambda one: int(one.head.get("global_step", 0))):
-        for key, state in (one.head.get("callbacks") or {}).items():
+    for head in sorted(heads, key=lambda head: int(head.get("global_step", 0))):
+        for key, state in (head.get("callbacks") or {}).items():
             if not key.startswith("SaveCheckpoint") and "best_model_path" in state:
                 path = _moved(Path(state["best_model_path"]), folder)
                 if path is not None:
@@ -164,9 +165,7 @@ def find_best(folder: Path) -> CheckpointFile:
         _say(
             "best: ModelCheckpoint watches no metric (monitor), so the newest of its files is taken"
         )
-    path = paths.pop()
-    held = {one.path.absolute(): one for one in checkpoints}
-    return held.get(path.absolute()) or open_or_refuse(path)
+    return open_or_refuse(paths.pop())
 
 
 def whole_checkpoints(folder: Path, *more: str, say: bool = False) -> Iterator[CheckpointFile]:

@@ -11,7 +11,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from vidiff.costs.memory import total_bytes
-from vidiff.training.base import Task, counting
+from vidiff.training.base import Task
+from vidiff.training.flops import counting
 
 Keep = Callable[[Any, Callable[[], Any]], Any]
 """Memoisation: returns ``call()``, computed once per key."""

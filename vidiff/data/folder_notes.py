@@ -23,13 +23,7 @@ def of_files(contents: Contents) -> Iterator[str]:
 
 
 def of_captions(root: Path, table: Collection[str], files: Collection[str]) -> Iterator[str]:
-    """On captions of files that are not there.
-
-    Args:
-        root: the folder.
-        table: paths that have a caption.
-        files: those that are there, both as ``file_key`` writes them.
-    """
+    """On captions of files that are not there; all paths as ``file_key`` writes them."""
     absent = sorted(path for path in table if path not in files)
     if absent and files and len(absent) == len(table):
         yield (

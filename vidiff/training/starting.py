@@ -65,11 +65,7 @@ class Taken:
 
 @torch.no_grad()
 def take_weights(task: nn.Module, start: Start) -> Taken:
-    """Copy weights of a checkpoint into a task that was just built; the average where there is one.
-
-    Args:
-        task: without a moving average so far.
-        start: which weights.
+    """Copy a checkpoint's weights, averaged ones if there are any, into a task without average.
 
     Raises:
         ValueError: if the checkpoint cannot be read, a pattern means nothing, no tensor fits, or

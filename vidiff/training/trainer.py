@@ -23,7 +23,7 @@ from vidiff.precision import AUTO, choose, device_of
 from vidiff.training.base import Task
 from vidiff.training.callbacks import KeepPrecision, add_defaults
 from vidiff.training.callbacks.precision import MatmulPrecision
-from vidiff.training.checkpoint_files import CheckpointFiles
+from vidiff.training.checkpoint_files import CheckpointFiles, WholeCheckpoints
 from vidiff.training.data import VideoDataModule
 from vidiff.training.diffusion import DiffusionTask
 from vidiff.training.encoding import Encoding, EncodingData
@@ -35,7 +35,6 @@ from vidiff.training.samples import (
     read_formats,
 )
 from vidiff.training.starting import Start
-from vidiff.training.whole_checkpoints import WholeCheckpoints
 
 # Averages and frozen parts are meant to be in evaluation mode; the second is between libraries.
 warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
@@ -124,7 +123,6 @@ class VidiffTrainer(WholeCheckpoints):
         self,
         model: LightningModule,
         datamodule: LightningDataModule | None = None,
-        opened: CheckpointFile | None = None,
         prompts: str = "",
         output: str = "samples",
         seed: int = 0,
@@ -145,6 +143,7 @@ class VidiffTrainer(WholeCheckpoints):
         scale: int | None = None,
         formats: str = "mp4",
         exact: bool = True,
+        opened: CheckpointFile | None = None,
     ) -> None:
         """Make a video for each prompt and write them into a folder.
 
@@ -155,7 +154,6 @@ class VidiffTrainer(WholeCheckpoints):
         Args:
             model: the task to sample from.
             datamodule: not used.
-            opened: that of ``ckpt_path``, if it is open already.
             prompts: 'text;text', a .txt file with a prompt a line, or a .csv or .jsonl table with
                 a column caption or prompt.
             output: folder to write into; new, or of the same call.
@@ -183,6 +181,7 @@ class VidiffTrainer(WholeCheckpoints):
             formats: of each video's files, with commas between: mp4, webm, gif.
             exact: leave mixed precision off, so that the same seed gives the same video whatever
                 the batch size; without it sampling may be faster, and differ by a few grey levels.
+            opened: that of ``ckpt_path``, if it is open already.
 
         Raises:
             ValueError: if there is no checkpoint or prompt, prompts look like a path and there is
@@ -190,21 +189,17 @@ class VidiffTrainer(WholeCheckpoints):
                 fit the model, or the folder holds something else.
             FloatingPointError: if videos turn NaN or infinite; none of their files is written.
         """
+        sampling = Sampling.picked(locals())
         if not isinstance(model, DiffusionTask):
             raise ValueError(f"only a DiffusionTask makes videos, not a {type(model).__name__}")
         if ckpt_path is None:
             raise ValueError("sampling needs trained weights: give --ckpt_path")
         positive(fps=fps)
         at_least(1, batch_size=batch_size, scale=scale)
-        sampling = Sampling(
-            num_frames=num_frames, height=height, width=width, num_steps=num_steps,
-            guidance_scale=guidance_scale, negative_prompt=negative_prompt,
-            decode_tile=decode_tile, decode_frames=decode_frames,
-        )  # fmt: skip
         texts, endings = read_prompts(prompts), read_formats(formats)
         opened = opened or open_checkpoint(ckpt_path)
         model.on_load_checkpoint(opened.head)
-        model.adopt(opened.head)
+        model.encoders.adopt(opened.head)
         sampling = sampling.sized(model.clip_size)
         _, h, w = sampling.size
         known = for_each(inputs or {}, len(texts))
@@ -264,7 +259,6 @@ class VidiffTrainer(WholeCheckpoints):
         self,
         model: LightningModule,
         datamodule: LightningDataModule | None = None,
-        opened: CheckpointFile | None = None,
         output: str = "latents",
         splits: str = "train,val",
         num_epochs: int = 1,
@@ -273,6 +267,7 @@ class VidiffTrainer(WholeCheckpoints):
         entries_per_shard: int = 256,
         ckpt_path: str | None = None,
         weights_only: bool = True,
+        opened: CheckpointFile | None = None,
     ) -> None:
         """Run the autoencoder, and the conditions that are frozen, once over a dataset.
 
@@ -283,7 +278,6 @@ class VidiffTrainer(WholeCheckpoints):
         Args:
             model: a diffusion task, whose encoders are used.
             datamodule: whose dataset is encoded.
-            opened: that of ``ckpt_path``, if it is open already.
             output: folder to write into; new, or of the same call.
             splits: some of train, val and test, with commas between.
             num_epochs: epochs of the training split to encode, where each draws starts or crops
@@ -293,6 +287,7 @@ class VidiffTrainer(WholeCheckpoints):
             entries_per_shard: clips in one file. A process holds that many latents in memory.
             ckpt_path: a checkpoint of the task, whose encoders are used.
             weights_only: not used: nothing but tensors and plain values is ever read.
+            opened: that of ``ckpt_path``, if it is open already.
 
         Raises:
             ValueError: if the task is no diffusion task, an option is wrong, the clips do not fit

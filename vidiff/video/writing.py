@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import cast
 
 import av
@@ -19,13 +16,11 @@ from av.video.stream import VideoStream
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from vidiff.files import new_folder, replacing
 from vidiff.video.colour import BT709, EXACT, FULL_RANGE
 
 SMALL = 512 * 512
 """Frames of so many pixels are encoded by one thread: more would wait for each other."""
-
-_UMASK = os.umask(0)  # asked for once, as asking changes it for all threads
-os.umask(_UMASK)
 
 
 def write_video(path: str | os.PathLike[str], pixels: Tensor, fps: float) -> None:
@@ -49,8 +44,8 @@ def write_video(path: str | os.PathLike[str], pixels: Tensor, fps: float) -> Non
     if fps <= 0:
         raise ValueError(f"fps must be positive, got {fps}")
     frames = to_uint8(pixels)
-    with _replacing(path) as temporary:
-        write(temporary.path, frames, fps)
+    with replacing(path) as temporary:
+        write(temporary, frames, fps)
 
 
 def write_frames(folder: str | os.PathLike[str], pixels: Tensor) -> None:
@@ -63,14 +58,9 @@ def write_frames(folder: str | os.PathLike[str], pixels: Tensor) -> None:
     if folder.exists():
         raise ValueError(f"{folder} exists; name a new folder or remove it")
     frames = to_uint8(pixels)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with new_folder(folder) as temporary:
         for index, frame in enumerate(frames):
             Image.fromarray(frame).save(temporary / f"{index:05d}.png")
-        temporary.chmod(0o777 & ~_UMASK)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def contact_sheet(path: str | os.PathLike[str], rows: Sequence[Image.Image]) -> None:
@@ -86,8 +76,8 @@ def contact_sheet(path: str | os.PathLike[str], rows: Sequence[Image.Image]) -> 
     for row in rows:
         sheet.paste(row, (0, top))
         top += row.height
-    with _replacing(Path(path)) as temporary:
-        sheet.save(temporary.path, format="PNG")
+    with replacing(Path(path)) as temporary:
+        sheet.save(temporary, format="PNG")
 
 
 def to_uint8(pixels: Tensor) -> np.ndarray:
@@ -177,31 +167,6 @@ _WRITERS: dict[str, Callable[[Path, np.ndarray, float], None]] = {
 
 ENDINGS = tuple(_WRITERS)
 """Of the files that ``write_video`` writes."""
-
-
-class _replacing:
-    """A temporary file beside ``path`` that takes its name on success and goes on failure."""
-
-    def __init__(self, path: Path) -> None:
-        self.target = path
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        self.path = Path(name)
-
-    def __enter__(self) -> _replacing:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.path.chmod(0o666 & ~_UMASK)
-            self.path.replace(self.target)
-        else:
-            self.path.unlink(missing_ok=True)
 
 
 def sheet_row(video: Tensor, caption: str, *, num_frames: int = 8, height: int = 96) -> Image.Image:

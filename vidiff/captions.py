@@ -21,11 +21,11 @@ from unicodedata import normalize
 
 from vidiff.files import read_text
 from vidiff.folders import EXTENSIONS
+from vidiff.units import listed
 
 TABLES = (".csv", ".jsonl")
 LISTS = (".txt",)
 FOLDER_TABLES = ("captions.csv", "captions.jsonl")
-_SHOWN = 3  # files in one message
 
 _NOT_READ = (
     *(".json", ".tsv", ".yaml", ".yml", ".xml", ".html", ".parquet", ".arrow", ".npy", ".pkl"),
@@ -123,8 +123,7 @@ def check_texts(paths: Iterable[Path]) -> None:
     with ThreadPoolExecutor(16) as pool:
         bad = [error for errors in pool.map(_errors, some) for error in errors]
     if bad:
-        more = f"; and {len(bad) - _SHOWN} more files" if len(bad) > _SHOWN else ""
-        raise ValueError("; ".join(bad[:_SHOWN]) + more)
+        raise ValueError(listed(bad, 3, "; "))
 
 
 def _errors(paths: Sequence[Path]) -> list[str]:

@@ -1,8 +1,9 @@
-"""Numbers for people."""
+"""Numbers and lists for people."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 def duration(seconds: float) -> str:
@@ -25,3 +26,9 @@ def large(number: float | None, digits: int = 4) -> str:
     if not power:
         return f"{number:.{digits}g}"
     return f"{number / 1000**power:.{digits}g} {'kMGTPE'[power - 1]}"
+
+
+def listed(items: Sequence[str], most: int = 5, separator: str = ", ") -> str:
+    """The first of some items, and how many more there are."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return separator.join(items[:most]) + more

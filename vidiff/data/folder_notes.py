@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from vidiff.folders import EXTENSIONS, Contents, group_by_stem
-
-_SHOWN = 10
+from vidiff.units import listed
 
 
 def of_files(contents: Contents) -> Iterator[str]:
@@ -32,7 +31,7 @@ def of_captions(root: Path, table: Collection[str], files: Collection[str]) -> I
             f"relative to {root}, with their endings"
         )
     elif absent:
-        yield f"captions name {len(absent)} files that are not there: {listed(absent)}"
+        yield f"captions name {len(absent)} files that are not there: {listed(absent, 10)}"
 
 
 def of_no_video(contents: Contents) -> str:
@@ -48,9 +47,3 @@ def of_no_video(contents: Contents) -> str:
         f"no video file under {contents.root}: {contents.describe()} "
         f"(searched: {' '.join(EXTENSIONS)}){step}"
     )
-
-
-def listed(items: list[str], separator: str = ", ") -> str:
-    """The first of some items, and how many more there are."""
-    more = [f"and {len(items) - _SHOWN} more"] if len(items) > _SHOWN else []
-    return separator.join([*items[:_SHOWN], *more])

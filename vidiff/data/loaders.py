@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from vidiff.data.base import VideoDataset, collate
 from vidiff.data.order import ClipStream
 from vidiff.types import Batch
+from vidiff.units import listed
 
 log = logging.getLogger("vidiff.loaders")  # of vidiff.data only the first process logs
 
@@ -112,9 +113,7 @@ class _Loader:
         if len(self.problems) > self._num_summarised:
             self._num_summarised = len(self.problems)
             of = f" of {self.dataset.num_files}" if self.dataset.num_files else ""
-            names = sorted(self.problems)
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            skipped = f"{len(names)}{of} files skipped: {', '.join(names[:5])}{more}"
+            skipped = f"{len(self.problems)}{of} files skipped: {listed(sorted(self.problems))}"
             log.warning("%s: %s", self.label, skipped)
 
 

@@ -17,7 +17,7 @@ import torch
 from vidiff.captions import check_texts, file_key, folder_table, read_caption, text_beside
 from vidiff.checks import at_least, positive
 from vidiff.data.base import Split, VideoDataset
-from vidiff.data.folder_notes import listed, of_captions, of_files, of_no_video
+from vidiff.data.folder_notes import of_captions, of_files, of_no_video
 from vidiff.data.packed import PackedStrings
 from vidiff.data.permutation import Permutation
 from vidiff.fingerprints import file_hash
@@ -25,6 +25,7 @@ from vidiff.folders import Contents, scan
 from vidiff.registry import register
 from vidiff.seeds import SPLIT_SEEDS
 from vidiff.types import VideoSample
+from vidiff.units import listed
 from vidiff.video import READING, VideoError, VideoReader, repeated_share
 
 log = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ class VideoFolder(VideoDataset):
                 self._problems.setdefault(self._paths[file], reason)
         raise ValueError(
             f"none of the {self.num_files} files in {self.root} can give a clip: "
-            + listed([f"{path}: {why}" for path, why in self._problems.items()], "; ")
+            + listed([f"{path}: {why}" for path, why in self._problems.items()], 10, "; ")
         )
 
     def _candidates(self, first: int, index: int) -> Iterator[int]:

@@ -12,18 +12,22 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from unicodedata import normalize
 
 from vidiff.files import read_text
 from vidiff.folders import EXTENSIONS
+from vidiff.units import listed
 
 Row = dict[str, Any]
 
 TABLES = (".csv", ".jsonl")
 LISTS = (".txt",)
+FOLDER_TABLES = ("captions.csv", "captions.jsonl")
 
 _NOT_READ = (
     *(".json", ".tsv", ".yaml", ".yml", ".xml", ".html", ".parquet", ".arrow", ".npy", ".pkl"),
@@ -54,6 +58,23 @@ def read_table(table: Path, root: Path, *, outside: str = "refuse") -> dict[str,
     return captions
 
 
+def folder_table(root: Path) -> dict[str, str]:
+    """Captions by file from the table in ``root``, see ``read_table``; empty if it has none.
+
+    Raises:
+        ValueError: if there are two tables, or one is broken, has a path that leads out of
+            ``root``, or two captions of a file; the message has the line's number.
+    """
+    found = [root / name for name in FOLDER_TABLES if os.path.lexists(root / name)]
+    if len(found) > 1:
+        raise ValueError(f"{root} has both {' and '.join(FOLDER_TABLES)}; keep one")
+    for table in found:
+        if not table.is_file():
+            raise ValueError(f"{table} is no file, nor a link to one; mend or remove it")
+        return read_table(table, root)
+    return {}
+
+
 def read_list(path: Path) -> list[str]:
     """Prompts in their order: a line each, or the captions of a table.
 
@@ -77,6 +98,30 @@ def read_list(path: Path) -> list[str]:
 def read_caption(path: Path) -> str:
     """The caption in a text file, as one line; errors are those of ``read_text``."""
     return _one_line(read_text(path))
+
+
+def check_texts(paths: Iterable[Path]) -> None:
+    """Read the text files of captions before anything depends on them.
+
+    Raises:
+        ValueError: if some cannot be read; names them.
+    """
+    paths = iter(paths)
+    some = iter(lambda: list(islice(paths, 256)), [])
+    with ThreadPoolExecutor(16) as pool:
+        bad = [error for errors in pool.map(_errors, some) for error in errors]
+    if bad:
+        raise ValueError(listed(bad, 3, "; "))
+
+
+def _errors(paths: Sequence[Path]) -> list[str]:
+    errors = []
+    for path in paths:
+        try:
+            read_caption(path)
+        except ValueError as error:
+            errors.append(str(error))
+    return errors
 
 
 def read_prompts(words: str) -> list[str]:

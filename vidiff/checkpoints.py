@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import pickle
 import tempfile
+import weakref
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +17,56 @@ from torch import Tensor
 
 from vidiff.building import Node
 from vidiff.external import with_folders
+from vidiff.files import sha256
 from vidiff.weight_files import why_unreadable
 
 Checkpoint = dict[str, Any]
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint that a vidiff task wrote: a file, or the folder of a sharded one.
+class CheckpointFile:
+    """An open checkpoint: a file, or the folder of a sharded one.
 
-    Only tensors and plain values are read (``weights_only``), so an untrusted file runs no code.
+    The file is opened once: what is loaded and what is hashed is the same, even if another file
+    takes its name meanwhile. Tensors stay on the disk until they are used. Only tensors and plain
+    values are read (``weights_only``), so an untrusted file runs no code.
+
+    Attributes:
+        head: what it holds; of a folder, all but the tensors.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._is_folder = self.path.is_dir()
+        self._handle = os.open(self.path / "meta.pt" if self._is_folder else path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._handle)
+        self.head: Checkpoint = self._load()
+
+    @cached_property
+    def whole(self) -> Checkpoint:
+        """All that it holds."""
+        return self.head | _read_shards(self.path) if self._is_folder else self.head
+
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of the file; of the index, for a folder."""
+        if self._is_folder:
+            return sha256(self.path / ".metadata")
+        with open(self._handle, "rb", closefd=False) as file:
+            file.seek(0)
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def _load(self) -> Any:
+        # torch maps files by name only, and none of the format that it wrote before 1.6.
+        name = f"/dev/fd/{self._handle}"
+        is_zip = os.pread(self._handle, 4, 0) == b"PK\x03\x04"
+        return torch.load(
+            name if os.path.exists(name) else self.path,
+            map_location="cpu", weights_only=True, mmap=is_zip,
+        )  # fmt: skip
+
+
+def open_checkpoint(path: str | Path) -> CheckpointFile:
+    """Open a checkpoint that a vidiff task wrote.
 
     Raises:
         ValueError: if there is none, or it is not one of a vidiff task.
@@ -30,17 +75,39 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not path.exists():
         raise ValueError(f"checkpoint {path} does not exist{_beside(path)}")
     try:
-        checkpoint = _read_folder(path) if path.is_dir() else _read_file(path)
+        opened = CheckpointFile(path)
     except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         raise ValueError(
             f"{path} cannot be read as a checkpoint: {why_unreadable(error)}"
         ) from error
-    if not isinstance(checkpoint, dict) or "hyper_parameters" not in checkpoint:
+    if not isinstance(opened.head, dict) or "hyper_parameters" not in opened.head:
         raise ValueError(
             f"{path} is not a checkpoint of a vidiff task: it does not say its config; `vidiff "
             "import-weights` makes one of published weights"
         )
-    return checkpoint
+    return opened
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """What a checkpoint holds; its tensors must be used before the file is overwritten.
+
+    Raises:
+        ValueError: as ``open_checkpoint``, or if a shard cannot be read.
+    """
+    opened = open_checkpoint(path)
+    try:
+        return opened.whole
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint: {why_unreadable(error)}"
+        ) from error
+
+
+def held_node(checkpoint: Checkpoint) -> Node:
+    """The class and the arguments of the task, as the checkpoint holds them."""
+    arguments = dict(checkpoint.get("hyper_parameters") or {})
+    arguments.pop("_instantiator", None)
+    return {"class_path": arguments.pop("_class_path", None), "init_args": arguments}
 
 
 def task_node(checkpoint: Checkpoint) -> Node:
@@ -54,9 +121,8 @@ def task_node(checkpoint: Checkpoint) -> Node:
         ValueError: if an argument was a Python object that no config can name, a folder is not
             there any more, or an earlier vidiff wrote it.
     """
-    arguments = dict(checkpoint["hyper_parameters"])
-    class_path = arguments.pop("_class_path", None)
-    arguments.pop("_instantiator", None)
+    node = held_node(checkpoint)
+    arguments = node["init_args"]
     for name, value in arguments.items():
         if isinstance(value, dict) and "described" in value:
             raise ValueError(
@@ -68,12 +134,11 @@ def task_node(checkpoint: Checkpoint) -> Node:
             "this checkpoint is of an earlier vidiff, whose text_encoder is now conditions.text: "
             "train again with `conditions: {text: …}`, or use the vidiff that wrote it"
         )
-    if class_path is None:
+    if node["class_path"] is None:
         raise ValueError("the checkpoint does not say which class of task it holds")
     if "autoencoder" in checkpoint:
         arguments["autoencoder"] = checkpoint["autoencoder"]
-    arguments = with_folders(arguments, checkpoint.get("named", {}))
-    return {"class_path": class_path, "init_args": arguments}
+    return {**node, "init_args": with_folders(arguments, checkpoint.get("named", {}))}
 
 
 def trained_in(checkpoint: Mapping[str, Any]) -> str | None:
@@ -92,18 +157,14 @@ def part_weights(checkpoint: Checkpoint, part: str) -> dict[str, Tensor]:
     return {}
 
 
-def _read_file(path: Path) -> Checkpoint:
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _read_folder(path: Path) -> Checkpoint:
-    """Lightning keeps tensors in torch's distributed format, and the rest in ``meta.pt``."""
+def _read_shards(folder: Path) -> Checkpoint:
+    """The tensors of a sharded checkpoint, which Lightning keeps in torch's distributed format."""
     from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 
-    with tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder) / "whole.ckpt"
-        dcp_to_torch_save(path, whole)
-        return _read_file(path / "meta.pt") | _read_file(whole)
+    with tempfile.TemporaryDirectory() as temporary:
+        whole = Path(temporary) / "whole.ckpt"
+        dcp_to_torch_save(folder, whole)
+        return CheckpointFile(whole).head
 
 
 def _beside(path: Path) -> str:

@@ -7,12 +7,16 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 from typing import Any
+
+_UMASK = os.umask(0)  # can only be read by setting it, which is not safe once threads run
+os.umask(_UMASK)
 
 
 def cache_folder() -> Path:
@@ -28,23 +32,38 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``path`` under a temporary name next to it, then rename; creates folders."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file that is whole or absent; creates folders."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
-        temporary.chmod(0o644)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file next to ``path`` that takes its name on success and goes on failure."""
+    """A temporary file next to ``path``, which takes its name on success and goes on failure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
+    temporary = Path(name)
     try:
-        yield Path(name)
-        os.replace(name, path)
+        yield temporary
+        temporary.chmod(0o666 & ~_UMASK)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder next to ``path``, which takes its name on success and goes on failure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_UMASK)
+        temporary.rename(path)
     finally:
-        Path(name).unlink(missing_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def flush_to_disk(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Sampling from a model, without a training framework: what ``DiffusionTask.sample`` calls."""
+"""Sampling from a model, without a training framework."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from vidiff.autoencoders import decode_in_parts
 from vidiff.checks import at_least
+from vidiff.conditions import Labels
 from vidiff.finite import FiniteNotes, bad_weight
 from vidiff.guidance import Guidance, Steered
 from vidiff.model import Model, known_start
 from vidiff.samplers import Sampler
-from vidiff.types import Grid, Inputs
+from vidiff.seeds import clip_seed
+from vidiff.types import Grid, Inputs, Signals
 
 
 @dataclass  # not frozen: Lightning refuses to move a batch that holds a frozen one
@@ -100,6 +102,67 @@ class Sampling:
         sampler = _with(sampler, "num_steps", self.num_steps)
         guidance = _with(guidance, "scale", self.guidance_scale)
         return sampler, _with(guidance, "negative", self.negative_prompt)
+
+
+@torch.no_grad()
+def sample(
+    model: Model,
+    prompts: Sequence[str],
+    *,
+    sampler: Sampler,
+    guidance: Guidance,
+    clip_size: Grid | None = None,
+    seed: int = 0,
+    indices: Sequence[int] | None = None,
+    batch_size: int | None = None,
+    decode: bool = True,
+    inputs: Mapping[str, Any] | None = None,
+    sampling: Sampling | None = None,
+    **settings: Any,
+) -> Tensor:
+    """Make one video per prompt.
+
+    Args:
+        model: in evaluation mode.
+        prompts: b prompts.
+        sampler: the model's own; ``sampling`` changes settings of it, and of the guidance.
+        guidance: the model's own.
+        clip_size: frames, height and width that ``sampling`` leaves open.
+        seed: with the place of a prompt in the list, decides its video's noise.
+        indices: places of the prompts in a longer list that they are part of.
+        batch_size: prompts at a time; all at once, by default.
+        decode: False gives latents, as the denoiser made them.
+        inputs: what else is known of the b videos, as the model's conditions read it: an
+            ``image`` (b, 3, h, w) that they begin with.
+        sampling: size, steps, scale and decoding; or each by name, as in ``num_steps=20``.
+        settings: see ``Sampling``.
+
+    Returns:
+        Pixels (b, 3, f, h, w) within [-1, 1]; or latents (b, c, f, h, w).
+
+    Raises:
+        ValueError: if there is no prompt, no size is known or it does not fit, an input is
+            missing, or the model has no autoencoder that could decode.
+    """
+    if isinstance(prompts, str) or not prompts:
+        raise ValueError(f"prompts must be a list of at least one prompt, got {prompts!r}")
+    at_least(1, batch_size=batch_size)
+    sampling = replace(sampling or Sampling(), **settings).sized(clip_size)
+    sampler, guidance = sampling.adjusted(sampler, guidance)
+    indices = range(len(prompts)) if indices is None else indices
+    seeds = [clip_seed(seed, index) for index in indices]
+    step = len(prompts) if batch_size is None else batch_size
+    known = {"caption": list(prompts), **(inputs or {})}
+    check_lengths(known, len(prompts))
+    videos = [
+        generate(
+            model, {name: value[i : i + step] for name, value in known.items()},
+            sampler=sampler, guidance=guidance, size=sampling.size, seeds=seeds[i : i + step],
+            decode=decode, decode_tile=sampling.decode_tile, decode_frames=sampling.decode_frames,
+        )
+        for i in range(0, len(prompts), step)
+    ]  # fmt: skip
+    return torch.cat(videos)
 
 
 @torch.no_grad()
@@ -198,6 +261,50 @@ def check_lengths(inputs: Inputs, num_videos: int) -> None:
                 f"input {name!r} has {len(value)} entries for {num_videos} videos: give one for "
                 "each"
             )
+
+
+@torch.no_grad()
+def network_output(
+    model: Model,
+    latents: Tensor,
+    t: Tensor,
+    labels: Tensor | Sequence[int] | None = None,
+    prompts: Sequence[str] | None = None,
+) -> Tensor:
+    """The denoiser's own output.
+
+    Args:
+        model: in evaluation mode.
+        latents: (b, c, f, h, w), noisy.
+        t: (b,) or (b, f), in the units that the denoiser was trained with
+            (``Schedule.network_time``).
+        labels: b numbers of classes, for a model with a condition ``labels``.
+        prompts: b prompts; empty ones if neither these nor labels are given.
+
+    Returns:
+        (b, c, f, h, w), with twice the channels where the variance is learned.
+
+    Raises:
+        ValueError: if both labels and prompts are given, or the model takes none.
+    """
+    if labels is not None and prompts is not None:
+        raise ValueError("give labels or prompts, not both")
+    held: Signals = {}
+    if labels is not None:
+        found = {n: c for n, c in model.conditions.items() if isinstance(c, Labels)}
+        if not found:
+            raise ValueError(
+                "labels need a model with a condition 'labels', this one has "
+                f"{', '.join(model.conditions) or 'none'}; give prompts"
+            )
+        held = {n: c.embed(torch.as_tensor(labels)) for n, c in found.items()}
+    elif prompts is not None and not model.conditions:
+        raise ValueError("this model was trained without conditions: give no prompts")
+    inputs = {
+        "caption": prompts or [""] * len(latents),
+        "latent_shape": tuple(latents.shape[1:]),
+    }
+    return model.network(model.signals(inputs, held=held))(latents, t)
 
 
 def _advice(model: Model) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -23,7 +24,7 @@ from vidiff.diffusion.predictions import Flow, MakePrediction
 from vidiff.diffusion.schedules import MakeSchedule, Rectified
 from vidiff.diffusion.time_samplers import LogitNormal, MakeTimeSampler
 from vidiff.external import check_named, leave_out, named
-from vidiff.types import Grid, Inputs, Known, Signal, Signals
+from vidiff.types import Batch, Grid, Inputs, Known, LatentBatch, Signal, Signals
 
 Drop = Mapping[str, Tensor]
 """By the condition's name: (b,), True for clips that get its unconditional signal; on the CPU."""
@@ -178,6 +179,35 @@ class Model(nn.Module):
             with torch.set_grad_enabled(grad):
                 found[name] = condition(inputs, (drop or {}).get(name)).map(placed)
         return found
+
+    def num_tokens(self, size: Grid) -> int:
+        """Tokens of a clip of ``size``; 0 where the network has no patchifier."""
+        patchifier = getattr(self.denoiser, "patchifier", None)
+        if patchifier is None:
+            return 0
+        return math.prod(patchifier.grid(*self.autoencoder.latent_size(*size)))
+
+    @torch.no_grad()
+    def latents_of(self, batch: Batch) -> Tensor:
+        """The latents of a batch: (b, c, f, h, w)."""
+        if isinstance(batch, LatentBatch):
+            return batch.latents
+        return self.autoencoder.encode(batch.pixels)
+
+    def signals_of(self, batch: Batch, latents: Tensor, drop: Drop | None = None) -> Signals:
+        """The signals of a batch's clips, unconditional where dropped."""
+        held: Signals = {}
+        if isinstance(batch, LatentBatch):
+            frozen = {name for name, part in self.conditions.items() if part.frozen}
+            held = {name: signal for name, signal in batch.signals.items() if name in frozen}
+            held = merged(held, batch.empty, drop or {})
+        inputs = {**batch.inputs, "latents": latents, "latent_shape": tuple(latents.shape[1:])}
+        return self.signals(inputs, drop, held)
+
+    def unknown_words(self, prompts: Sequence[str]) -> list[str]:
+        """Words of prompts that training never met, if the conditions can tell."""
+        tell = [getattr(part, "unknown_words", None) for part in self.conditions.values()]
+        return sorted({word for told in tell if told for word in told(prompts)})
 
     def network(self, signals: Signals) -> Network:
         """The denoiser under signals, for latents of any precision."""

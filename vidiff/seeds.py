@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
+
+SPLIT_SEEDS = {"train": 0, "val": 1, "test": 2}
+"""Of a dataset that draws its clips, with its own seed and the index of a clip."""
 
 
 def mix(*numbers: int) -> int:
     """Non-negative numbers to one seed of 63 bits, each well spread (NumPy's ``SeedSequence``)."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+
+
+def global_seed() -> int:
+    """The seed of the run, which Lightning's ``seed_everything`` leaves in the environment."""
+    return int(os.environ.get("PL_GLOBAL_SEED", 0))
 
 
 def clip_seed(seed: int, index: int) -> int:

@@ -1,4 +1,4 @@
-"""Numbers for people."""
+"""Numbers and lists for people."""
 
 from __future__ import annotations
 
@@ -46,3 +46,9 @@ def columns(rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> list[
         padded = (f"{c:>{w}}" if number in right else f"{c:<{w}}" for number, (c, w) in cells)
         lines.append("  ".join(padded).rstrip())
     return lines
+
+
+def listed(items: Sequence[str], most: int = 5, separator: str = ", ") -> str:
+    """The first of some items, and how many more there are."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return separator.join(items[:most]) + more

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from vidiff.captions import file_key, read_caption, text_beside
+from vidiff.captions import check_texts, file_key, folder_table, read_caption, text_beside
 from vidiff.folders import EXTENSIONS, IMAGES, Contents, group_by_stem, scan
 from vidiff_eval.frames import natural
 from vidiff_eval.prompts import read_prompts
@@ -129,10 +129,9 @@ def _captions(
     folder: Path, names: Sequence[str], twins: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, str], list[str]]:
     """Captions of videos, from the folder's table or texts beside them, and notes on the table."""
-    from vidiff.data.captions import check_texts, read_table
     from vidiff.data.folder_notes import of_captions
 
-    table = read_table(folder)
+    table = folder_table(folder)
     known = [*names, *chain.from_iterable(twins.values())] if table else []
     captions = {name: _given(table, name, twins.get(name, ())) for name in names}
     bare = [name for name, caption in captions.items() if not caption]

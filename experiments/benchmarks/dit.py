@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from vidiff.denoisers.base import listed
 from vidiff.precision import has_fast_bf16
-from vidiff.training.base import counting
+from vidiff.training.flops import counting
 
 WIDTH, DEPTH, HEADS = 384, 12, 6
 DTYPES = {"fp32": torch.float32}

@@ -57,9 +57,9 @@ from vidiff.optimizers import AdamW, MuonAdamW  # noqa: E402
 from vidiff.patchifiers import Tubelet  # noqa: E402
 from vidiff.precision import choose, compute_dtype  # noqa: E402
 from vidiff.training import DiffusionTask  # noqa: E402
-from vidiff.training.base import counting  # noqa: E402
 from vidiff.training.callbacks import SaveCheckpoint  # noqa: E402
 from vidiff.training.data import VideoDataModule  # noqa: E402
+from vidiff.training.flops import counting  # noqa: E402
 from vidiff.training.trainer import VidiffTrainer  # noqa: E402
 
 TOTAL_SECONDS = 480.0
@@ -308,7 +308,7 @@ def bare_step(bench: Bench, task: DiffusionTask, data: VideoDataModule) -> dict[
     def step() -> None:
         with bench.autocast():
             model = task.model
-            signals = task.signals_of(model, batch, pixels)
+            signals = model.signals_of(batch, pixels)
             loss = task.objective.loss(model.network(signals), pixels).weighted.mean()
         loss.backward()
         optimizer.step()

@@ -295,7 +295,7 @@ def test_a_checkpoint_names_its_folder_and_holds_none_of_it(name: str, tmp_path:
     pixels = loaded.sample([""], num_steps=2)
     assert pixels.shape == (1, 3, 9, 16, 16)
     assert torch.equal(pixels, task.eval().sample([""], num_steps=2))
-    assert loaded.encoders_held() == task.encoders_held(), "it can be saved and loaded again"
+    assert loaded.encoders.held() == task.encoders.held(), "it can be saved and loaded again"
     config = tmp_path / "vae" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"scaling_factor": 0.5}))
     with pytest.raises(ValueError, match=r"autoencoder: .*vae has other weights or settings than"):

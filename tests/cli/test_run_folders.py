@@ -63,17 +63,21 @@ def test_a_run_that_left_no_checkpoint_says_auto_whatever_is_tried(
 def test_damaged_checkpoints_are_passed_over_and_named(run: Path, capsys: Any) -> None:
     folder = run / "checkpoints"
     third = folder / "step_00000003.ckpt"
-    assert Path(str(find_checkpoint("auto", run))).resolve() == third.resolve()
+    newest = find_checkpoint("auto", run)
+    assert newest is not None
+    assert newest.path.resolve() == third.resolve()
     cut(third)  # last.ckpt leads to it
     capsys.readouterr()
     found = find_checkpoint("auto", run)
     assert found is not None
-    assert torch.load(found, weights_only=True)["global_step"] == 2
+    assert found.head["global_step"] == 2
     error = capsys.readouterr().err
     assert "step_00000003.ckpt is passed over: " in error
     assert "it is cut off or damaged" in error
     third.unlink()  # last.ckpt leads nowhere
-    assert find_checkpoint("last", run) == found
+    last = find_checkpoint("last", run)
+    assert last is not None
+    assert last.path == found.path
     for path in folder.glob("*.ckpt"):
         path.unlink()
         path.write_bytes(b"")
@@ -87,7 +91,7 @@ def test_weights_and_doubtful_checkpoints_are_nothing_to_go_on_with(run: Path) -
     torch.save({"state_dict": {}}, run / "imported.ckpt")
     shutil.copy(folder / "step_00000001.ckpt", folder / "doubtful_step_00000009.ckpt")
     shutil.copy(folder / "step_00000001.ckpt", folder / ".step_00000009.ckpt.unfinished")
-    names = [path.name for path in whole_checkpoints(run)]
+    names = [one.path.name for one in whole_checkpoints(run)]
     assert names[0] == "last.ckpt"
     steps = ["step_00000003.ckpt", "step_00000002.ckpt", "step_00000001.ckpt"]
     assert [name for name in names if name.startswith("step")] == steps
@@ -97,7 +101,7 @@ def test_weights_and_doubtful_checkpoints_are_nothing_to_go_on_with(run: Path) -
 def test_an_added_model_checkpoint_stands_beside_ours(done: Path, run: Path) -> None:
     folder = done.parent / "run" / "checkpoints"
     assert (folder / "last.ckpt").resolve().name == "step_00000003.ckpt"
-    assert find_best(done.parent / "run") == folder / "b.ckpt"
+    assert find_best(done.parent / "run").path == folder / "b.ckpt"
     assert torch.load(folder / "b.ckpt", weights_only=True)["global_step"] == 2
     shutil.rmtree(run / "checkpoints")
     with pytest.raises(UsageError, match=r"kept a best checkpoint: .*monitor=val/loss"):
@@ -110,7 +114,7 @@ def test_best_is_found_where_the_folder_was_moved(done: Path, tmp_path: Path) ->
     hidden = done.parent / "elsewhere"
     (done.parent / "run").rename(hidden)
     try:
-        assert find_best(moved) == moved / "checkpoints" / "b.ckpt"
+        assert find_best(moved).path == moved / "checkpoints" / "b.ckpt"
     finally:
         hidden.rename(done.parent / "run")
 
@@ -120,7 +124,7 @@ def test_without_a_validation_ours_is_there_and_the_newest_is_best(tmp_path: Pat
     assert fit(config, "--trainer.callbacks+=ModelCheckpoint") == 0
     run = tmp_path / "run"
     assert (run / "checkpoints" / "last.ckpt").exists()
-    assert find_best(run).exists()
+    assert find_best(run).path.exists()
     best = ["--ckpt_path", "best", "--prompts=x", f"--output={tmp_path / 'samples'}"]
     assert main(["sample", "-c", str(run / "config.yaml"), *best]) == 0
 

@@ -10,8 +10,9 @@ from unicodedata import normalize
 import pytest
 import torch
 
+from vidiff.captions import folder_table
 from vidiff.data import VideoFolder
-from vidiff.data.captions import PackedStrings, read_table
+from vidiff.data.packed import PackedStrings
 from vidiff.video import write_frames
 
 MakeVideo = Callable[..., Path]
@@ -51,13 +52,13 @@ def test_two_tables_are_refused(tmp_path: Path) -> None:
     (tmp_path / "captions.csv").write_text("path,caption\n")
     (tmp_path / "captions.jsonl").write_text("")
     with pytest.raises(ValueError, match="keep one"):
-        read_table(tmp_path)
+        folder_table(tmp_path)
 
 
 def test_a_table_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "captions.csv").symlink_to(tmp_path / "nowhere.csv")
     with pytest.raises(ValueError, match=r"captions\.csv is no file, nor a link to one"):
-        read_table(tmp_path)
+        folder_table(tmp_path)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])

@@ -18,8 +18,8 @@ from lightning.pytorch.trainer.states import RunningStage
 from torch.utils.data import DataLoader
 
 from vidiff.data import MovingShapes, VideoDataset, VideoFolder
+from vidiff.data.order import ClipStream, EvalBatches
 from vidiff.training.data import VideoDataModule
-from vidiff.training.streams import ClipStream, EvalBatches
 from vidiff.types import VideoSample
 
 
@@ -280,7 +280,7 @@ def test_the_test_split_has_its_own_loader():
 def test_files_left_out_are_reported_once_and_counted(caplog, num_workers):
     caplog.set_level(logging.INFO)
     fit(module(Broken, num_workers=num_workers), max_steps=-1, max_epochs=4)
-    said = [r.getMessage() for r in caplog.records if r.name == "vidiff.training.loaders"]
+    said = [r.getMessage() for r in caplog.records if r.name == "vidiff.loaders"]
     assert said.count("train: bad.mp4 left out: the file is empty") == 1
     assert sum("bad.mp4 left out" in line for line in said) == 1
     assert said.count("train: 2 of 22 files skipped: bad.mp4, worse.mp4") == 1

@@ -91,7 +91,7 @@ def test_the_empty_signal_stands_where_one_is_dropped(encoded):
     task = colour_task()
     task.configure_model()
     drop = {"colour": torch.tensor([True, False, True])}
-    vectors = task.signals_of(task.model, batch, batch.latents, drop)["colour"].vector
+    vectors = task.model.signals_of(batch, batch.latents, drop)["colour"].vector
     assert torch.equal(vectors[0], torch.full((3,), 0.5))
     assert torch.equal(vectors[1], batch.signals["colour"].vector[1])
     assert torch.equal(vectors[2], vectors[0])
@@ -157,4 +157,4 @@ def test_the_index_names_conditions_by_their_hash(encoded):
     assert stored["version"] == 2
     task = colour_task()
     task.configure_model()
-    assert stored["conditions"] == task.encoder_hashes()[1]
+    assert stored["conditions"] == task.encoders.hashes()[1]

@@ -321,7 +321,7 @@ def test_the_encoders_of_a_checkpoint_are_used(tmp_path):
     run.strategy.connect(task)
     run.save_checkpoint(tmp_path / "changed.ckpt")
     index = read_index(cache(tmp_path, SHAPES, ckpt_path=str(tmp_path / "changed.ckpt")))
-    assert index.autoencoder == task.encoder_hashes()[0]
+    assert index.autoencoder == task.encoders.hashes()[0]
     assert read_index(cache(tmp_path / "own", SHAPES)).autoencoder != index.autoencoder
 
 

@@ -12,8 +12,8 @@ from torch.distributed.checkpoint.api import CheckpointException
 
 from vidiff.precision import Choice
 from vidiff.training.callbacks import KeepPrecision
+from vidiff.training.checkpoint_files import _of_the_disk
 from vidiff.training.loggers import is_due
-from vidiff.training.whole_checkpoints import _of_the_disk
 
 
 def test_a_full_disk_is_found_in_what_sharded_writes_report() -> None:

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from jsonargparse._util import get_import_path, import_object
 
-from vidiff.checkpoints import trained_in
+from vidiff.checkpoints import CheckpointFile
 from vidiff.errors import UsageError
 from vidiff.weight_files import why_unreadable
 
@@ -17,37 +16,19 @@ FREE = ("sampler", "guidance", "metrics")
 """Arguments of a task that no weight depends on: the config's are used."""
 
 
-def read_head(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint holds; its tensors stay on the disk until they are used.
+def open_or_refuse(path: str | Path) -> CheckpointFile:
+    """Open a checkpoint.
 
     Raises:
         UsageError: if the file is no checkpoint, or damaged.
     """
-    path = Path(path)
-    file = path / "meta.pt" if path.is_dir() else path  # a sharded checkpoint is a folder
     try:
-        stored = torch.load(file, map_location="cpu", weights_only=True, mmap=not path.is_dir())
+        checkpoint = CheckpointFile(path)
     except Exception as error:
         raise UsageError(f"{path} is not a checkpoint: {why_unreadable(error)}") from error
-    if not isinstance(stored, dict):
+    if not isinstance(checkpoint.head, dict):
         raise UsageError(f"{path} is not a checkpoint: it holds no dictionary")
-    return stored
-
-
-def read_hyperparameters(ckpt_path: str) -> dict[str, Any]:
-    """The task's class and arguments as the checkpoint holds them, as a config node.
-
-    Raises:
-        UsageError: if the file is no checkpoint.
-    """
-    arguments = dict(read_head(ckpt_path).get("hyper_parameters") or {})
-    arguments.pop("_instantiator", None)
-    return {"class_path": arguments.pop("_class_path", None), "init_args": arguments}
-
-
-def read_precision(ckpt_path: str) -> str | None:
-    """The precision of the run that wrote a checkpoint; None if it does not say."""
-    return trained_in(read_head(ckpt_path))
+    return checkpoint
 
 
 def differences(asked: Mapping[str, Any], held: Mapping[str, Any]) -> list[str]:

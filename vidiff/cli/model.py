@@ -19,9 +19,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from vidiff.checkpoints import CheckpointFile, held_node, trained_in
 from vidiff.cli import names
 from vidiff.cli.allocator import keep_buffers
-from vidiff.cli.checkpoint import differences, read_head, read_hyperparameters, read_precision
+from vidiff.cli.checkpoint import differences, open_or_refuse
 from vidiff.cli.endings import saying_how_it_ended
 from vidiff.cli.parser import VidiffParser
 from vidiff.cli.run_folder import (
@@ -47,7 +48,7 @@ OF_FIT = ("init_from", "init_include", "init_exclude")
 """Keys of a run's config that other commands have no use for."""
 
 LOADERS = {"dataloaders", "train_dataloaders", "val_dataloaders"}
-NO_OPTIONS = {"trainer", "model", "datamodule", *LOADERS}
+NO_OPTIONS = {"trainer", "model", "datamodule", "opened", *LOADERS}
 """Arguments of methods that are given, or not used."""
 
 
@@ -89,6 +90,9 @@ class VidiffCLI(LightningCLI):
     A checkpoint's hyperparameters never override what the config says: where they differ, the
     command stops. A run never writes into the folder of another.
     """
+
+    opened: CheckpointFile | None = None
+    """The checkpoint that was asked for, which is given to the methods that name it."""
 
     def __init__(self, args: Sequence[str]) -> None:
         super().__init__(
@@ -148,11 +152,12 @@ class VidiffCLI(LightningCLI):
         folder = Path(config.trainer.default_root_dir or ".")
         go_on = command == "fit" and str(config.ckpt_path) == "auto"
         if config.ckpt_path:
-            config.ckpt_path = find_checkpoint(str(config.ckpt_path), folder, command)
-        if config.ckpt_path:
-            self._compare(command, config.ckpt_path)
+            self.opened = find_checkpoint(str(config.ckpt_path), folder, command)
+            config.ckpt_path = str(self.opened.path) if self.opened else None
+        if self.opened:
+            self._compare(command, self.opened)
             if command == "fit" and config.trainer.precision == AUTO:
-                config.trainer.precision = _precision_of(config.ckpt_path, config.trainer)
+                config.trainer.precision = _precision_of(self.opened, config.trainer)
         elif get_component("command", command).cls.needs_checkpoint and not (  # type: ignore[attr-defined]
             command in ("validate", "test") and self._is_whole()
         ):
@@ -163,7 +168,7 @@ class VidiffCLI(LightningCLI):
         if command == "fit" and config.init_from and not config.ckpt_path:
             if not Path(config.init_from).exists():
                 raise UsageError(f"--init_from {config.init_from} does not exist")
-            read_head(config.init_from)
+            open_or_refuse(config.init_from)
         if command == "fit" and getattr(rank_zero_only, "rank", 0) == 0:
             began = not config.ckpt_path and self._began(folder)
             if not (go_on and began):
@@ -188,9 +193,9 @@ class VidiffCLI(LightningCLI):
         config = Namespace(model=self.config["fit"].model)
         return not differences(_dumped(self._subcommand_parsers["fit"], config), held)
 
-    def _compare(self, command: str, ckpt_path: str) -> None:
-        parser = self._subcommand_parsers[command]
-        held = read_hyperparameters(ckpt_path)
+    def _compare(self, command: str, checkpoint: CheckpointFile) -> None:
+        parser, ckpt_path = self._subcommand_parsers[command], checkpoint.path
+        held = held_node(checkpoint.head)
         if held["class_path"] is None:
             raise UsageError(f"--ckpt_path {ckpt_path} does not say which task it was made by")
         try:
@@ -209,7 +214,7 @@ class VidiffCLI(LightningCLI):
                 f"{'; '.join(differing)}. Use the config of that run (config.yaml in its folder)"
                 f"{'; or ' + begin if command == 'fit' else ''}"
             )
-        if command == "fit" and "lr_schedulers" not in read_head(ckpt_path):
+        if command == "fit" and "lr_schedulers" not in checkpoint.head:
             raise UsageError(
                 f"--ckpt_path {ckpt_path} holds weights without the state of a training run, so "
                 f"there is nothing to go on with: {begin}"
@@ -254,7 +259,9 @@ class VidiffCLI(LightningCLI):
             getattr(worker, method)(**self._prepare_subcommand_kwargs(subcommand))
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        given = super()._prepare_subcommand_kwargs(subcommand) | {"trainer": self.trainer}
+        given = super()._prepare_subcommand_kwargs(subcommand) | {
+            "trainer": self.trainer, "opened": self.opened
+        }  # fmt: skip
         return {name: value for name, value in given.items() if name in _arguments(subcommand)}
 
 
@@ -299,17 +306,17 @@ def _dumped(parser: LightningArgumentParser, config: Namespace) -> dict[str, Any
     return {"class_path": model["class_path"], **model.get("init_args", {})}
 
 
-def _precision_of(ckpt_path: str, trainer: Namespace) -> str:
+def _precision_of(checkpoint: CheckpointFile, trainer: Namespace) -> str:
     """The precision in which a run goes on: with which it began.
 
     Raises:
         UsageError: if this machine does not have it.
     """
-    held = read_precision(ckpt_path)
+    held = trained_in(checkpoint.head)
     if held == "16-mixed" and device_of(trainer.accelerator) == "cpu":
         raise UsageError(
-            f"--ckpt_path {ckpt_path} was trained in 16-mixed, which a CPU does not have: go on "
-            f"where there is a GPU, or give --trainer.precision {choose('cpu').precision}"
+            f"--ckpt_path {checkpoint.path} was trained in 16-mixed, which a CPU does not have: "
+            f"go on where there is a GPU, or give --trainer.precision {choose('cpu').precision}"
         )
     return held or AUTO
 

@@ -16,7 +16,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from vidiff.cli.checkpoint import read_head
+from vidiff.checkpoints import CheckpointFile
+from vidiff.cli.checkpoint import open_or_refuse
 from vidiff.errors import UsageError
 from vidiff.files import write_text
 from vidiff.precision import AUTO
@@ -105,7 +106,7 @@ def refuse_second_run(folder: Path, ckpt_path: str | None, began: bool) -> None:
         )
 
 
-def find_checkpoint(ckpt_path: str, folder: Path, command: str = "fit") -> str | None:
+def find_checkpoint(ckpt_path: str, folder: Path, command: str = "fit") -> CheckpointFile | None:
     """The checkpoint that ``ckpt_path`` means; what is damaged is passed over and named.
 
     Args:
@@ -115,7 +116,7 @@ def find_checkpoint(ckpt_path: str, folder: Path, command: str = "fit") -> str |
         command: that asks.
 
     Returns:
-        Its path; None where ``auto`` finds none, and training starts.
+        It, opened; None where ``auto`` finds none, and training starts.
 
     Raises:
         UsageError: if there is none.
@@ -123,22 +124,23 @@ def find_checkpoint(ckpt_path: str, folder: Path, command: str = "fit") -> str |
     if ckpt_path not in MEANINGS:
         if not Path(ckpt_path).exists():
             raise UsageError(f"--ckpt_path {ckpt_path} does not exist")
-        return ckpt_path
+        return open_or_refuse(ckpt_path)
     if ckpt_path == "best":
-        return str(find_best(folder))
+        return find_best(folder)
     found = next(whole_checkpoints(folder, "**/last*.ckpt", say=True), None)
     if found is None and ckpt_path == "last":
         raise UsageError(f"--ckpt_path last: {_why_none(folder, command)}")
-    return None if found is None else str(found)
+    return found
 
 
-def find_best(folder: Path) -> Path:
+def find_best(folder: Path) -> CheckpointFile:
     """The checkpoint that the newest state of a ModelCheckpoint calls its best.
 
     Raises:
         UsageError: if there is none, or several callbacks have one each.
     """
-    heads = [read_head(path) for path in whole_checkpoints(folder, "**/*.ckpt")]
+    # Not the files themselves: of many, not all can be open.
+    heads = [one.head for one in whole_checkpoints(folder, "**/*.ckpt")]
     best: dict[str, tuple[bool, Path]] = {}
     for head in sorted(heads, key=lambda head: int(head.get("global_step", 0))):
         for key, state in (head.get("callbacks") or {}).items():
@@ -163,11 +165,11 @@ def find_best(folder: Path) -> Path:
         _say(
             "best: ModelCheckpoint watches no metric (monitor), so the newest of its files is taken"
         )
-    return paths.pop()
+    return open_or_refuse(paths.pop())
 
 
-def whole_checkpoints(folder: Path, *more: str, say: bool = False) -> Iterator[Path]:
-    """The checkpoints of a run that can be read, the newest first.
+def whole_checkpoints(folder: Path, *more: str, say: bool = False) -> Iterator[CheckpointFile]:
+    """The checkpoints of a run that can be read, opened, the newest first.
 
     Args:
         folder: of the run.
@@ -178,8 +180,9 @@ def whole_checkpoints(folder: Path, *more: str, say: bool = False) -> Iterator[P
     named = [path for path in files if not path.name.startswith((".", "doubtful"))]
     for path in sorted(named, key=_age, reverse=True):
         try:
-            if "loops" in read_head(path):  # else weights that somebody put there
-                yield path
+            checkpoint = open_or_refuse(path)
+            if "loops" in checkpoint.head:  # else weights that somebody put there
+                yield checkpoint
         except UsageError as error:
             if say:
                 _say(f"{path} is passed over: {error}")

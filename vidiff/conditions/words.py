@@ -34,7 +34,7 @@ class Words(TextCondition):
     """
 
     united: ClassVar = ("met",)
-    """Buffers of which each process fills its own, see ``vidiff.training.sharing``."""
+    """Buffers of which each process fills its own, see ``vidiff.training.processes``."""
 
     met: Tensor
 

@@ -16,7 +16,8 @@ from torch.optim import Optimizer
 
 from vidiff.autoencoders import Identity
 from vidiff.costs.memory import total_bytes
-from vidiff.training.base import Task, counting
+from vidiff.training.base import Task
+from vidiff.training.flops import counting
 from vidiff.types import Batch, Grid, LatentBatch, VideoBatch
 
 CAPTION = "a red square moves left over a dark background while the camera stays still"

@@ -93,11 +93,7 @@ class VideoDataset(Dataset[Sample], ABC):
 
 
 class MakeDataset(Protocol):
-    """A dataset with everything set but the split.
-
-    Args:
-        split: ``train``, ``val`` or ``test``.
-    """
+    """A dataset with everything set but the split."""
 
     def __call__(self, *, split: Split) -> VideoDataset: ...
 

@@ -22,7 +22,6 @@ Signals are those of frozen conditions; of one that reads captions only, each ca
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -33,7 +32,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vidiff.data.cache_index import INDEX
+from vidiff.files import replacing
 from vidiff.types import Grid, LatentSample, Signal, Signals
 
 
@@ -129,8 +128,8 @@ def write_shard(
         key: of the cache and split.
         samples: the entries in order; entry ``i`` is in size ``i % num_sizes``.
         tables: signals of the frozen conditions, by name.
-        num_sizes: how many sizes there are.
-        dtype: what latents and features are stored in.
+        num_sizes: that clips may have.
+        dtype: of latents and signals.
 
     Raises:
         ValueError: if a latent or a signal is not finite in that type, or signals differ in shape.
@@ -153,18 +152,12 @@ def write_shard(
         tensors[f"latents.{size}"] = latents
     for name, table in tables.items():
         tensors |= table.tensors(f"signals.{name}", dtype)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, temporary, metadata={"key": key})
-    shutil.copymode(path.with_name(INDEX), temporary)  # safetensors lets nobody else read
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"key": key})
 
 
 class Shard:
-    """One open shard; a file in memory that the system may drop at any time.
-
-    Args:
-        path: the file.
-        key: of the cache and split.
+    """One open shard, of the cache and split with ``key``; the system may drop it from memory.
 
     Raises:
         ValueError: if it is missing, damaged, of another cache, or a link out of its folder.

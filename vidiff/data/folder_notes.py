@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from vidiff.folders import EXTENSIONS, Contents, group_by_stem
-
-_SHOWN = 10
+from vidiff.units import listed
 
 
 def of_files(contents: Contents) -> Iterator[str]:
@@ -23,13 +22,7 @@ def of_files(contents: Contents) -> Iterator[str]:
 
 
 def of_captions(root: Path, table: Collection[str], files: Collection[str]) -> Iterator[str]:
-    """On captions of files that are not there.
-
-    Args:
-        root: the folder.
-        table: paths that have a caption.
-        files: those that are there, both as ``file_key`` writes them.
-    """
+    """On captions of files that are not there; all paths as ``file_key`` writes them."""
     absent = sorted(path for path in table if path not in files)
     if absent and files and len(absent) == len(table):
         yield (
@@ -38,7 +31,7 @@ def of_captions(root: Path, table: Collection[str], files: Collection[str]) -> I
             f"relative to {root}, with their endings"
         )
     elif absent:
-        yield f"captions name {len(absent)} files that are not there: {listed(absent)}"
+        yield f"captions name {len(absent)} files that are not there: {listed(absent, 10)}"
 
 
 def of_no_video(contents: Contents) -> str:
@@ -54,9 +47,3 @@ def of_no_video(contents: Contents) -> str:
         f"no video file under {contents.root}: {contents.describe()} "
         f"(searched: {' '.join(EXTENSIONS)}){step}"
     )
-
-
-def listed(items: list[str], separator: str = ", ") -> str:
-    """The first of some items, and how many more there are."""
-    more = [f"and {len(items) - _SHOWN} more"] if len(items) > _SHOWN else []
-    return separator.join([*items[:_SHOWN], *more])

@@ -112,7 +112,5 @@ class LatentCache(VideoDataset):
     def _say_unchecked(self, reason: str) -> None:
         log.warning(
             "%s: whether it is stale was not checked, as its source is not at hand: %s "
-            "(check_source: false leaves this out)",
-            self.root,
-            reason,
-        )
+            "(check_source: false leaves this out)", self.root, reason,
+        )  # fmt: skip

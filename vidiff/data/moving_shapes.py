@@ -12,9 +12,8 @@ from vidiff.checks import at_least
 from vidiff.data.base import Split, VideoDataset
 from vidiff.data.shapes import COLOURS, COMBINATIONS, MOTIONS, SHAPES, Combination, Scenes, render
 from vidiff.registry import register
+from vidiff.seeds import SPLIT_SEEDS
 from vidiff.types import Grid, VideoSample
-
-_SPLIT_SEEDS = {"train": 0, "val": 1, "test": 2}
 
 
 @register("moving_shapes")
@@ -60,11 +59,8 @@ class MovingShapes(VideoDataset):
         held_out: int = 24,
         seed: int = 0,
     ) -> None:
-        for name, (low, high) in {
-            "radius": radius,
-            "speed": speed,
-            "background": background,
-        }.items():
+        ranges = {"radius": radius, "speed": speed, "background": background}
+        for name, (low, high) in ranges.items():
             if not 0 <= low <= high:
                 raise ValueError(f"{name} must be 0 <= smallest <= largest, got {[low, high]}")
         if background[1] > 1:
@@ -117,7 +113,7 @@ class MovingShapes(VideoDataset):
     def _draw(self, index: int) -> tuple[Combination, np.ndarray]:
         if not 0 <= index < self.length:
             raise IndexError(f"clip {index} of {self.length}")
-        generator = np.random.default_rng([self.seed, _SPLIT_SEEDS[self.split], index])
+        generator = np.random.default_rng([self.seed, SPLIT_SEEDS[self.split], index])
         combination = self.combinations[generator.integers(len(self.combinations))]
         return combination, generator.random(5)
 

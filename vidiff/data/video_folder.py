@@ -14,21 +14,23 @@ from typing import Literal
 import numpy as np
 import torch
 
-from vidiff.captions import file_key, read_caption, text_beside
+from vidiff.captions import check_texts, file_key, folder_table, read_caption, text_beside
+from vidiff.checks import at_least, positive
 from vidiff.data.base import Split, VideoDataset
-from vidiff.data.captions import PackedStrings, check_texts, read_table
-from vidiff.data.folder_notes import listed, of_captions, of_files, of_no_video
+from vidiff.data.folder_notes import of_captions, of_files, of_no_video
+from vidiff.data.packed import PackedStrings
 from vidiff.data.permutation import Permutation
 from vidiff.fingerprints import file_hash
 from vidiff.folders import Contents, scan
 from vidiff.registry import register
+from vidiff.seeds import SPLIT_SEEDS
 from vidiff.types import VideoSample
+from vidiff.units import listed
 from vidiff.video import READING, VideoError, VideoReader, repeated_share
 
 log = logging.getLogger(__name__)
 
 _REMARKS = ("hdr", "interlaced", "repeats")  # on files that are used
-_SPLIT_SEEDS = {"train": 0, "val": 1, "test": 2}
 
 
 @register("video_folder")
@@ -89,16 +91,10 @@ class VideoFolder(VideoDataset):
         clips_per_video: int = 1,
         seed: int = 0,
     ) -> None:
-        for name, value in {
-            "num_frames": num_frames,
-            "height": height,
-            "width": width,
-            "clips_per_video": clips_per_video,
-        }.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        if fps is not None and fps <= 0:
-            raise ValueError(f"fps must be positive or null, got {fps}")
+        at_least(
+            1, num_frames=num_frames, height=height, width=width, clips_per_video=clips_per_video
+        )
+        positive(fps=fps)
         if not isinstance(start, str) and start < 0:
             raise ValueError(f"start must not be negative, got {start}")
         if not 0 <= val_fraction < 1:
@@ -123,7 +119,7 @@ class VideoFolder(VideoDataset):
         if index < 0:
             raise IndexError(f"clip {index} of {len(self)}")
         first = index % self.num_files  # file after file, so that a few clips show all of them
-        generator = np.random.default_rng([self.seed, _SPLIT_SEEDS[self.split], index])
+        generator = np.random.default_rng([self.seed, SPLIT_SEEDS[self.split], index])
         where, *crop = generator.random(3)
         for file in self._candidates(first, index):
             if file in self._unusable:
@@ -136,7 +132,7 @@ class VideoFolder(VideoDataset):
                 self._problems.setdefault(self._paths[file], reason)
         raise ValueError(
             f"none of the {self.num_files} files in {self.root} can give a clip: "
-            + listed([f"{path}: {why}" for path, why in self._problems.items()], "; ")
+            + listed([f"{path}: {why}" for path, why in self._problems.items()], 10, "; ")
         )
 
     def _candidates(self, first: int, index: int) -> Iterator[int]:
@@ -270,7 +266,7 @@ class VideoFolder(VideoDataset):
         contents = scan(self.root, links_out=False)
         self._problems |= contents.left_out
         everything = contents.videos
-        table = read_table(self.root) if captions == "auto" else {}
+        table = folder_table(self.root) if captions == "auto" else {}
         keys = {file_key(path) for path in everything} if table else set()
         for note in [*of_files(contents), *of_captions(self.root, table, keys)]:
             log.warning("%s: %s", self.root, note)
@@ -302,25 +298,13 @@ class VideoFolder(VideoDataset):
 
     def _report(self, total: int, val_fraction: float) -> None:
         shared = ", the training files" if self.split != "train" and not val_fraction else ""
-        log.info(
-            "%s: %d of %d files for %s (val_fraction %g%s)",
-            self.root,
-            self.num_files,
-            total,
-            self.split,
-            val_fraction,
-            shared,
-        )
+        some = f"{self.num_files} of {total} files for {self.split}"
+        log.info("%s: %s (val_fraction %g%s)", self.root, some, val_fraction, shared)
 
     def _report_bare(self, bare: int) -> None:
         if bare:
-            log.warning(
-                '%s: %d of %d files for %s have no caption and get ""',
-                self.root,
-                bare,
-                self.num_files,
-                self.split,
-            )
+            some = f"{bare} of {self.num_files} files for {self.split}"
+            log.warning('%s: %s have no caption and get ""', self.root, some)
 
 
 def _stretch(split: Split, val_fraction: float) -> tuple[float, float]:

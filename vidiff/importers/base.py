@@ -87,7 +87,7 @@ def write_checkpoint(imported: Imported, path: Path) -> None:
     checkpoint = {
         "state_dict": task.state_dict(),
         "hyper_parameters": dict(task.hparams),
-        **task.encoders_held(),
+        **task.encoders.held(),
         "clip_size": list(imported.clip_size),
         "pytorch-lightning_version": __version__,
         "epoch": 0,

@@ -50,11 +50,7 @@ class Adversary(nn.Module):
         self.saved: dict[str, Any] = {}
 
     def begin(self, schedule: Callable[[int], float]) -> None:
-        """Build the optimizer, as a checkpoint left it if one was loaded.
-
-        Args:
-            schedule: learning rate over its peak, by step.
-        """
+        """Build the optimizer, in the state of a loaded checkpoint; ``schedule`` is of its rate."""
         self.schedule, self.optimizer = schedule, self.recipe.build([self.discriminator])
         self.peaks = [group["lr"] for group in self.optimizer.param_groups]
         if self.saved:
@@ -137,13 +133,9 @@ def hinge(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def gradient_penalty(logits: Tensor, pixels: Tensor) -> Tensor:
-    """Half the squared gradient of a video's summed logits, averaged over videos: a scalar.
+    """Half the squared gradient of a video's logits (b, 1, ...) at its pixels, averaged: a scalar.
 
-    R1, equation 9 of Mescheder et al. 2018, without its weight.
-
-    Args:
-        logits: of real videos, (b, 1, ...).
-        pixels: the videos, (b, 3, f, h, w), which need a gradient.
+    R1, equation 9 of Mescheder et al. 2018, without its weight; pixels need a gradient.
     """
     gradient = torch.autograd.grad(logits.sum(), pixels, create_graph=True)[0]
     return 0.5 * gradient.float().square().flatten(1).sum(1).mean()

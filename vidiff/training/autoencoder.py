@@ -11,15 +11,17 @@ from torch.distributed.fsdp import register_fsdp_forward_method
 from torch.nn import functional as F
 
 from vidiff.autoencoders import Autoencoder, CausalKL, MakeAutoencoder
+from vidiff.checks import at_least
 from vidiff.discriminators import MakeDiscriminator
 from vidiff.optimizers import AdamW, MakeOptimizer
 from vidiff.perceptual import MakePerceptual, Perceptual
 from vidiff.reconstruction import MakeReconstructionMetric, Reconstruction
 from vidiff.training.adversary import ADVERSARIAL, Adversary
-from vidiff.training.base import Task, counting
-from vidiff.training.beside import Beside
+from vidiff.training.base import Task
+from vidiff.training.flops import counting
+from vidiff.training.frozen import Detached
 from vidiff.training.guard import ZeroGuard
-from vidiff.training.measures import Measures, figures_of, frames_per_second
+from vidiff.training.scores import Scores, frames_per_second, score_names
 from vidiff.types import Batch, VideoBatch
 
 ADVICE = (
@@ -69,9 +71,9 @@ class AutoencoderTask(Task):
     """
 
     autoencoder: Autoencoder
-    perceptual: Beside[Perceptual] | None = None
+    perceptual: Detached[Perceptual] | None = None
     adversary: Adversary | None
-    measures: Measures
+    scores: Scores
 
     def __init__(
         self,
@@ -101,18 +103,12 @@ class AutoencoderTask(Task):
             optimizer=optimizer, warmup_steps=warmup_steps, decay_fraction=decay_fraction,
             final_lr_fraction=final_lr_fraction, ema_decay=ema_decay,
         )  # fmt: skip
-        self.remember(arguments)
-        for name, value in {
-            "kl_weight": kl_weight,
-            "free_bits": free_bits,
-            "perceptual_weight": perceptual_weight,
-            "adversarial_weight": adversarial_weight,
-            "adversarial_start": adversarial_start,
-            "r1_weight": r1_weight,
-            "collapse_steps": collapse_steps,
-        }.items():
-            if value < 0:
-                raise ValueError(f"{name} must not be negative, got {value}")
+        self.save_factories(arguments)
+        at_least(
+            0, kl_weight=kl_weight, free_bits=free_bits, perceptual_weight=perceptual_weight,
+            adversarial_weight=adversarial_weight, adversarial_start=adversarial_start,
+            r1_weight=r1_weight, collapse_steps=collapse_steps,
+        )  # fmt: skip
         self.make_autoencoder, self.kl_weight, self.free_bits = autoencoder, kl_weight, free_bits
         self.make_perceptual, self.perceptual_weight = perceptual, perceptual_weight
         self.make_discriminator, self.adversarial_start = discriminator, adversarial_start
@@ -168,8 +164,8 @@ class AutoencoderTask(Task):
                 "leave: set trainer.precision to auto or bf16-mixed"
             )
         if self.make_perceptual is not None:
-            self.perceptual = Beside(self.make_perceptual())
-        self.measures = Measures(self.make_metrics)
+            self.perceptual = Detached(self.make_perceptual())
+        self.scores = Scores(self.make_metrics)
 
     def trained_parts(self) -> dict[str, nn.Module]:
         return {"autoencoder": self.autoencoder}
@@ -244,14 +240,14 @@ class AutoencoderTask(Task):
         terms += ["perceptual"] if self.make_perceptual is not None else []
         judged = ADVERSARIAL if self.make_discriminator is not None else ()
         rates = ("encode_frames_per_second", "decode_frames_per_second")
-        figures = figures_of(self.make_metrics)
-        if figures is None:
+        scores = score_names(self.make_metrics)
+        if scores is None:
             return None
         train = {f"train/{name}" for name in (*terms, *judged)}
-        return frozenset(train | {f"val/{name}" for name in (*terms, *rates, *figures)})
+        return frozenset(train | {f"val/{name}" for name in (*terms, *rates, *scores)})
 
     def on_validation_epoch_start(self) -> None:
-        self.measures.reset()
+        self.scores.reset()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Reconstruct from the likeliest latents, with the averaged weights if there are any.
@@ -265,7 +261,7 @@ class AutoencoderTask(Task):
         self.log_measures("val")
 
     def on_test_epoch_start(self) -> None:
-        self.measures.reset()
+        self.scores.reset()
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """The same on the test split."""
@@ -291,18 +287,16 @@ class AutoencoderTask(Task):
             terms["loss"] = terms["loss"] + self.kl_weight * terms["kl"]
         if self.perceptual is not None:
             terms["loss"] = terms["loss"] + self.perceptual_weight * terms["perceptual"]
-        logged = {f"{split}/{name}": value for name, value in (terms | rates).items()}
-        # Lightning averages batch sizes over processes in integers: made to divide, they are exact.
-        weight = len(batch) * self.trainer.world_size
-        self.log_dict(logged, batch_size=weight, sync_dist=True, on_epoch=True)
-        self.measures.update(videos)
+        measured = {f"{split}/{name}": value for name, value in (terms | rates).items()}
+        self.log_measured(measured, len(batch))
+        self.scores.update(videos)
         return {"reconstructions": videos.pixels}
 
     def log_measures(self, split: str) -> None:
-        """Log the metrics' figures of all processes."""
-        figures = self.measures.compute(self.trainer.strategy.reduce)
+        """Log the scores of all processes."""
+        scores = self.scores.compute(self.trainer.strategy.reduce)
         # They are the same in all processes; told that they are not, Lightning would warn.
-        logged = {f"{split}/{name}": x.to(self.device).float() for name, x in figures.items()}
+        logged = {f"{split}/{name}": x.to(self.device).float() for name, x in scores.items()}
         self.log_dict(logged, sync_dist=True)
 
     # -- Checkpoints ----------------------------------------------------------------------------

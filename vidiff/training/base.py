@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,14 +14,13 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.flop_counter import FlopCounterMode
 
 from vidiff.building import describe
+from vidiff.checks import at_least
 from vidiff.optimizers import MakeOptimizer, MuonAdamW
-from vidiff.seeds import mix
+from vidiff.seeds import global_seed, mix
 from vidiff.training.guard import FiniteGuard, Guard
-from vidiff.training.sharding import local, shard
-from vidiff.training.sharing import unite, united_buffers
+from vidiff.training.processes import local, shard, unite, united_buffers
 from vidiff.training.starting import Start, Taken, take_weights
 from vidiff.types import Batch
 
@@ -62,20 +60,17 @@ class Task(LightningModule, ABC):
         ema_decay: float = 0.998,
     ) -> None:
         super().__init__()
-        for name, fraction in {
-            "decay_fraction": decay_fraction,
-            "final_lr_fraction": final_lr_fraction,
-        }.items():
+        fractions = {"decay_fraction": decay_fraction, "final_lr_fraction": final_lr_fraction}
+        for name, fraction in fractions.items():
             if not 0 <= fraction <= 1:
                 raise ValueError(f"{name} must be within [0, 1], got {fraction}")
-        if warmup_steps < 0:
-            raise ValueError(f"warmup_steps must not be negative, got {warmup_steps}")
+        at_least(0, warmup_steps=warmup_steps)
         if not 0 <= ema_decay < 1:
             raise ValueError(f"ema_decay must be at least 0 and below 1, got {ema_decay}")
         self.make_optimizer = optimizer
         self.warmup_steps, self.decay_fraction = warmup_steps, decay_fraction
         self.final_lr_fraction, self.ema_decay = final_lr_fraction, ema_decay
-        self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        self.seed = global_seed()
         self.guards: list[Guard] = [FiniteGuard()]
         self.last_loss: Tensor | None = None
         """The last step's loss, on its device: the progress bar reads it now and then."""
@@ -190,14 +185,20 @@ class Task(LightningModule, ABC):
         self.watch(terms)
         interval = self.trainer.log_every_n_steps or 50  # type: ignore[attr-defined]
         if self.global_step % interval == 0:
-            self.all_well()
+            self.check_guards()
+
+    def log_measured(self, values: Mapping[str, Tensor], batch_size: int) -> None:
+        """Log the mean over the clips of all batches and processes."""
+        # Lightning averages batch sizes over processes in integers: made to divide, they are exact.
+        weight = batch_size * self.trainer.world_size
+        self.log_dict(values, batch_size=weight, sync_dist=True, on_epoch=True)
 
     def watch(self, terms: dict[str, Tensor]) -> None:
         """Let the guards see scalars of this step."""
         for guard in self.guards:
             guard.watch(self.global_step, terms)
 
-    def all_well(self) -> bool:
+    def check_guards(self) -> bool:
         """Ask the guards, on all processes together: False while a term of the loss is in doubt.
 
         Raises:
@@ -217,7 +218,7 @@ class Task(LightningModule, ABC):
         trained = [local(p.detach()) for p in self.parameters() if p.requires_grad]
         norms = [norm.float() for norm in torch._foreach_norm(trained)]
         self.watch({"a weight": torch.stack(norms).sum()})
-        self.all_well()
+        self.check_guards()
 
     # -- Optimizer --------------------------------------------------------------------------------
 
@@ -242,7 +243,7 @@ class Task(LightningModule, ABC):
             step, int(num_steps), self.warmup_steps, self.decay_fraction, self.final_lr_fraction
         )
 
-    def remember(self, arguments: dict[str, Any]) -> None:
+    def save_factories(self, arguments: dict[str, Any]) -> None:
         """Keep the constructor's arguments as nodes, so that a checkpoint rebuilds the task.
 
         A subclass with arguments of its own calls this with them, after ``super().__init__``.
@@ -266,18 +267,6 @@ def each_part(parts: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
         held = isinstance(part, nn.ModuleDict)
         found |= {f"{name}.{key}": x for key, x in part.named_children()} if held else {name: part}
     return found
-
-
-@contextmanager
-def counting() -> Iterator[FlopCounterMode]:
-    """Count floating-point operations, with fused and compiled paths switched off."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
-            yield counter
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def trapezoid(step: int, num_steps: int, warmup: int, decay: float, final: float) -> float:

@@ -10,7 +10,10 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import Trainer
+from torch.distributed.checkpoint.api import CheckpointException
 
+from vidiff.checkpoints import CheckpointFile
 from vidiff.files import flush_to_disk
 
 UNFINISHED = ".unfinished"
@@ -22,7 +25,17 @@ class CheckpointFiles(TorchCheckpointIO):
 
     Lightning's own builds the whole file in memory, writes it to ``$TMPDIR`` and moves it, which
     needs its size in memory and on two disks, and is no single rename between disks.
+
+    Attributes:
+        opened: a checkpoint that is open already, and is not read again.
     """
+
+    opened: CheckpointFile | None = None
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        if self.opened is not None and self.opened.path == Path(path):
+            return dict(self.opened.whole)
+        return super().load_checkpoint(path, *args, **kwargs)
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
@@ -103,3 +116,54 @@ def sweep(folder: Path) -> None:
     """Remove what a process left half written when it was killed."""
     for path in folder.glob(f".*{UNFINISHED}"):
         discard(path)
+
+
+class WholeCheckpoints(Trainer):
+    """Writes under a temporary name and renames; a full disk is one error on all processes."""
+
+    def save_checkpoint(
+        self,
+        filepath: str | Path,
+        weights_only: bool | None = None,
+        storage_options: Any | None = None,
+    ) -> None:
+        """Write a checkpoint that is there whole or not at all; all processes call this together.
+
+        Raises:
+            OSError: on all processes, if the file cannot be written.
+        """
+        own = isinstance(self.strategy.checkpoint_io, CheckpointFiles)
+        if self.model is None or not own or "://" in str(filepath):
+            super().save_checkpoint(filepath, weights_only, storage_options)
+            return
+        final, failure = Path(filepath), ""
+        temporary = unfinished(final)
+        try:
+            super().save_checkpoint(temporary, weights_only, storage_options)
+        except (OSError, CheckpointException) as error:  # the second of shards, on all processes
+            cause = _of_the_disk(error)
+            if cause is None:
+                raise
+            failure = cause.strerror or str(cause)
+            # Of the process that writes: the others wait for it.
+            self.strategy.barrier("Trainer.save_checkpoint")
+        if self.is_global_zero:
+            try:
+                if not failure:
+                    publish(temporary, final)
+            except OSError as error:
+                failure = error.strerror or str(error)
+            discard(temporary)
+        failure = self.strategy.broadcast(failure)
+        if failure:
+            raise OSError(
+                f"checkpoint {final} cannot be written: {failure}. Those before it are whole: make "
+                "room, then go on with --ckpt_path last"
+            )
+
+
+def _of_the_disk(error: BaseException) -> OSError | None:
+    """The error of the disk that a failed write of a checkpoint comes from, if it does."""
+    failures = getattr(error, "failures", None)
+    causes = [cause for cause, _ in failures.values()] if failures else [error]
+    return next((cause for cause in causes if isinstance(cause, OSError)), None)

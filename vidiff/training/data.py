@@ -1,4 +1,4 @@
-"""Batches of any dataset, in an order that survives everything (see ``streams``)."""
+"""Batches of any dataset, in an order that survives everything (see ``vidiff.data.order``)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from torch.utils.data import Sampler
 
 from vidiff.checks import at_least
 from vidiff.data.base import MakeDataset, Split, VideoDataset
+from vidiff.data.loaders import EvalLoader, TrainLoader
 from vidiff.data.moving_shapes import MovingShapes
-from vidiff.training.loaders import EvalLoader, TrainLoader
-from vidiff.training.streams import ClipStream, EvalBatches
+from vidiff.data.order import ClipStream, EvalBatches
+from vidiff.training.processes import share_of_data
 from vidiff.training.workers import NumWorkers, Workers, choose_workers
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ class VideoDataModule(LightningDataModule):
 
     def train_dataloader(self) -> TrainLoader:
         dataset = self.dataset("train")
-        rank, world_size = self._place()
+        rank, world_size = share_of_data(self.trainer)
         stream = ClipStream(
             len(dataset), self.batch_size, rank, world_size, self.seed, dataset.draws_anew,
             dataset.num_sizes,
@@ -144,7 +145,10 @@ class VideoDataModule(LightningDataModule):
     def _eval_loader(self, split: Split) -> EvalLoader:
         dataset = self.dataset(split)
         batches = EvalBatches(
-            len(dataset), self.val_batch_size, *self._place(), num_sizes=dataset.num_sizes
+            len(dataset),
+            self.val_batch_size,
+            *share_of_data(self.trainer),
+            num_sizes=dataset.num_sizes,
         )
         return self.loader(split, batches)
 
@@ -165,19 +169,13 @@ class VideoDataModule(LightningDataModule):
 
     def _settings(self, split: Split) -> dict[str, Any]:
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        rank, world_size = self._place()
+        rank, world_size = share_of_data(self.trainer)
         return {
             "label": split if world_size == 1 else f"{split}, process {rank}",
             "num_workers": self.workers.number,
             "pin_memory": on_gpu,
             "reported": self._reported,
         }
-
-    def _place(self) -> tuple[int, int]:
-        """Rank and number of processes that get different data."""
-        place = self.trainer.distributed_sampler_kwargs if self.trainer is not None else None
-        # Not the world size: processes that share one model's layers get the same data.
-        return (place["rank"], place["num_replicas"]) if place else (0, 1)
 
 
 def _in_flight(trainer: Trainer) -> int:

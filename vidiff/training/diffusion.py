@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vidiff.autoencoders import Autoencoder, Identity, MakeAutoencoder
-from vidiff.building import Node
+from vidiff import generation
+from vidiff.autoencoders import Identity, MakeAutoencoder
 from vidiff.conditions import MakeCondition, Words
 from vidiff.denoisers import Denoiser, DiT, MakeDenoiser, compile_blocks
-from vidiff.diffusion import Objective
 from vidiff.diffusion.loss_weights import Constant, MakeLossWeight
 from vidiff.diffusion.predictions import Flow, MakePrediction
 from vidiff.diffusion.schedules import MakeSchedule, Rectified
 from vidiff.diffusion.time_samplers import LogitNormal, MakeTimeSampler
-from vidiff.guidance import ClassifierFree, Guidance, MakeGuidance
-from vidiff.model import Drop, Factories, Model, known_of, merged
+from vidiff.guidance import ClassifierFree, MakeGuidance
+from vidiff.model import Factories, Model, known_of
 from vidiff.optimizers import MakeOptimizer, MuonAdamW
 from vidiff.regularisers import MakeRegulariser
-from vidiff.samplers import Euler, MakeSampler, Sampler
-from vidiff.training.base import Task, counting
+from vidiff.samplers import Euler, MakeSampler
+from vidiff.training.base import Task
 from vidiff.training.dropout import Dropout
 from vidiff.training.encoders import Encoders
-from vidiff.training.held_out import NUM_BINS, bin_name, held_out_draws
-from vidiff.training.sampled import Sampled
-from vidiff.types import Batch, Grid, LatentBatch, Signals
+from vidiff.training.flops import model_flops
+from vidiff.training.held_out import NUM_BINS, bin_name, held_out_losses
+from vidiff.training.samples import PromptBatch
+from vidiff.types import Batch, Grid
 
 
-class DiffusionTask(Encoders, Task, Sampled):
+class DiffusionTask(Task):
     """Learns to turn noise into latents of clips under conditions, and samples videos.
 
     Args:
@@ -54,21 +55,13 @@ class DiffusionTask(Encoders, Task, Sampled):
         decay_fraction: last share of all steps, over which it falls linearly.
         final_lr_fraction: where it falls to, over its peak.
         ema_decay: of the moving average of the weights, which sampling and validation use.
-        condition_dropout: share of clips whose conditions are replaced by the unconditional input,
-            which guidance needs: for each condition by itself, or by the condition's name; ``all``
-            drops all of a clip's conditions together.
+        condition_dropout: share of clips that lose a condition, which guidance needs: of each
+            condition by itself, or by the condition's name; ``all`` drops all of them together.
         compile_denoiser: let ``torch.compile`` speed up the denoiser's blocks, each by itself.
 
     Raises:
         ValueError: if a number is out of its range.
     """
-
-    denoiser: Denoiser
-    autoencoder: Autoencoder
-    conditions: nn.ModuleDict
-    objective: Objective
-    sampler: Sampler
-    guidance: Guidance
 
     def __init__(
         self,
@@ -92,22 +85,21 @@ class DiffusionTask(Encoders, Task, Sampled):
         condition_dropout: float | dict[str, float] = 0.1,
         compile_denoiser: bool = False,
     ) -> None:
+        arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         super().__init__(
             optimizer=optimizer, warmup_steps=warmup_steps, decay_fraction=decay_fraction,
             final_lr_fraction=final_lr_fraction, ema_decay=ema_decay,
         )  # fmt: skip
         self.dropout = Dropout(condition_dropout, list(conditions))
-        self.remember({k: v for k, v in locals().items() if k not in ("self", "__class__")})
+        self.save_factories(arguments)
         self.factories = Factories(
-            denoiser=denoiser, autoencoder=autoencoder, conditions=conditions, schedule=schedule,
-            prediction=prediction, time_sampler=time_sampler, loss_weight=loss_weight,
-            learn_variance=learn_variance,
-        )  # fmt: skip
+            **{part.name: arguments[part.name] for part in fields(Factories)}
+        )
+        self.encoders = Encoders(self.hparams)
         self.make_sampler, self.make_guidance = sampler, guidance
         self.regulariser = regulariser() if regulariser else None
         self.compile_denoiser = compile_denoiser
         self.clip_size: Grid | None = None
-        self.autoencoder_node: Node = self.hparams["autoencoder"]
 
     # -- Parts ------------------------------------------------------------------------------------
 
@@ -118,6 +110,10 @@ class DiffusionTask(Encoders, Task, Sampled):
         self.sampler, self.guidance = self.make_sampler(), self.make_guidance()
         self.sampler.check(self.objective.schedule)
 
+    def build_encoders(self) -> None:
+        """Build what stands before the denoiser, which is all that encoding needs."""
+        self.autoencoder, self.conditions = self.encoders.build(self.factories)
+
     @property
     def model(self) -> Model:
         """The parts as they are trained, together."""
@@ -127,10 +123,9 @@ class DiffusionTask(Encoders, Task, Sampled):
     def averaged(self) -> Iterator[Model]:
         """The model with averaged weights if there are any, in evaluation mode."""
         with super().averaged() as parts:
-            conditions = dict(self.conditions.items())
-            conditions.update(parts.get("conditions", {}).items())
-            modules = nn.ModuleDict(conditions)
-            yield Model(self.autoencoder, modules, parts["denoiser"], self.objective)
+            conditions = nn.ModuleDict(dict(self.conditions.items()))
+            conditions.update(parts.get("conditions", {}))
+            yield Model(self.autoencoder, conditions, parts["denoiser"], self.objective)
 
     def trained_parts(self) -> dict[str, nn.Module]:
         parts: dict[str, nn.Module] = {"denoiser": self.denoiser}
@@ -141,69 +136,39 @@ class DiffusionTask(Encoders, Task, Sampled):
         fresh = not self.parts_built
         super().configure_model()
         if fresh and self._trainer is not None:
-            self.name_encoders()  # now, before the trainer's precision changes weights
+            _ = self.encoders.named  # hashed now, before the trainer's precision changes weights
         if fresh and self.compile_denoiser:
-            compile_blocks(self.denoiser)
-            if self.ema is not None:  # it validates and samples
-                average = self.ema["denoiser"]
-                assert isinstance(average, Denoiser)
-                compile_blocks(average)
+            averages = [self.ema["denoiser"]] if self.ema is not None else []
+            for denoiser in (self.denoiser, *averages):  # an average validates and samples
+                assert isinstance(denoiser, Denoiser)
+                compile_blocks(denoiser)
 
     # -- Steps ------------------------------------------------------------------------------------
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self.clip_size = max(self.clip_size or batch.size, batch.size, key=math.prod)
-        model, latents = self.model, self.latents_of(batch)
-        signals = self.signals_of(model, batch, latents, self.dropout.draw(len(batch)))
-        network, known = model.network(signals), known_of(signals)
-        if self.regulariser is None:
-            loss = self.objective.loss(network, latents, known=known)
-            total, terms = loss.weighted.mean(), {}
-        else:
-            with self.denoiser.tapped(self.regulariser.blocks) as features:
-                loss = self.objective.loss(network, latents, known=known)
-            term = self.regulariser(features)
-            total, terms = loss.weighted.mean() + term, {"regulariser": term}
-        self.finish_step({"loss": total, "mse": loss.unweighted.mean(), **terms}, len(batch))
+        model = self.model
+        latents = model.latents_of(batch)
+        signals = model.signals_of(batch, latents, self.dropout.draw(len(batch)))
+        regulariser = self.regulariser
+        tapped: AbstractContextManager[Any] = nullcontext()
+        if regulariser:
+            tapped = self.denoiser.tapped(regulariser.blocks)
+        with tapped as features:
+            loss = self.objective.loss(model.network(signals), latents, known=known_of(signals))
+        total, terms = loss.weighted.mean(), {"mse": loss.unweighted.mean()}
+        if regulariser:
+            terms["regulariser"] = regulariser(features)
+            total = total + terms["regulariser"]
+        self.finish_step({"loss": total, **terms}, len(batch))
         return total
 
-    @torch.no_grad()
-    def latents_of(self, batch: Batch) -> Tensor:
-        """The latents of a batch: (b, c, f, h, w)."""
-        if isinstance(batch, LatentBatch):
-            return batch.latents
-        return self.autoencoder.encode(batch.pixels)
-
-    def signals_of(
-        self, model: Model, batch: Batch, latents: Tensor, drop: Drop | None = None
-    ) -> Signals:
-        """The signals of a batch's clips, unconditional where dropped."""
-        held: Signals = {}
-        if isinstance(batch, LatentBatch):
-            frozen = {n for n, part in model.conditions.items() if part.frozen}
-            held = {name: signal for name, signal in batch.signals.items() if name in frozen}
-            held = merged(held, batch.empty, drop or {})
-        inputs = {**batch.inputs, "latents": latents, "latent_shape": tuple(latents.shape[1:])}
-        return model.signals(inputs, drop, held)
-
     def count_flops(self, batch: Batch) -> int:
-        with counting() as counter, self.averaged() as model, torch.no_grad():
-            latents = self.latents_of(batch)
-            frozen = counter.get_total_flops()
-            inputs = {**batch.inputs, "latents": latents, "latent_shape": tuple(latents.shape[1:])}
-            signals: Signals = {}
-            for name, part in model.conditions.items():
-                before = counter.get_total_flops()
-                signals[name] = model.signals(inputs, held=signals, only=[name])[name]
-                frozen += (counter.get_total_flops() - before) * bool(part.frozen)
-            model.network(signals)(latents, latents.new_zeros(len(batch)))
-        return frozen + 3 * (counter.get_total_flops() - frozen)
+        with self.averaged() as model:
+            return model_flops(model, batch)
 
     def tokens_per_clip(self, batch: Batch) -> int:
-        patchifier = getattr(self.denoiser, "patchifier", None)
-        if patchifier is None:
-            return 0
-        return math.prod(patchifier.grid(*self.autoencoder.latent_size(*batch.size)))
+        return self.model.num_tokens(batch.size)
 
     def logged(self) -> frozenset[str] | None:
         bins = [bin_name("val", k) for k in range(NUM_BINS)]
@@ -220,30 +185,50 @@ class DiffusionTask(Encoders, Task, Sampled):
 
     def measure(self, batch: Batch, split: str) -> None:
         """Log the held-out loss."""
-        latents = self.latents_of(batch)
-        noise, u = held_out_draws(batch.ids, latents)
         with self.averaged() as model:
-            signals = self.signals_of(model, batch, latents)
+            latents = model.latents_of(batch)
+            signals = model.signals_of(batch, latents)
             network, known = model.network(signals), known_of(signals)
-            losses = [
-                self.objective.loss(
-                    network, latents, (k + u) / NUM_BINS, noise, known
-                ).unweighted.mean()
-                for k in range(NUM_BINS)
-            ]
-        logged = {bin_name(split, k): x for k, x in enumerate(losses)}
-        logged[f"{split}/loss"] = torch.stack(losses).mean()
-        # Lightning averages batch sizes over processes in integers: made to divide, they are exact.
-        weight = len(batch) * self.trainer.world_size
-        self.log_dict(logged, batch_size=weight, sync_dist=True, on_epoch=True)
+            losses = held_out_losses(self.objective, network, latents, batch.ids, known)
+        bins = {bin_name(split, k): loss for k, loss in enumerate(losses)}
+        self.log_measured({**bins, f"{split}/loss": torch.stack(losses).mean()}, len(batch))
+
+    # -- Sampling ---------------------------------------------------------------------------------
+
+    def predict_step(self, batch: PromptBatch, batch_idx: int) -> Tensor:
+        """Sample the videos of a batch."""
+        exact = torch.autocast(self.device.type, enabled=False) if batch.exact else nullcontext()
+        with exact:
+            return self.sample(
+                batch.prompts, indices=batch.indices, seed=batch.seed, inputs=batch.inputs,
+                sampling=batch.sampling,
+            )  # fmt: skip
+
+    def sample(self, prompts: Sequence[str], **settings: Any) -> Tensor:
+        """Videos of b prompts by the averaged weights, see ``vidiff.generation.sample``."""
+        self.configure_model()
+        with self.averaged() as model:
+            return generation.sample(
+                model, prompts, sampler=self.sampler, guidance=self.guidance,
+                clip_size=self.clip_size, **settings,
+            )  # fmt: skip
+
+    @torch.no_grad()
+    def denoise(self, latents: Tensor, t: Tensor, *args: Any, **inputs: Any) -> Tensor:
+        """The denoiser's output of the averaged weights: ``vidiff.generation.network_output``."""
+        self.configure_model()
+        with self.averaged() as model:
+            return generation.network_output(model, latents, t, *args, **inputs)
+
+    # -- Checkpoints ------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
-        checkpoint |= self.encoders_held()
+        checkpoint |= self.encoders.held()
         checkpoint["clip_size"] = list(self.clip_size) if self.clip_size else None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         size = checkpoint.get("clip_size")
         self.clip_size = (size[0], size[1], size[2]) if size else None
         if self.parts_built:
-            self.check_encoders(checkpoint)
+            self.encoders.check(checkpoint)

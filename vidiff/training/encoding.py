@@ -32,6 +32,7 @@ from vidiff.finite import bad_weight
 from vidiff.training.data import VideoDataModule
 from vidiff.training.diffusion import DiffusionTask
 from vidiff.training.encoding_jobs import Job, Jobs, ShardBatches
+from vidiff.training.processes import from_first, share_of_data
 from vidiff.types import Grid, LatentSample, Signal, Signals, VideoBatch, VideoSample
 
 # A process may have nothing left to do, or all of them.
@@ -62,7 +63,7 @@ class Encoding(LightningModule):
         if hasattr(task, "autoencoder"):
             return
         if checkpoint is not None:
-            task.adopt(checkpoint)
+            task.encoders.adopt(checkpoint)
         with torch.random.fork_rng(devices=[]):  # as the task itself does
             torch.manual_seed(task.seed)
             task.build_encoders()
@@ -72,7 +73,7 @@ class Encoding(LightningModule):
             if checkpoint is not None and (weights := part_weights(checkpoint, name)):
                 part.load_state_dict(weights)
         if checkpoint is not None:
-            task.check_encoders(checkpoint)
+            task.encoders.check(checkpoint)
         if bad := bad_weight(parts.items()):
             raise FloatingPointError(
                 f"encoding stops: the weight {bad} holds NaN or infinity; take a checkpoint from "
@@ -154,10 +155,6 @@ class EncodingData(LightningDataModule):
         data: loads the clips.
         encoding: is told the index.
         root: the cache's folder.
-        splits: which to encode.
-        num_epochs: epochs to cache of a training split that draws anew in each.
-        dtype: of what is stored.
-        batch_size: clips encoded at once.
         entries_per_shard: about how many clips a shard holds.
     """
 
@@ -184,28 +181,18 @@ class EncodingData(LightningDataModule):
         """Claim the folder; called when weights are where and as they will be used."""
         assert self.trainer is not None
         self.data.trainer = self.trainer
-        answer: tuple[Index, Missing] | ValueError | OSError | None = None
-        if self.trainer.is_global_zero:
-            try:
-                answer = claim(self.root, self.describe())
-            except (ValueError, OSError) as error:
-                answer = error
-        answer = self.trainer.strategy.broadcast(answer)
-        if isinstance(answer, (ValueError, OSError)):
-            raise answer
-        assert answer is not None
-        index, missing = answer
+        index, missing = from_first(self.trainer, lambda: claim(self.root, self.describe()))
         self.encoding.index = index
         _tell(self.root, index, missing)
-        place = self.trainer.distributed_sampler_kwargs or {"rank": 0, "num_replicas": 1}
-        mine = slice(place["rank"], None, place["num_replicas"])
-        dealt = [(split, number) for split, numbers in missing.items() for number in numbers][mine]
+        rank, world_size = share_of_data(self.trainer)
+        wanted = [(split, number) for split, numbers in missing.items() for number in numbers]
+        dealt = wanted[rank::world_size]
         parts = []
         for split in missing:
             shards = [number for of, number in dealt if of == split]
             batches = ShardBatches(index, split, shards, self.batch_size)
-            parts.append((split, batches, self.data.loader(split, batches)))
-        return Jobs(self.root, index, parts)
+            parts.append((batches, self.data.loader(split, batches)))
+        return Jobs(self.root, parts)
 
     def describe(self) -> Index:
         """The index of the cache that is asked for.
@@ -219,7 +206,7 @@ class EncodingData(LightningDataModule):
         sizes = tuple(_size(first[index]) for index in range(first.num_sizes))
         for size in sizes:
             task.autoencoder.latent_size(*size)
-        autoencoder, conditions = task.encoder_hashes()
+        autoencoder, conditions = task.encoders.hashes()
         per_shard = math.ceil(self.entries_per_shard / len(sizes)) * len(sizes)
         return Index(
             autoencoder=autoencoder,

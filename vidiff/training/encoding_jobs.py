@@ -12,7 +12,7 @@ from torch.utils.data import Sampler
 from vidiff.data import Split
 from vidiff.data.cache_files import shard_path
 from vidiff.data.cache_index import Index
-from vidiff.training.loaders import EvalLoader
+from vidiff.data.loaders import EvalLoader
 from vidiff.types import VideoBatch
 
 
@@ -21,8 +21,7 @@ class Job:
     """One batch of clips to encode.
 
     Attributes:
-        batch: the clips.
-        path: the shard that they belong to.
+        path: the shard that the clips belong to.
         key: that the shard is known by.
         rows: their places in it.
         last: whether the shard is complete with them.
@@ -38,22 +37,20 @@ class Job:
         return len(self.rows)
 
 
+@dataclass(eq=False)
 class ShardBatches(Sampler[list[int]]):
     """The clips of some shards, shard after shard, in batches of one size.
 
-    Args:
-        index: of the cache.
-        split: whose shards.
-        shards: their numbers.
-        batch_size: most clips in a batch.
+    The last batch of a shard may be smaller.
     """
 
-    def __init__(self, index: Index, split: Split, shards: Sequence[int], batch_size: int) -> None:
-        self.index, self.split, self.shards, self.batch_size = index, split, shards, batch_size
-        self._length = sum(len(self.ranges(shard)) for shard in shards)
+    index: Index
+    split: Split
+    shards: Sequence[int]
+    batch_size: int
 
     def __len__(self) -> int:
-        return self._length
+        return sum(len(self.ranges(shard)) for shard in self.shards)
 
     def __iter__(self) -> Iterator[list[int]]:
         return (list(clips) for shard in self.shards for clips in self.ranges(shard))
@@ -67,36 +64,35 @@ class ShardBatches(Sampler[list[int]]):
         return [of[i : i + step] for of in of_sizes for i in range(0, len(of), step)]
 
 
+@dataclass
 class Jobs:
     """The jobs of one process; no ``DataLoader``, which Lightning would deal out once more.
 
-    Args:
-        root: the cache's folder.
-        index: of the cache.
-        parts: for each split, what is loaded in which order, and the loader that does it.
+    Attributes:
+        parts: the order of the clips and their loader, for each split.
     """
 
-    def __init__(
-        self, root: Path, index: Index, parts: Sequence[tuple[Split, ShardBatches, EvalLoader]]
-    ) -> None:
-        self.root, self.index, self.parts = root, index, parts
-        ranges = (batches.ranges(shard) for _, batches, _ in parts for shard in batches.shards)
-        self.num_clips = sum(len(clips) for some in ranges for clips in some)
+    root: Path
+    parts: Sequence[tuple[ShardBatches, EvalLoader]]
+
+    @property
+    def num_clips(self) -> int:
+        """Clips to encode, for the progress bar."""
+        return sum(len(clips) for batches, _ in self.parts for clips in batches)
 
     def __len__(self) -> int:
-        return sum(len(batches) for _, batches, _ in self.parts)
+        return sum(len(batches) for batches, _ in self.parts)
 
     def __iter__(self) -> Iterator[Job]:
-        return chain.from_iterable(self._jobs(*part) for part in self.parts if len(part[1]))
+        return chain.from_iterable(self._jobs(*part) for part in self.parts if len(part[0]))
 
-    def _jobs(self, split: Split, batches: ShardBatches, loader: EvalLoader) -> Iterator[Job]:
-        loaded = iter(loader)
-        key = self.index.key(split)
+    def _jobs(self, batches: ShardBatches, loader: EvalLoader) -> Iterator[Job]:
+        loaded, index, split = iter(loader), batches.index, batches.split
         for shard in batches.shards:
             path, ranges = shard_path(self.root, split, shard), batches.ranges(shard)
-            begin = shard * self.index.entries_per_shard
+            begin = shard * index.entries_per_shard
             for number, clips in enumerate(ranges, 1):
                 batch = next(loaded)
                 assert isinstance(batch, VideoBatch)
                 rows = [clip - begin for clip in clips]
-                yield Job(batch, path, key, rows, last=number == len(ranges))
+                yield Job(batch, path, index.key(split), rows, last=number == len(ranges))

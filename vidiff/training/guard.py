@@ -7,14 +7,12 @@ each checkpoint: no checkpoint is written after a bad step, and the last good on
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-Reduce = Callable[..., Any]
-"""Lightning's ``strategy.reduce``."""
+from vidiff.training.processes import Reduce
 
 _NEVER = 2**62
 
@@ -72,7 +70,7 @@ class ZeroGuard(Guard):
     Args:
         names: of the terms that must not stay zero.
         patience: steps in a row after which training stops.
-        advice: what can be done about it.
+        advice: what the user can do.
         tolerance: size up to which a term counts as zero.
     """
 

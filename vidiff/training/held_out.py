@@ -8,6 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from vidiff.diffusion import Network, Objective
+from vidiff.types import Known
+
 NUM_BINS = 4
 """The loss is logged for this many equal ranges of diffusion time."""
 
@@ -18,6 +21,21 @@ def held_out_draws(ids: Sequence[str], latents: Tensor) -> tuple[Tensor, Tensor]
     u = torch.cat([torch.rand(1, generator=g) for g in generators])
     noise = torch.stack([torch.randn(latents.shape[1:], generator=g) for g in generators])
     return noise.to(latents), u.to(latents.device)
+
+
+def held_out_losses(
+    objective: Objective,
+    network: Network,
+    latents: Tensor,
+    ids: Sequence[str],
+    known: Known | None,
+) -> list[Tensor]:
+    """The squared error in each range of times: scalars."""
+    noise, u = held_out_draws(ids, latents)
+    return [
+        objective.loss(network, latents, (k + u) / NUM_BINS, noise, known).unweighted.mean()
+        for k in range(NUM_BINS)
+    ]
 
 
 def bin_name(split: str, number: int) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from vidiff.background import Background
 from vidiff.checks import at_least
 from vidiff.files import write_text
 from vidiff.generation import Sampling
-from vidiff.training.sampled import PromptBatch, Sampled
+from vidiff.training.processes import from_first, share_of_data
 from vidiff.video import ENDINGS, contact_sheet, read_clip, sheet_row, write_video
 
 PLAN = "sampling.json"
@@ -38,9 +38,9 @@ class SampleFolder:
         path: the folder.
         prompts: all prompts.
         seed: which, with a prompt's index, decides its noise.
-        fps: frames per second of the files.
+        fps: of the files.
         size: height and width of the videos, in pixels.
-        settings: what else the videos were made with; kept beside them.
+        settings: what else the videos were made with.
         scale: how much larger the files are, each pixel repeated; chosen by size where None.
         formats: endings of each video's files, without the dot: mp4, webm, gif.
     """
@@ -140,6 +140,28 @@ class SampleFolder:
         return self._rows[index]
 
 
+@dataclass
+class PromptBatch:
+    """Videos to sample together.
+
+    Attributes:
+        prompts: b strings.
+        indices: their places in the whole list, which with the seed decide the noise.
+        inputs: what is known of the videos besides their prompts.
+        exact: leave mixed precision off, see ``VidiffTrainer.sample``.
+    """
+
+    prompts: list[str]
+    indices: list[int]
+    seed: int = 0
+    sampling: Sampling = field(default_factory=Sampling)
+    inputs: dict[str, Any] = field(default_factory=dict)
+    exact: bool = True
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+
 class PromptData(LightningDataModule):
     """The missing prompts of a folder, dealt to the processes.
 
@@ -162,23 +184,12 @@ class PromptData(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         assert self.trainer is not None
-        answer: list[int] | ValueError = []
-        if self.trainer.is_global_zero:
-            try:
-                answer = self.folder.claim()
-            except ValueError as error:
-                answer = error
-        answer = self.trainer.strategy.broadcast(answer)
-        if isinstance(answer, ValueError):
-            raise answer
-        self.missing = answer
+        self.missing = from_first(self.trainer, self.folder.claim)
 
     def predict_dataloader(self) -> PromptBatches:
-        assert self.trainer is not None
-        place = self.trainer.distributed_sampler_kwargs or {"rank": 0, "num_replicas": 1}
+        rank, world_size = share_of_data(self.trainer)
         starts = range(0, len(self.missing), self.batch_size)
         batches = [self._batch(self.missing[i : i + self.batch_size]) for i in starts]
-        rank, world_size = place["rank"], place["num_replicas"]
         num_steps = -(-len(batches) // world_size)
         mine = [(step * world_size + rank) % len(batches) for step in range(num_steps)]
         return PromptBatches([batches[i] for i in mine])
@@ -212,25 +223,20 @@ class WriteSamples(Callback):
     def __init__(self, folder: SampleFolder, background: Background) -> None:
         self.folder, self.background = folder, background
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Sampled)
-        if unknown := pl_module.unknown_words(self.folder.prompts):
+    def on_predict_start(self, trainer: Trainer, task: Any) -> None:
+        with task.averaged() as model:
+            unknown = model.unknown_words(self.folder.prompts)
+        if unknown:
             rank_zero_warn(f"words that training never met: {', '.join(unknown)}")
 
     def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: PromptBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, task: LightningModule, outputs: Any, batch: PromptBatch, *args: Any
     ) -> None:
         for index, pixels in zip(batch.indices, outputs.float().cpu(), strict=True):
             self.background.submit(functools.partial(self.folder.write, index, pixels))
         self.background.check()
 
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_predict_end(self, trainer: Trainer, task: LightningModule) -> None:
         self.background.drain()
         trainer.strategy.barrier()
         if trainer.is_global_zero:
@@ -248,10 +254,3 @@ def read_formats(formats: str) -> list[str]:
     if unknown := [name for name in found if name not in known]:
         raise ValueError(f"formats must be some of {', '.join(known)}, got {unknown[0]!r}")
     return found
-
-
-def fingerprint(checkpoint: str | Path) -> str:
-    """The SHA-256 of a checkpoint file; of the index, for the folder of a sharded one."""
-    path = Path(checkpoint)
-    with (path / ".metadata" if path.is_dir() else path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vidiff.checkpoints import read_checkpoint
 from vidiff.registry import nearest
+from vidiff.units import listed
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Taken:
             line
             for line in (
                 f"taken: {_by_part(self.taken)}",
-                misfits and f"did not fit, stays as built: {_some(misfits)}",
+                misfits and f"did not fit, stays as built: {listed(misfits)}",
                 self.missing and f"not in the checkpoint, stays as built: {_by_part(self.missing)}",
                 self.left and f"left in the checkpoint: {_by_part(self.left)}",
             )
@@ -65,11 +66,7 @@ class Taken:
 
 @torch.no_grad()
 def take_weights(task: nn.Module, start: Start) -> Taken:
-    """Copy weights of a checkpoint into a task that was just built; the average where there is one.
-
-    Args:
-        task: without a moving average so far.
-        start: which weights.
+    """Copy a checkpoint's weights, averaged ones if there are any, into a task without average.
 
     Raises:
         ValueError: if the checkpoint cannot be read, a pattern means nothing, no tensor fits, or
@@ -132,10 +129,5 @@ def _means(pattern: str, name: str) -> bool:
 def _by_part(names: Sequence[str]) -> str:
     counts = Counter(name.partition(".")[0] for name in names)
     parts = ", ".join(f"{part} {count}" for part, count in counts.items())
-    shown = f" ({_some(names)})" if 0 < len(names) <= 3 else ""
+    shown = f" ({listed(names)})" if 0 < len(names) <= 3 else ""
     return f"{len(names)} tensor{'' if len(names) == 1 else 's'}: {parts}{shown}" if names else "0"
-
-
-def _some(texts: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return ", ".join(texts[:most]) + more

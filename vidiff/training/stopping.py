@@ -32,12 +32,7 @@ class StopSignals:
         self._agreement: Agreement | None = None
 
     def listen(self, trainer: Trainer, may_end_now: Callable[[], bool]) -> None:
-        """Begin; all processes together.
-
-        Args:
-            trainer: that trains.
-            may_end_now: whether nothing has to be waited for, asked when a signal comes.
-        """
+        """Begin, in all processes together; ``may_end_now`` decides when a signal comes."""
         self.may_end_now, self.speaks = may_end_now, trainer.is_global_zero
         self.number, self.at_once = 0, False
         if trainer.received_sigterm:  # before training began

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from lightning.fabric.connector import _PRECISION_INPUT
@@ -14,7 +15,7 @@ from lightning.pytorch.plugins.precision import Precision
 
 from vidiff.background import Background
 from vidiff.captions import read_prompts
-from vidiff.checkpoints import read_checkpoint, trained_in
+from vidiff.checkpoints import CheckpointFile, open_checkpoint, trained_in
 from vidiff.checks import at_least, positive
 from vidiff.data import Split
 from vidiff.generation import Sampling
@@ -22,7 +23,7 @@ from vidiff.precision import AUTO, choose, device_of
 from vidiff.training.base import Task
 from vidiff.training.callbacks import KeepPrecision, add_defaults
 from vidiff.training.callbacks.precision import MatmulPrecision
-from vidiff.training.checkpoint_files import CheckpointFiles
+from vidiff.training.checkpoint_files import CheckpointFiles, WholeCheckpoints
 from vidiff.training.data import VideoDataModule
 from vidiff.training.diffusion import DiffusionTask
 from vidiff.training.encoding import Encoding, EncodingData
@@ -31,11 +32,9 @@ from vidiff.training.samples import (
     PromptData,
     SampleFolder,
     WriteSamples,
-    fingerprint,
     read_formats,
 )
 from vidiff.training.starting import Start
-from vidiff.training.whole_checkpoints import WholeCheckpoints
 
 # Averages and frozen parts are meant to be in evaluation mode; the second is between libraries.
 warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
@@ -144,6 +143,7 @@ class VidiffTrainer(WholeCheckpoints):
         scale: int | None = None,
         formats: str = "mp4",
         exact: bool = True,
+        opened: CheckpointFile | None = None,
     ) -> None:
         """Make a video for each prompt and write them into a folder.
 
@@ -181,6 +181,7 @@ class VidiffTrainer(WholeCheckpoints):
             formats: of each video's files, with commas between: mp4, webm, gif.
             exact: leave mixed precision off, so that the same seed gives the same video whatever
                 the batch size; without it sampling may be faster, and differ by a few grey levels.
+            opened: that of ``ckpt_path``, if it is open already.
 
         Raises:
             ValueError: if there is no checkpoint or prompt, prompts look like a path and there is
@@ -188,21 +189,17 @@ class VidiffTrainer(WholeCheckpoints):
                 fit the model, or the folder holds something else.
             FloatingPointError: if videos turn NaN or infinite; none of their files is written.
         """
+        sampling = Sampling.picked(locals())
         if not isinstance(model, DiffusionTask):
             raise ValueError(f"only a DiffusionTask makes videos, not a {type(model).__name__}")
         if ckpt_path is None:
             raise ValueError("sampling needs trained weights: give --ckpt_path")
         positive(fps=fps)
         at_least(1, batch_size=batch_size, scale=scale)
-        sampling = Sampling(
-            num_frames=num_frames, height=height, width=width, num_steps=num_steps,
-            guidance_scale=guidance_scale, negative_prompt=negative_prompt,
-            decode_tile=decode_tile, decode_frames=decode_frames,
-        )  # fmt: skip
         texts, endings = read_prompts(prompts), read_formats(formats)
-        checkpoint = read_checkpoint(ckpt_path)
-        model.on_load_checkpoint(checkpoint)
-        model.adopt(checkpoint)
+        opened = opened or open_checkpoint(ckpt_path)
+        model.on_load_checkpoint(opened.head)
+        model.encoders.adopt(opened.head)
         sampling = sampling.sized(model.clip_size)
         _, h, w = sampling.size
         known = for_each(inputs or {}, len(texts))
@@ -217,24 +214,24 @@ class VidiffTrainer(WholeCheckpoints):
                 **({"inputs": inputs} if inputs else {}),
                 "sampler": model.hparams["sampler"],
                 "guidance": model.hparams["guidance"],
-                "checkpoint": Path(ckpt_path).name,
-                "checkpoint_sha256": fingerprint(ckpt_path),
-                "step": checkpoint["global_step"],
+                "checkpoint": opened.path.name,
+                "checkpoint_sha256": opened.sha256,
+                "step": opened.head["global_step"],
                 "exact": exact,
-                "trained_in": trained_in(checkpoint),
+                "trained_in": trained_in(opened.head),
                 "precision": "32-true" if is_single else str(self.precision),
             },
         )  # fmt: skip
         data = PromptData(folder, batch_size, sampling, exact, known)
         self.callbacks: list[Callback]
         self.keep_precision.quiet = is_single
-        with Background() as background:
+        with self.holding(opened), Background() as background:
             writer = WriteSamples(folder, background)
             self.callbacks.append(writer)
             try:
                 self.predict(
                     model, datamodule=data, return_predictions=False,
-                    ckpt_path=ckpt_path, weights_only=weights_only,
+                    ckpt_path=str(opened.path), weights_only=weights_only,
                 )  # fmt: skip
             except FloatingPointError:
                 if self.is_global_zero:
@@ -242,6 +239,21 @@ class VidiffTrainer(WholeCheckpoints):
                 raise
             finally:
                 self.callbacks.remove(writer)
+
+    @contextmanager
+    def holding(self, opened: CheckpointFile) -> Iterator[None]:
+        """Let Lightning have a checkpoint that is open, where it would read the file again.
+
+        Not with sharded weights, where each process reads its part by itself.
+        """
+        io = self.strategy.checkpoint_io
+        if isinstance(io, CheckpointFiles):
+            io.opened = opened
+        try:
+            yield
+        finally:
+            if isinstance(io, CheckpointFiles):
+                io.opened = None
 
     def encode(
         self,
@@ -255,6 +267,7 @@ class VidiffTrainer(WholeCheckpoints):
         entries_per_shard: int = 256,
         ckpt_path: str | None = None,
         weights_only: bool = True,
+        opened: CheckpointFile | None = None,
     ) -> None:
         """Run the autoencoder, and the conditions that are frozen, once over a dataset.
 
@@ -274,6 +287,7 @@ class VidiffTrainer(WholeCheckpoints):
             entries_per_shard: clips in one file. A process holds that many latents in memory.
             ckpt_path: a checkpoint of the task, whose encoders are used.
             weights_only: not used: nothing but tensors and plain values is ever read.
+            opened: that of ``ckpt_path``, if it is open already.
 
         Raises:
             ValueError: if the task is no diffusion task, an option is wrong, the clips do not fit
@@ -288,7 +302,9 @@ class VidiffTrainer(WholeCheckpoints):
         batch_size = datamodule.val_batch_size if batch_size is None else batch_size
         at_least(1, num_epochs=num_epochs, batch_size=batch_size)
         at_least(1, entries_per_shard=entries_per_shard)
-        encoding = Encoding(model, read_checkpoint(ckpt_path) if ckpt_path else None)
+        if ckpt_path and opened is None:
+            opened = open_checkpoint(ckpt_path)
+        encoding = Encoding(model, opened.whole if opened else None)
         data = EncodingData(
             datamodule, encoding, output, splits=read_splits(splits), num_epochs=num_epochs,
             dtype=dtype, batch_size=batch_size, entries_per_shard=entries_per_shard,

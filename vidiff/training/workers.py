@@ -35,12 +35,7 @@ class Workers:
 
 
 def choose_workers(asked: NumWorkers, trainer: Trainer | None = None) -> Workers:
-    """The workers of one process.
-
-    Args:
-        asked: a number is taken as it is.
-        trainer: which trains; without one, as on a CPU.
-    """
+    """The workers of one process: as many as asked for, or by its device, a CPU without trainer."""
     if asked != "auto":
         return Workers(asked, "set")
     if trainer is None or trainer.strategy.root_device.type == "cpu":

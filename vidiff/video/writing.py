@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -18,14 +16,11 @@ from av.video.stream import VideoStream
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from vidiff.files import replacing
+from vidiff.files import new_folder, replacing
 from vidiff.video.picture import BT709, EXACT, FULL_RANGE
 
 SMALL = 512 * 512
 """Frames of so many pixels are encoded by one thread: more would wait for each other."""
-
-_UMASK = os.umask(0)  # asked for once, as asking changes it for all threads
-os.umask(_UMASK)
 
 
 def write_video(path: str | os.PathLike[str], pixels: Tensor, fps: float) -> None:
@@ -47,7 +42,6 @@ def write_video(path: str | os.PathLike[str], pixels: Tensor, fps: float) -> Non
     frames = to_uint8(pixels)
     with replacing(path) as temporary:
         write(temporary, frames, fps)
-        temporary.chmod(0o666 & ~_UMASK)
 
 
 def write_frames(folder: str | os.PathLike[str], pixels: Tensor) -> None:
@@ -60,14 +54,9 @@ def write_frames(folder: str | os.PathLike[str], pixels: Tensor) -> None:
     if folder.exists():
         raise ValueError(f"{folder} exists; name a new folder or remove it")
     frames = to_uint8(pixels)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with new_folder(folder) as temporary:
         for index, frame in enumerate(frames):
             Image.fromarray(frame).save(temporary / f"{index:05d}.png")
-        temporary.chmod(0o777 & ~_UMASK)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def contact_sheet(path: str | os.PathLike[str], rows: Sequence[Image.Image]) -> None:
@@ -81,7 +70,6 @@ def contact_sheet(path: str | os.PathLike[str], rows: Sequence[Image.Image]) -> 
         top += row.height
     with replacing(Path(path)) as temporary:
         sheet.save(temporary, format="PNG")
-        temporary.chmod(0o666 & ~_UMASK)
 
 
 def to_uint8(pixels: Tensor) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.callbacks.progress.progress_bar import ProgressBar as LightningProgressBar
 
+from vidiff.training.callbacks.check_cache import CheckCache
 from vidiff.training.callbacks.checkpoint import SaveCheckpoint
 from vidiff.training.callbacks.parts_table import PartsTable
 from vidiff.training.callbacks.precision import KeepPrecision
@@ -19,6 +20,7 @@ from vidiff.training.callbacks.step_log import StepLog
 from vidiff.training.callbacks.throughput import Throughput
 
 __all__ = [
+    "CheckCache",
     "KeepPrecision",
     "PartsTable",
     "Reconstructions",
@@ -47,7 +49,7 @@ def add_defaults(trainer_arguments: dict[str, Any]) -> None:
     if lacks(ModelSummary, "enable_model_summary"):
         callbacks.append(PartsTable())
         trainer_arguments["enable_model_summary"] = False  # Lightning's own
-    callbacks += [kind() for kind in (RunRecord, RunScalars, StepLog) if lacks(kind)]
+    callbacks += [kind() for kind in (RunRecord, RunScalars, StepLog, CheckCache) if lacks(kind)]
     if lacks(SaveCheckpoint, "enable_checkpointing"):
         callbacks.append(SaveCheckpoint())
     trainer_arguments["callbacks"] = callbacks

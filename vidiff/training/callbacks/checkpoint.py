@@ -23,8 +23,8 @@ class SaveCheckpoint(ModelCheckpoint):
     follows training (validation, samples) can fail. Ctrl-C and SIGTERM save after the step that is
     being trained, and end training; a second Ctrl-C ends it at once.
 
-    While a term of the loss is in doubt (see ``Task.all_well``) the last good one stays: the next
-    waits until it is not, and one at the end is written beside it, as ``doubtful_step_….ckpt``.
+    While a term of the loss is in doubt (see ``Task.check_guards``) the last good one stays: the
+    next waits until it is not, and one at the end is written next to it, ``doubtful_step_….ckpt``.
 
     Args:
         every_n_steps: optimizer steps between two checkpoints.
@@ -67,15 +67,8 @@ class SaveCheckpoint(ModelCheckpoint):
 
         self.signals.listen(trainer, may_end_now)
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        super().on_train_batch_end(trainer, pl_module, *args)
         step = trainer.global_step
         if self.overdue and is_due(trainer, step):
             self._save(trainer)
@@ -124,7 +117,7 @@ class SaveCheckpoint(ModelCheckpoint):
 
     def _save_topk_checkpoint(self, trainer: Trainer, monitor_candidates: dict[str, Any]) -> None:
         task = trainer.lightning_module
-        self.overdue = isinstance(task, Task) and not task.all_well()
+        self.overdue = isinstance(task, Task) and not task.check_guards()
         if not self.overdue:
             super()._save_topk_checkpoint(trainer, monitor_candidates)
             return

@@ -89,14 +89,7 @@ class RunProgressBar(TQDMProgressBar):
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
         """The bar goes on."""
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         bar, now = self.train_progress_bar, time.monotonic()
         bar.n = trainer.global_step
         if self.is_enabled and (now - self._shown > self.seconds or bar.n == bar.total):
@@ -127,13 +120,7 @@ class RunProgressBar(TQDMProgressBar):
         """The bar goes on."""
 
     def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *args: Any
     ) -> None:
         self.predict_progress_bar.update(len(batch))
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
-from vidiff.files import write_text
+from vidiff.checks import positive
+from vidiff.files import new_folder, write_text
 from vidiff.training.autoencoder import AutoencoderTask, pixels_of
 from vidiff.training.loggers import viewers
 from vidiff.types import Batch
@@ -45,9 +44,7 @@ class Reconstructions(Callback):
     """
 
     def __init__(self, num_videos: int = 4, fps: float = 8) -> None:
-        for name, value in {"num_videos": num_videos, "fps": fps}.items():
-            if value <= 0:
-                raise ValueError(f"{name} must be positive, got {value}")
+        positive(num_videos=num_videos, fps=fps)
         self.num_videos, self.fps = num_videos, fps
         self._pairs: list[Tensor] = []
 
@@ -65,14 +62,9 @@ class Reconstructions(Callback):
         self._pairs = []
 
     def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch,
+        batch_idx: int, dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
         missing = self.num_videos - len(self._pairs)
         if missing and trainer.is_global_zero and not trainer.sanity_checking:
             originals = pixels_of(batch)[:missing]
@@ -103,15 +95,9 @@ class Reconstructions(Callback):
         if not all(pair.isfinite().all() for pair in self._pairs):
             rank_zero_warn(f"no videos in {folder}: reconstructions hold NaN or infinity")
             return
-        temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-        temporary.mkdir(parents=True)
-        try:
+        with new_folder(folder) as temporary:
             for index, pair in enumerate(self._pairs):
                 write_video(temporary / f"{index:05d}.gif", pair, self.fps)
-            temporary.rename(folder)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
         for show in viewers(trainer):
             for gif in sorted(folder.iterdir()):
                 show(f"{FOLDER}/{gif.stem}", gif, trainer.global_step, "")

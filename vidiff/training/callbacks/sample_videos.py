@@ -59,14 +59,7 @@ class SampleVideos(Callback):
         self.batch_size, self.fps = batch_size, fps
         self._last_step = -1
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         if trainer.global_step % self.every_n_steps == 0:
             self.sample(trainer, pl_module)
 

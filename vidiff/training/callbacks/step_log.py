@@ -62,14 +62,7 @@ class StepLog(Callback):
         if is_due(trainer, trainer.global_step + 1):
             self._norm = gradient_norm(optimizer)
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         if not is_due(trainer, trainer.global_step):
             return
         values: dict[str, Any] = learning_rates(trainer.optimizers)

@@ -42,12 +42,7 @@ class Throughput(Callback):
             self._reset()
 
     def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, *args: Any
     ) -> None:
         flops, tokens = self.costs.get(batch.size, (0.0, 0))
         self._clips += len(batch)

@@ -10,11 +10,10 @@ from torch import nn
 M = TypeVar("M", bound=nn.Module)
 
 
-class Beside(Generic[M]):
-    """A frozen network beside a task: no part of its weights, so that no checkpoint holds it.
+class Detached(Generic[M]):
+    """Keeps a frozen network out of a task's modules, so that no checkpoint holds it.
 
-    Args:
-        module: moved to the device of what it is called with.
+    It moves to the device of what it is called with.
     """
 
     def __init__(self, module: M) -> None:

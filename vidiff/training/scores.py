@@ -1,10 +1,9 @@
-"""Measures of reconstructions, summed over batches and processes."""
+"""Scores of reconstructions, summed over batches and processes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,25 +21,22 @@ from vidiff.reconstruction import (
     Sums,
     widest,
 )
-from vidiff.training.beside import Beside
+from vidiff.training.frozen import Detached
+from vidiff.training.processes import Reduce
 
 DEFAULTS: tuple[MakeReconstructionMetric, ...] = (PSNR, SSIM, Flicker, Latents, Codebook)
 
 
-class Measures:
+class Scores:
     """Several metrics of one validation.
 
     All processes must take in equally many batches. How clips are dealt to batches and processes
     makes no difference; but of fewer clips than processes, some count twice.
-
-    Args:
-        factories: which metrics; by default PSNR, SSIM, flicker, latents' statistics and, where
-            there is a codebook, its use.
     """
 
     def __init__(self, factories: Sequence[MakeReconstructionMetric] | None) -> None:
         makers = DEFAULTS if factories is None else factories
-        self.metrics = [Beside(make()) for make in makers]
+        self.metrics = [Detached(make()) for make in makers]
         self.reset()
 
     def reset(self) -> None:
@@ -57,33 +53,30 @@ class Measures:
                     value = value.to(widest(device))
                     totals[name] = totals[name] + value if name in totals else value
 
-    def compute(self, reduce: Callable[..., Any]) -> dict[str, Tensor]:
-        """The figures so far, of all processes; each of them must ask.
-
-        Args:
-            reduce: Lightning's ``strategy.reduce``.
+    def compute(self, reduce: Reduce) -> dict[str, Tensor]:
+        """The scores so far, over all processes, which call this together.
 
         Raises:
-            ValueError: if two metrics give figures of the same name.
+            ValueError: if two metrics give scores of the same name.
         """
         flat = [value.flatten() for sums in self.sums for value in sums.values()]
         if not flat:
             return {}
         parts = iter(reduce(torch.cat(flat), reduce_op="sum").split([len(value) for value in flat]))
-        figures: dict[str, Tensor] = {}
+        scores: dict[str, Tensor] = {}
         for metric, sums in zip(self.metrics, self.sums, strict=True):
             together = {name: next(parts).view(value.shape) for name, value in sums.items()}
             found = metric.module.summarise(together) if together else {}
-            if twice := sorted(figures.keys() & found):
+            if twice := sorted(scores.keys() & found):
                 raise ValueError(
                     f"two of model.metrics give {', '.join(twice)}: leave one of them out"
                 )
-            figures |= found
-        return figures
+            scores |= found
+        return scores
 
 
-def figures_of(factories: Sequence[MakeReconstructionMetric] | None) -> list[str] | None:
-    """Names of the figures that metrics may give; None where one does not know its own."""
+def score_names(factories: Sequence[MakeReconstructionMetric] | None) -> list[str] | None:
+    """Names of the scores that metrics may give; None where one does not know its own."""
     names: list[str] = []
     for make in DEFAULTS if factories is None else factories:
         try:
@@ -98,11 +91,9 @@ def figures_of(factories: Sequence[MakeReconstructionMetric] | None) -> list[str
 
 @torch.no_grad()
 def frames_per_second(autoencoder: Autoencoder, pixels: Tensor) -> dict[str, Tensor]:
-    """How many frames this device encodes and decodes in a second.
+    """Frames (of pixels (b, 3, f, h, w)) that this device encodes and decodes in a second.
 
-    Args:
-        autoencoder: has run on such pixels before, or what starts it up counts too.
-        pixels: (b, 3, f, h, w).
+    The autoencoder must have run on such pixels before, or what starts it up counts too.
     """
     num_frames = pixels.shape[0] * pixels.shape[2]
     latents, encoding = _timed(autoencoder.encode, pixels)

@@ -12,10 +12,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vidiff.data.base import VideoDataset, collate
-from vidiff.training.streams import ClipStream
+from vidiff.data.order import ClipStream
 from vidiff.types import Batch
+from vidiff.units import listed
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("vidiff.loaders")  # of vidiff.data only the first process logs
 
 _MAX_REPORTED = 20  # bad files that one process names; further ones are only counted
 
@@ -112,16 +113,8 @@ class _Loader:
         if len(self.problems) > self._num_summarised:
             self._num_summarised = len(self.problems)
             of = f" of {self.dataset.num_files}" if self.dataset.num_files else ""
-            names = sorted(self.problems)
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            log.warning(
-                "%s: %d%s files skipped: %s%s",
-                self.label,
-                len(names),
-                of,
-                ", ".join(names[:5]),
-                more,
-            )
+            skipped = f"{len(self.problems)}{of} files skipped: {listed(sorted(self.problems))}"
+            log.warning("%s: %s", self.label, skipped)
 
 
 class TrainLoader(_Loader):
@@ -132,11 +125,8 @@ class TrainLoader(_Loader):
     ahead; what counts is what was handed over.
 
     Args:
-        dataset: the clips.
-        batches: their order.
-        in_flight: tells how many of the batches handed over have not been trained on yet, for a
+        in_flight: returns how many of the batches handed over have not been trained on yet, for a
             checkpoint that is saved in the middle of a step (on a signal or an exception).
-        settings: of every loader.
     """
 
     batches: ClipStream

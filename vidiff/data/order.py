@@ -10,6 +10,7 @@ the very next clip, in the middle of an epoch as well, and on more or fewer proc
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -17,35 +18,27 @@ from torch.utils.data import Sampler
 from vidiff.data.permutation import Permutation
 
 
+@dataclass(eq=False)
 class ClipStream(Sampler[list[int]]):
     """The training batches of one process, from ``position`` on, without end.
 
-    Args:
+    Attributes:
         num_clips: in one epoch.
         batch_size: clips in a batch of one process.
-        rank: which process.
-        world_size: how many there are.
-        seed: decides the order.
         draws_anew: whether an index says the epoch too, see ``VideoDataset``.
         num_sizes: sizes that clips may have; each step has one, the same in all processes, and
             every ``num_sizes`` steps have each once.
+        position: clips that all processes together have used.
     """
 
-    def __init__(
-        self,
-        num_clips: int,
-        batch_size: int,
-        rank: int = 0,
-        world_size: int = 1,
-        seed: int = 0,
-        draws_anew: bool = False,
-        num_sizes: int = 1,
-    ) -> None:
-        self.num_clips, self.batch_size = num_clips, batch_size
-        self.rank, self.world_size = rank, world_size
-        self.seed, self.draws_anew, self.num_sizes = seed, draws_anew, num_sizes
-        self.position = 0
-        """Clips that all processes together have used."""
+    num_clips: int
+    batch_size: int
+    rank: int = 0
+    world_size: int = 1
+    seed: int = 0
+    draws_anew: bool = False
+    num_sizes: int = 1
+    position: int = 0
 
     @property
     def clips_per_step(self) -> int:
@@ -83,12 +76,10 @@ class ClipStream(Sampler[list[int]]):
     def first(self, num_steps: int) -> ClipStream:
         """The stream over the clips of the first steps, the same draws again in each epoch."""
         num_clips = min(self.num_clips, max(1, num_steps) * self.clips_per_step)
-        return ClipStream(
-            num_clips, self.batch_size, self.rank, self.world_size, self.seed,
-            num_sizes=self.num_sizes,
-        )  # fmt: skip
+        return replace(self, num_clips=num_clips, draws_anew=False, position=0)
 
 
+@dataclass(eq=False)
 class EvalBatches(Sampler[list[int]]):
     """The validation batches of one process: all clips once, in order, in batches of one size.
 
@@ -96,31 +87,23 @@ class EvalBatches(Sampler[list[int]]):
     The clips are dealt evenly, so that batch sizes differ by one at most. Where clips may have
     several sizes, batches have them in turn.
 
-    Args:
+    Attributes:
         num_clips: in the split.
         batch_size: most clips in a batch.
-        rank: which process.
-        world_size: how many there are.
         num_sizes: sizes that clips may have.
     """
 
-    def __init__(
-        self,
-        num_clips: int,
-        batch_size: int,
-        rank: int = 0,
-        world_size: int = 1,
-        num_sizes: int = 1,
-    ) -> None:
-        self.num_clips, self.rank, self.world_size = num_clips, rank, world_size
-        self.num_sizes = num_sizes
-        self.num_steps = -(-num_clips // (batch_size * world_size))
+    num_clips: int
+    batch_size: int
+    rank: int = 0
+    world_size: int = 1
+    num_sizes: int = 1
 
     def __len__(self) -> int:
-        return self.num_steps
+        return -(-self.num_clips // (self.batch_size * self.world_size))
 
     def __iter__(self) -> Iterator[list[int]]:
-        num_batches = self.num_steps * self.world_size
+        num_batches = len(self) * self.world_size
         for batch in range(self.rank, num_batches, self.world_size):
             begin = batch * self.num_clips // num_batches
             end = (batch + 1) * self.num_clips // num_batches

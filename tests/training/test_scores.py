@@ -17,7 +17,7 @@ from vidiff.autoencoders import Identity
 from vidiff.perceptual import Perceptual
 from vidiff.reconstruction import PSNR, SSIM, PerceptualDistance, Reconstruction
 from vidiff.training import AutoencoderTask
-from vidiff.training.measures import Measures
+from vidiff.training.scores import Scores
 
 SCRIPT = Path(__file__).with_name("validate_tiny.py")
 RATES = {"encode_frames_per_second", "decode_frames_per_second"}
@@ -138,19 +138,19 @@ def test_validation_draws_no_random_numbers_and_starts_anew(tmp_path):
     task, data = make_task(), make_data()
     trainer = make_trainer(tmp_path)
     first = trainer.validate(task, data, verbose=False)[0]
-    task.measures.update(
+    task.scores.update(
         Reconstruction(*(torch.ones(1, 3, 3, 16, 16),) * 2, torch.ones(1, 2, 2, 4, 4))
     )
     assert alone(trainer.validate(task, data, verbose=False)[0]) == alone(first)
 
 
 def test_two_metrics_of_one_name_are_refused():
-    measures = Measures([PSNR, PSNR])
+    scores = Scores([PSNR, PSNR])
     pixels = torch.zeros(1, 3, 1, 8, 8)
-    measures.update(Reconstruction(pixels, pixels, pixels))
+    scores.update(Reconstruction(pixels, pixels, pixels))
     with pytest.raises(ValueError, match=r"two of model\.metrics give psnr"):
-        measures.compute(lambda tensor, reduce_op: tensor)
+        scores.compute(lambda tensor, reduce_op: tensor)
 
 
 def test_nothing_measured_gives_no_figure():
-    assert Measures(None).compute(lambda tensor, reduce_op: tensor) == {}
+    assert Scores(None).compute(lambda tensor, reduce_op: tensor) == {}

@@ -8,7 +8,6 @@ from one interpreter to the next start ``sys.executable`` instead.
 
 from __future__ import annotations
 
-import io
 import multiprocessing
 import os
 import runpy
@@ -166,7 +165,6 @@ def _become(words: list[str], env: dict[str, str], cwd: Path, outputs: str, meth
         file = os.open(Path(outputs, name), os.O_CREAT | os.O_WRONLY | os.O_APPEND)
         os.dup2(file, number)
         os.close(file)
-    sys.stdout, sys.stderr = (io.TextIOWrapper(open(k, "wb", closefd=False)) for k in (1, 2))
     _set_rank()
     what, rest = words[0], words[1:]
     first = {"-m": str(cwd), "-c": ""}.get(what, str(Path(what).parent))

@@ -61,7 +61,8 @@ def processes_with(text: str) -> list[int]:
 IMPORTED = ["torch", "lightning.pytorch.cli", "torch.utils.tensorboard", "vidiff.cli.model",
             "vidiff.training.trainer", "vidiff.costs.plan"]  # fmt: skip
 LEFT_OUT = tuple(str(Path(__file__).parents[1] / name) for name in ("tests", "plugins"))
-"""Folders that pytest puts on the path, and a new interpreter would not have there."""
+PATH = [path for path in sys.path if path and not path.startswith(LEFT_OUT)]
+"""``sys.path`` before a test changes it, without the folders that pytest puts there."""
 
 
 class Warm:
@@ -77,7 +78,7 @@ class Warm:
         method = multiprocessing.get_start_method()  # of what it starts itself
         self.process = _server().Process(
             target=_become,
-            args=(self.args, environment, cwd or Path.cwd(), self.outputs.name, method),
+            args=(self.args, environment, cwd or Path.cwd(), self.outputs.name, method, PATH),
         )
         self.process.start()
         assert self.process.pid is not None
@@ -154,7 +155,9 @@ def _server() -> multiprocessing.context.ForkServerContext:
     return context
 
 
-def _become(words: list[str], env: dict[str, str], cwd: Path, outputs: str, method: str) -> None:
+def _become(
+    words: list[str], env: dict[str, str], cwd: Path, outputs: str, method: str, path: list[str]
+) -> None:
     """In the new process: what ``python words`` does."""
     multiprocessing.set_start_method(method, force=True)
     os.chdir(cwd)
@@ -169,7 +172,7 @@ def _become(words: list[str], env: dict[str, str], cwd: Path, outputs: str, meth
     what, rest = words[0], words[1:]
     first = {"-m": str(cwd), "-c": ""}.get(what, str(Path(what).parent))
     given = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path]
-    sys.path[:] = [first, *given, *(p for p in sys.path if p and not p.startswith(LEFT_OUT))]
+    sys.path[:] = [first, *given, *path]
     if what == "-m":
         sys.argv = rest
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)

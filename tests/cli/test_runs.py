@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 import torch
 import yaml
 from processes import Warm, wait
+from processes import run as run_python
 from tiny import write_config
 
 from vidiff.__main__ import main
@@ -208,9 +207,8 @@ def test_large_buffers_are_kept_where_the_allocator_is_glibcs(monkeypatch: Any) 
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
         "assert keep_buffers(); faults(); print(sum(faults() for _ in range(5)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
+    done = run_python("-c", program)
+    assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 3 * 16384  # else 64 MiB of pages each time, 5 x 16384
     monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
     assert not keep_buffers(), "what the user has set is left alone"

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from processes import run as run_python
 
 from vidiff.plugins import load_all
 from vidiff.registry import list_kinds
@@ -20,13 +20,8 @@ def vidiff(tmp_path: Path) -> Run:
     """The program in a process of its own, in an empty folder."""
 
     def run(*words: object, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        if path is not None:
-            environment["PYTHONPATH"] = str(path)
-        return subprocess.run(
-            [sys.executable, "-m", "vidiff", *map(str, words)],
-            capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300,
-        )  # fmt: skip
+        environment = {} if path is None else {"PYTHONPATH": str(path)}
+        return run_python("-m", "vidiff", *words, env=environment, cwd=tmp_path)
 
     return run
 

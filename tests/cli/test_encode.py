@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from processes import run_together
 from safetensors.torch import load_file
 from tiny import write_config
 
@@ -32,19 +33,20 @@ def shards(root: Path) -> dict[str, dict[str, torch.Tensor]]:
 
 
 def test_two_processes_write_what_one_does_and_training_goes_on_from_it(
-    vidiff: Any, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     config = str(write_config(tmp_path / "c.yaml", CHANGES))
     words = ["encode", "-c", config, "--entries_per_shard=4", "--output"]
     assert main([*words, str(tmp_path / "one")]) == 0
-    done = vidiff(*words, "two", "--trainer.devices=2", "--trainer.strategy=ddp")
-    assert done.returncode == 0, done.stderr
+    more = ["two", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    done, other = run_together(2, "-m", "vidiff", *words, *more, cwd=tmp_path)
+    assert (done.returncode, other.returncode) == (0, 0), done.stderr + other.stderr
     assert "train: 10 clips, 0 of 3 shards" in done.stderr
     assert "Encoding" in done.stdout
     assert len(shards(tmp_path / "one")) == 4
     torch.testing.assert_close(shards(tmp_path / "one"), shards(tmp_path / "two"))
-    index, other = (tmp_path / name / "index.json" for name in ("one", "two"))
-    assert index.read_text() == other.read_text()
+    index, same = (tmp_path / name / "index.json" for name in ("one", "two"))
+    assert index.read_text() == same.read_text()
     assert not (tmp_path / "run").exists(), "encoding writes into its output alone"
 
     cached = ["--data.dataset=latent_cache", f"--data.dataset.root={tmp_path / 'two'}"]

@@ -42,6 +42,8 @@ def test_the_private_functions_of_jsonargparse_are_as_expected() -> None:
     own = ["self", "value", "append", "cfg", "mode"]
     assert list(inspect.signature(names._check_type).parameters) == own
     assert list(inspect.signature(names._normalize_default).parameters) == ["self", "default"]
+    asked = inspect.signature(names._call_return_type).parameters
+    assert list(asked) == ["protocol", "logger"]
     settings = set(inspect.signature(names._adapt).parameters)
     assert {"val", "typehint", "serialize", "instantiate_classes", "prev_val"} <= settings
     source = inspect.getsource(_typehints)
@@ -55,6 +57,7 @@ def test_the_private_functions_of_jsonargparse_are_as_expected() -> None:
     names.install()
     assert _typehints.resolve_class_path_by_name is names.resolve
     assert _typehints.adapt_typehints is names.adapt
+    assert _typehints.get_protocol_call_return_type is names._call_return_type
     assert names.resolve(Denoiser, "dit") == names.resolve(Denoiser, "DiT")
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from processes import wait
+from processes import Warm, wait
+from processes import run as run_python
 from tiny import write_config
 
 from vidiff.__main__ import main
@@ -179,17 +178,12 @@ def test_a_run_that_is_told_to_end_ends_cleanly_and_says_that_it_is_not_done(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     config = write_config(tmp_path / "c.yaml", {"trainer.max_steps": 1_000_000})
-    command = [sys.executable, "-m", "vidiff", "fit", "-c", str(config)]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-        # A suite that was started in the background ignores the signal, and so would its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
+    process = Warm("-m", "vidiff", "fit", "-c", config)
     wait(lambda: (tmp_path / "run" / "config.yaml").exists() or process.poll() is not None)
     process.send_signal(number)
-    _, error = process.communicate()
-    assert process.returncode == code, error
-    assert "Traceback" not in error
+    done = process.finish()
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_large_buffers_are_kept_where_the_allocator_is_glibcs(monkeypatch: Any) -> None:
@@ -213,9 +207,8 @@ def test_large_buffers_are_kept_where_the_allocator_is_glibcs(monkeypatch: Any) 
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
         "assert keep_buffers(); faults(); print(sum(faults() for _ in range(5)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
+    done = run_python("-c", program)
+    assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 3 * 16384  # else 64 MiB of pages each time, 5 x 16384
     monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
     assert not keep_buffers(), "what the user has set is left alone"

@@ -6,7 +6,6 @@ Run as ``python accumulated.py CASE RANK WORLD_SIZE FOLDER``.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -169,18 +168,10 @@ def make_ids(count: int) -> list[str]:
 
 def spawn(case: str, world_size: int, folder: Path) -> None:
     """Run a case on several processes; each saves what it finds as ``<rank>.pt``."""
-    settings = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, __file__, case]
-    processes = [
-        subprocess.Popen(
-            [*command, str(rank), str(world_size), str(folder)],
-            env=settings, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(world_size)
-    ]  # fmt: skip
-    for process in processes:
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors[-3000:]
+    from processes import run_together
+
+    for done in run_together(world_size, __file__, case, folder):
+        assert done.returncode == 0, done.stderr[-3000:]
 
 
 def of_a_sampler(rank: int, world_size: int) -> dict[Any, Any]:
@@ -244,10 +235,11 @@ def overlap(rank: int, world_size: int) -> dict[Any, Any]:
 CASES = {"sampler": of_a_sampler, "uneven": uneven, "overlap": overlap}
 
 if __name__ == "__main__":
-    case, rank, world_size, folder = sys.argv[1:]
+    case, folder = sys.argv[1:]
+    rank, world_size = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE"))
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/meet", rank=int(rank), world_size=int(world_size)
+        "gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world_size
     )
-    torch.save(CASES[case](int(rank), int(world_size)), Path(folder, f"{rank}.pt"))
+    torch.save(CASES[case](rank, world_size), Path(folder, f"{rank}.pt"))
     torch.distributed.destroy_process_group()

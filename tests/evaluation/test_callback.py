@@ -6,8 +6,6 @@ import copy
 import json
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from processes import run_together
 
 from vidiff.__main__ import main
 from vidiff.data import MovingShapes
@@ -209,18 +208,13 @@ def test_two_processes_give_the_scores_of_one(done: Path, tmp_path: Path, strate
     for devices in (1, 2):
         folder = tmp_path / str(devices)
         parallel = STRATEGIES[strategy] if devices == 2 else []
-        done_ = subprocess.run(
-            [
-                sys.executable, "-m", "vidiff", *words, *parallel,
-                f"--trainer.default_root_dir={folder}", f"--trainer.devices={devices}",
-            ],
-            capture_output=True, text=True, timeout=300, cwd=tmp_path,
-            env=os.environ | {
-                "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
-                "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
-            },
+        group = run_together(
+            devices, "-m", "vidiff", *words, *parallel,
+            f"--trainer.default_root_dir={folder}", f"--trainer.devices={devices}", cwd=tmp_path,
+            env={"PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])},
         )  # fmt: skip
-        assert done_.returncode == 0, done_.stderr[-3000:]
+        for done_ in group:
+            assert done_.returncode == 0, done_.stderr[-3000:]
         found.append(read(folder, "validate"))
     assert values(found[1]) == pytest.approx(values(found[0]), rel=1e-6)
     intervals = [

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processes import run_together
 
 from vidiff.__main__ import main
 from vidiff.data.moving_shapes import split_combinations
@@ -352,15 +353,13 @@ def test_processes_give_the_scores_of_one(tmp_path: Path, store: Path, num_proce
     words[words.index("flicker,psnr")] = "flicker,motion"
     one = evaluate(tmp_path / "one", *words[1:])
     shutil.rmtree(store)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
-               f"--nproc_per_node={num_processes}", "-m", "vidiff", *map(str, words),
-               "--output", str(tmp_path / "many")]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
+    group = run_together(num_processes, "-m", "vidiff", *words, "--output", tmp_path / "many")
+    for done in group:
+        assert done.returncode == 0, done.stderr[-2000:]
     many = json.loads((tmp_path / "many" / "report.json").read_text())
     for part in ("groups", "sanity", "real", "warnings"):
         assert many[part] == one[part]
-    assert done.stdout.count("written:") == 2
+    assert [done.stdout.count("written:") for done in group] == [2] + [0] * (num_processes - 1)
 
 
 def test_importing_the_package_is_light() -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -16,7 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from processes import PATIENCE, wait
+from processes import PATIENCE, run_together, wait
 from torch import Tensor
 
 import vidiff_eval.decoding as decoding
@@ -456,32 +454,9 @@ with joined():
 
 def launch(arguments: Sequence[str], world_size: int) -> list[subprocess.CompletedProcess[str]]:
     """Run ``WORKER`` in processes that find each other as those of ``torchrun`` do."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
     here = Path(__file__).resolve()
     path = os.pathsep.join([str(here.parent), str(here.parents[1])])
-    about = {"WORLD_SIZE": str(world_size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    about |= {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "LOCAL_WORLD_SIZE": str(world_size)}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, *arguments],
-            env={**os.environ, **about, "RANK": str(place), "LOCAL_RANK": str(place)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for place in range(world_size)
-    ]
-    try:
-        outputs = [process.communicate() for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [
-        subprocess.CompletedProcess(process.args, process.returncode, *texts)
-        for process, texts in zip(processes, outputs, strict=True)
-    ]
+    return run_together(world_size, "-c", WORKER, *arguments, env={"PYTHONPATH": path})
 
 
 def test_two_processes_find_what_one_finds(folder: Path, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -16,6 +15,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+from processes import run as run_python
 from run_tiny import make_data, make_task
 from test_tasks import Each
 
@@ -116,7 +116,8 @@ def test_workers_write_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_error_is_not_glued_to_the_bar(tmp_path: Path) -> None:
     script = (
-        "import sys, tests_path\n"
+        "import os, sys, tests_path\n"
+        "os.dup2(1, 2)\n"
         "from test_progress_bars import *\n"
         "from vidiff.training.callbacks.progress import live_bars\n"
         "def fail(run, task):\n"
@@ -128,10 +129,7 @@ def test_an_error_is_not_glued_to_the_bar(tmp_path: Path) -> None:
         "    print(f'vidiff: error: {error}', file=sys.stderr)\n"
         "    assert not live_bars()\n"
     ).replace(", tests_path", f"; sys.path.insert(0, {str(Path(__file__).parent)!r})")
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], text=True, timeout=300,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    done = run_python("-c", script, tmp_path)
     lines = done.stdout.split("\n")
     assert "vidiff: error: out of luck" in lines, done.stdout
     assert any("Training" in line for line in lines)

@@ -1,15 +1,13 @@
 """Figures of reconstructions: the same however clips are dealt, and in full precision."""
 
 import json
-import os
-import subprocess
-import sys
 import warnings
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from processes import run_together
 from run_tiny import make_task as make_diffusion_task
 from validate_tiny import make_data, make_task, make_trainer
 
@@ -73,12 +71,8 @@ def test_batches_make_no_difference(tmp_path, figures):
 
 @pytest.mark.parametrize("strategy", ["ddp", pytest.param("sharded", marks=pytest.mark.slow)])
 def test_two_processes_give_the_figures_of_one(tmp_path, figures, strategy):
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(tmp_path), "--strategy", strategy, "--devices", "2"],
-        capture_output=True, text=True, timeout=300,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    for done in run_together(2, SCRIPT, tmp_path, "--strategy", strategy, "--devices", 2):
+        assert done.returncode == 0, done.stderr[-3000:]
     both = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     assert both[0] == both[1]
     noisy = make_trainer(tmp_path).test(make_diffusion_task(), make_data(), verbose=False)[0]

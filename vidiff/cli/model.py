@@ -95,6 +95,7 @@ class VidiffCLI(LightningCLI):
     """The checkpoint that was asked for, which is given to the methods that name it."""
 
     def __init__(self, args: Sequence[str]) -> None:
+        self.asked = args[:1]
         super().__init__(
             model_class=Task,
             datamodule_class=VideoDataModule,
@@ -115,18 +116,25 @@ class VidiffCLI(LightningCLI):
         return {name: NO_OPTIONS & _arguments(name) for name in model_commands()}
 
     def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
-        """The registered ones: unlike the original, not only methods of the trainer."""
+        """The registered ones: unlike the original, not only methods of the trainer.
+
+        Only the command that is asked for gets options, which take a while; all do if none is.
+        """
         self._subcommand_parsers, added = {}, parser.add_subcommands()
         for name, skip in self.subcommands().items():
             summary = get_component("command", name).summary
             command = self._subcommand_parsers[name] = self.init_parser(description=summary)
-            self._add_arguments(command)
-            options = command.add_method_arguments(*_method(name), skip=set(skip))
-            self._subcommand_method_arguments[name] = options
-            # Other commands read the config of a run, and pass over what only ``fit`` does.
-            for option in set(OF_FIT) - set(options):
-                command.add_argument(f"--{option}", type=Any, default=None, help=SUPPRESS)
+            if not self.asked or name in self.asked:
+                self._add_options(name, command, skip)
             added.add_subcommand(name, command, help=summary)
+
+    def _add_options(self, name: str, command: LightningArgumentParser, skip: set[str]) -> None:
+        self._add_arguments(command)
+        options = command.add_method_arguments(*_method(name), skip=set(skip))
+        self._subcommand_method_arguments[name] = options
+        # Other commands read the config of a run, and pass over what only ``fit`` does.
+        for option in set(OF_FIT) - set(options):
+            command.add_argument(f"--{option}", type=Any, default=None, help=SUPPRESS)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add ``plugins``, so that a saved config loads them again."""

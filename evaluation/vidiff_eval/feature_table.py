@@ -46,11 +46,13 @@ class FeatureTable(ABC):
 
     def chunks(self, features: Features, size: int) -> Iterator[tuple[Found, Sequence[str]]]:
         """What ``features`` found of some clips at a time, with their prompts."""
-        found = self.of(features)
         for start in range(0, len(self), size):
-            end = start + size
-            some = {name: value[start:end] for name, value in found.items()}
-            yield some, self.prompts[start:end]
+            some = slice(start, start + size)
+            yield self.part(features, some), self.prompts[some]
+
+    def part(self, features: Features, some: slice) -> Found:
+        """What ``features`` found of some clips."""
+        return {name: value[some] for name, value in self.of(features).items()}
 
 
 class StoredTable(FeatureTable):
@@ -76,6 +78,11 @@ class StoredTable(FeatureTable):
         if key not in self._found:
             self._found[key] = load(self.clips, features, self.store)
         return self._found[key]
+
+    def part(self, features: Features, some: slice) -> Found:
+        if fingerprint(features.settings) in self._found:
+            return super().part(features, some)
+        return load(self.clips.clips[some], features, self.store)  # never the whole set at once
 
     def forget(self) -> None:
         """Free what was loaded."""

@@ -149,10 +149,14 @@ def test_features_are_those_of_each_clip_by_itself(folder: Path, store: Store) -
     chunks = list(table.chunks(features, size=2))
     assert [prompt for _, some in chunks for prompt in some] == [*table.prompts]
     assert torch.equal(torch.cat([f["features"] for f, _ in chunks]), found["features"])
+    assert not table._found, "a set that is read in chunks is never held whole"
     ordered = load(clips.by_content, features, store)["features"]
     assert torch.equal(found["features"][list(table.order)], ordered)
+    whole = table.of(features)
     shutil.rmtree(store.root)
-    assert table.of(features) is table.of(features), "loaded once"
+    assert table.of(features) is whole, "loaded once"
+    chunks = list(table.chunks(features, size=2))
+    assert torch.equal(torch.cat([f["features"] for f, _ in chunks]), found["features"])
 
 
 def test_what_is_kept_is_not_decoded(folder: Path, store: Store, reads: list[str]) -> None:

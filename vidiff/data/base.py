@@ -93,7 +93,11 @@ class VideoDataset(Dataset[Sample], ABC):
 
 
 class MakeDataset(Protocol):
-    """A dataset with everything set but the split."""
+    """A dataset with everything set but the split.
+
+    Args:
+        split: ``train``, ``val`` or ``test``.
+    """
 
     def __call__(self, *, split: Split) -> VideoDataset: ...
 

@@ -81,8 +81,9 @@ def build(cls: Any, data: Any, where: str = "") -> Any:
     if origin is list:
         return [build(inner[0], one, f"{where}[]") for one in _of(list, data, where)]
     if origin is tuple:
-        pairs = zip(inner, _of(list, data, where), strict=True)
-        return tuple(build(one, part, where) for one, part in pairs)
+        parts = _of(list, data, where)
+        each = [inner[0]] * len(parts) if inner[-1] is ... else inner
+        return tuple(build(one, part, where) for one, part in zip(each, parts, strict=True))
     if cls is float:
         return math.nan if data is None else _of((int, float), data, where)
     return data if cls is Any or origin is Literal else _of(cls, data, where)

@@ -15,15 +15,9 @@ from finished_runs import ACCURACY, finish, make_ablation, work
 from vidiff.ablation.ask.file import Match
 from vidiff.ablation.judge import schema
 from vidiff.ablation.judge.collect import collect
-from vidiff.ablation.judge.schema import (
-    FORMAT,
-    Results,
-    from_json,
-    read_results,
-    to_json,
-    write_results,
-)
+from vidiff.ablation.judge.schema import Results, read_results, write_results
 from vidiff.files import read_json, write_json
+from vidiff.schema import plain
 
 
 @pytest.fixture
@@ -42,16 +36,17 @@ def test_what_is_written_is_read(results: Results, tmp_path: Path) -> None:
     assert read_results(tmp_path / "results.json") == results
     node = read_json(tmp_path / "results.json")
     assert list(node) == ["format", *(each.name for each in fields(Results))]
-    assert node["main_effects"]["prompt_accuracy"][0]["axis"] == "prediction"
+    assert node["main_effects"]["prompt_accuracy"][0]["axes"] == ["prediction"]
     assert node["interactions"]["prompt_accuracy"][0]["axes"] == ["prediction", "width"]
 
 
-def test_values_that_are_not_finite_are_null_in_the_file(results: Results) -> None:
+def test_values_that_are_not_finite_are_null_in_the_file(results: Results, tmp_path: Path) -> None:
     run = results.cells[0].runs[0]
     run.scores["val/loss"] = math.nan
     run.curves["val/loss"] = [(1, 2.0), (2, math.inf)]
-    node = json.loads(json.dumps(to_json(results), allow_nan=False))
-    found = from_json(node).cells[0].runs[0]
+    json.dumps(plain(results), allow_nan=False)
+    write_results(results, tmp_path / "results.json")
+    found = read_results(tmp_path / "results.json").cells[0].runs[0]
     assert math.isnan(found.scores["val/loss"])
     assert found.curves["val/loss"][0] == (1, 2.0)
     assert math.isnan(found.curves["val/loss"][1][1])
@@ -60,16 +55,17 @@ def test_values_that_are_not_finite_are_null_in_the_file(results: Results) -> No
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"format": "vidiff ablation 1"}, r"format 'vidiff ablation 1', .* reads .*--report"),
-        ({"format": "vidiff evaluation 1"}, "holds no results of `vidiff ablate`"),
-        ({"cells": [{"name": "a"}]}, "is damaged: KeyError 'choices'"),
+        ({"format": "vidiff ablation 1"}, r"version 1 of its format, .* reads .* 2: .*--report"),
+        ({"format": "vidiff evaluation 1"}, "is no ablation: give a file that `vidiff ablate"),
+        ({"cells": [{"name": "a"}]}, r"is damaged \(cells\[\] lacks choices, .*--report"),
     ],
 )
 def test_other_versions_and_other_files_are_refused(
     results: Results, tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     path = tmp_path / "results.json"
-    write_json(path, to_json(results) | change)
+    write_results(results, path)
+    write_json(path, read_json(path) | change)
     with pytest.raises(ValueError, match=rf"results\.json.*{said}"):
         read_results(path)
 
@@ -90,6 +86,6 @@ def test_reports_read_attributes() -> None:
 
 
 def test_a_list_is_no_result(tmp_path: Path) -> None:
-    write_json(tmp_path / "list.json", [FORMAT])
-    with pytest.raises(ValueError, match=r"list\.json holds no results"):
+    write_json(tmp_path / "list.json", ["vidiff ablation 2"])
+    with pytest.raises(ValueError, match=r"list\.json is no ablation"):
         read_results(tmp_path / "list.json")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vidiff.ablation.judge.schema import to_json
+from vidiff import schema
 from vidiff.ablation.judge.statistics import Comparison, Observations, compare, holm, judge, mean
 from vidiff.ablation.judge.statistics.intervals import bootstrap
 from vidiff.ablation.judge.statistics.permutation import FLIPS, sign_flips, smallest_p
@@ -40,7 +40,7 @@ class TestMean:
         found = mean(observed(values))
         low, high = stats.ttest_1samp(values.mean(1), 0).confidence_interval(0.95)
         assert found.value == pytest.approx(values.mean())
-        assert found.interval_95 == pytest.approx((low, high))
+        assert found.interval == pytest.approx((low, high))
         assert found.method == "Student's t over 4 seeds"
         assert (found.num_seeds, found.num_prompts) == (4, 30)
 
@@ -55,26 +55,26 @@ class TestMean:
         found = mean({3: values})
         reference = stats.bootstrap((values,), np.mean, method="BCa", rng=1).confidence_interval
         assert found.method == "bootstrap over 200 prompts, one seed"
-        assert found.interval_95 == pytest.approx((reference.low, reference.high), abs=0.01)
+        assert found.interval == pytest.approx((reference.low, reference.high), abs=0.01)
         # Skewed to the right: the interval reaches further that way than percentiles do.
         plain = stats.bootstrap((values,), np.mean, method="percentile", rng=1).confidence_interval
-        assert found.interval_95[1] > plain.high + 0.002
+        assert found.interval[1] > plain.high + 0.002
         assert mean({3: values}) == found
 
     def test_intervals_of_shares_end_at_zero_and_one(self) -> None:
         values = {0: np.array([0.9]), 1: np.array([1.0])}
-        assert mean(values).interval_95[1] > 1
-        assert mean(values, limits=(0, 1)).interval_95[1] == 1.0
+        assert mean(values).interval[1] > 1
+        assert mean(values, limits=(0, 1)).interval[1] == 1.0
 
     def test_where_nothing_was_repeated_there_is_no_interval(self) -> None:
-        assert mean({0: np.array([2.0])}).interval_95 is None
-        assert mean({0: np.ones(50)}).interval_95 is None
+        assert mean({0: np.array([2.0])}).interval is None
+        assert mean({0: np.ones(50)}).interval is None
         empty = mean({0: np.array([NAN])})
         assert math.isnan(empty.value)
-        assert to_json(empty)["value"] is None
+        assert schema.plain(empty)["value"] is None
 
     def test_record_is_json(self) -> None:
-        record = to_json(mean(observed(normal(3, 5))))
+        record = schema.plain(mean(observed(normal(3, 5))))
         assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 
@@ -173,7 +173,7 @@ class TestCompare:
         found = compare(observed(ours), observed(theirs), higher_is_better=True)
         reference = stats.ttest_rel(ours.mean(1), theirs.mean(1))
         assert found.difference == pytest.approx((ours - theirs).mean())
-        assert found.interval_95 == pytest.approx(tuple(reference.confidence_interval(0.95)))
+        assert found.interval == pytest.approx(tuple(reference.confidence_interval(0.95)))
         assert found.p_seeds == pytest.approx(reference.pvalue)
         assert found.seed_differences == pytest.approx((ours - theirs).mean(1))
         assert (found.num_seeds, found.num_pairs, found.num_units) == (5, 200, 40)
@@ -237,28 +237,28 @@ class TestCompare:
         for ours in ({}, {1: np.ones(3)}, {0: np.full(3, NAN)}):
             found = compare(ours, {0: np.zeros(3)}, higher_is_better=True)
             assert math.isnan(found.difference)
-            assert (found.p, found.interval_95, found.verdict) == (None, None, "cannot tell")
+            assert (found.p, found.interval, found.verdict) == (None, None, "cannot tell")
             assert found.reason == "No seed has values in all cells that are compared."
-            assert to_json(found)["difference"] is None
+            assert schema.plain(found)["difference"] is None
 
     def test_equal_values(self) -> None:
         values = observed(normal(3, 20))
         found = compare(values, values, higher_is_better=True)
-        assert (found.difference, found.interval_95, found.p) == (0.0, (0.0, 0.0), 1.0)
+        assert (found.difference, found.interval, found.p) == (0.0, (0.0, 0.0), 1.0)
         assert (found.verdict, found.further_seeds) == ("cannot tell", None)
         assert found.reason == "In every seed the difference is exactly zero."
 
     def test_the_same_difference_in_each_seed(self) -> None:
         found = compared([0.5] * 6)
-        assert found.interval_95 == (0.5, 0.5)
+        assert found.interval == (0.5, 0.5)
         assert (found.p_seeds, found.p) == (0.0, 2 / 2**6)
         assert found.verdict == "better"
 
     def test_record_is_json(self) -> None:
         sides = observed(normal(3, 9)), observed(normal(3, 9, seed=1))
-        record = to_json(compare(*sides, higher_is_better=True))
+        record = schema.plain(compare(*sides, higher_is_better=True))
         assert json.loads(json.dumps(record, allow_nan=False)) == record
-        assert {"difference", "interval_95", "p", "p_holm", "verdict", "reason"} <= set(record)
+        assert {"difference", "interval", "p", "p_holm", "verdict", "reason"} <= set(record)
 
 
 class TestVerdicts:

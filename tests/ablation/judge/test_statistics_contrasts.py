@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from vidiff.ablation.judge.schema import to_json
 from vidiff.ablation.judge.statistics import Effect, compare, interactions, main_effects
+from vidiff.schema import plain
 
 AXES = {"depth": ["2", "4"], "width": ["small", "large"]}
 BASELINE = {"depth": "2", "width": "small"}
@@ -165,12 +165,12 @@ def test_values_of_an_axis_are_a_family() -> None:
 
 def test_records_name_the_effect() -> None:
     cells = crossed(AXES, {("4",): 1.0})
-    main = to_json(main_effects(cells, AXES, BASELINE, higher_is_better=True)[0])
-    assert (main["axis"], main["value"], main["against"]) == ("depth", "4", "2")
+    main = plain(main_effects(cells, AXES, BASELINE, higher_is_better=True)[0])
+    assert (main["axes"], main["values"], main["against"]) == (["depth"], ["4"], ["2"])
     assert (
-        main["verdict"]
+        main["comparison"]["verdict"]
         == main_effects(cells, AXES, BASELINE, higher_is_better=True)[0].comparison.verdict
     )
-    both = to_json(interactions(cells, AXES, BASELINE, higher_is_better=True)[0])
+    both = plain(interactions(cells, AXES, BASELINE, higher_is_better=True)[0])
     assert (both["axes"], both["values"]) == (["depth", "width"], ["4", "large"])
     assert json.loads(json.dumps([main, both], allow_nan=False)) == [main, both]

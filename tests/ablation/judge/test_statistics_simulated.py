@@ -127,7 +127,7 @@ def test_intervals_over_seeds_cover_the_method(num_seeds: int) -> None:
     for _ in range(2_000):
         seeds = generator.normal(size=(num_seeds, 1))
         values = prompts + seeds + generator.normal(size=(num_seeds, 10))
-        low, high = mean(dict(enumerate(values))).interval_95
+        low, high = mean(dict(enumerate(values))).interval
         covered.append(low <= prompts.mean() <= high)
     assert np.mean(covered) == pytest.approx(0.95, abs=0.015)
 
@@ -140,7 +140,7 @@ def test_intervals_over_prompts_cover_the_model(share: bool) -> None:
         values = generator.exponential(size=100)
         if share:
             values = (generator.uniform(size=100) < 0.1).astype(float)
-        low, high = mean({0: values}).interval_95
+        low, high = mean({0: values}).interval
         covered.append(low <= (0.1 if share else 1.0) <= high)
     assert 0.90 <= np.mean(covered) <= 0.99
 

@@ -42,7 +42,7 @@ LOSS = Metric(False, "", None, per_prompt=False)
 
 def judged(difference: float, verdict: Any, further: int | None = None) -> Comparison:
     return Comparison(
-        difference=difference, interval_95=(difference - 0.05, difference + 0.05), method="",
+        difference=difference, interval=(difference - 0.05, difference + 0.05), method="",
         p=0.01, p_method="", p_seeds=0.01, p_holm=0.03, verdict=verdict, further_seeds=further,
         reason="The interval over seeds holds zero.", num_seeds=2, num_pairs=8, num_units=4,
         units="prompts", seed_differences=(difference,) * 2, higher_is_better=True,
@@ -153,7 +153,7 @@ def test_one_sentence_says_it_of_all(results: Results, verdicts: list[str], said
 
 def test_without_an_interval_there_is_none_in_the_sentence(results: Results) -> None:
     for cell in (1, 2, 3):
-        change(results, cell, interval_95=None)
+        change(results, cell, interval=None)
     said = phrases.answers(results, "accuracy")
     assert said[0] == "good is better than plain by 20.0 points."
     assert "(+1.0 points)" in said[-1]

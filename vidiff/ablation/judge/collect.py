@@ -170,19 +170,19 @@ def _judge(
 
 def _estimate(values: statistics.Observations, limits: tuple[float, float] | None) -> Estimate:
     estimate = statistics.mean(values, limits=limits)
-    low, high = estimate.interval_95 or (0.0, 1.0)
+    low, high = estimate.interval or (0.0, 1.0)
     if low == high:  # seeds that agree wholly say nothing of how sure they are
-        estimate = replace(estimate, interval_95=None, method="")
+        estimate = replace(estimate, interval=None, method="")
     return estimate
 
 
 def _within(one: Comparison, limits: tuple[float, float] | None, times: int) -> Comparison:
     """A difference whose interval is cut off where no difference of such values can be."""
-    if limits is None or one.interval_95 is None:
+    if limits is None or one.interval is None:
         return one
     most = times * (limits[1] - limits[0])
-    low, high = one.interval_95
-    return replace(one, interval_95=(max(low, -most), min(high, most)))
+    low, high = one.interval
+    return replace(one, interval=(max(low, -most), min(high, most)))
 
 
 def _of_cell(cell: Cell, by_metric: Mapping[str, Mapping[str, T]]) -> dict[str, T]:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
+from vidiff import schema
 from vidiff.ablation.ask.file import Budget, Match
 from vidiff.ablation.judge.statistics import Comparison, Effect, Estimate
-from vidiff.files import read_json, write_json
 
-FORMAT = "vidiff ablation 2"
-"""Version 1 called scores figures."""
+NAME, VERSION = "vidiff ablation", 2
 
 
 @dataclass
@@ -204,90 +201,13 @@ class Results:
 
 def write_results(results: Results, path: Path) -> None:
     """Write results as JSON."""
-    write_json(path, to_json(results))
+    schema.write(path, results, NAME, VERSION)
 
 
 def read_results(path: Path) -> Results:
     """Read results as ``write_results`` wrote them.
 
     Raises:
-        ValueError: if the file holds something else, or is of another version.
+        ValueError: if the file is missing, something else, or of another version; says what to do.
     """
-    return from_json(read_json(path), str(path))
-
-
-def to_json(value: Any) -> Any:
-    """A part of results as plain values: tuples as lists, None for what is not finite."""
-    if isinstance(value, Results):
-        return {"format": FORMAT} | _fields(value)
-    if isinstance(value, Effect):
-        return _names(value) | {"num_settings": value.num_settings} | _fields(value.comparison)
-    if is_dataclass(value):
-        return _fields(value)
-    if isinstance(value, Mapping):
-        return {key: to_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_json(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def from_json(node: Any, where: str = "results") -> Results:
-    """Results from what ``to_json`` made; errors call it ``where``."""
-    found = node.get("format") if isinstance(node, dict) else None
-    if found != FORMAT:
-        if str(found).startswith("vidiff ablation "):
-            raise ValueError(
-                f"{where} has the format {found!r}, and this version reads {FORMAT!r}: write it "
-                "anew by `vidiff ablate FILE.yaml --report`"
-            )
-        raise ValueError(f"{where} holds no results of `vidiff ablate`")
-    try:
-        return _read(Results, node)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{where} is damaged: {type(error).__name__} {error}") from error
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    return {each.name: to_json(getattr(value, each.name)) for each in fields(value)}
-
-
-def _names(effect: Effect) -> dict[str, Any]:
-    """What an effect is of: lists for an interaction."""
-    if len(effect.axes) == 1:
-        names = {"axis": effect.axes, "value": effect.values, "against": effect.against}
-        return {key: one for key, (one,) in names.items()}
-    return to_json({"axes": effect.axes, "values": effect.values, "against": effect.against})
-
-
-def _read(kind: Any, node: Any) -> Any:
-    """Plain values as a type annotation has them."""
-    origin, inner = get_origin(kind), get_args(kind)
-    if kind is Effect:
-        return _read_effect(node)
-    if isinstance(kind, type) and is_dataclass(kind):
-        hints = get_type_hints(kind)
-        names = [each.name for each in fields(kind)]
-        return kind(**{name: _read(hints[name], node[name]) for name in names})
-    if origin is UnionType:
-        return None if node is None else _read(inner[0], node)
-    if origin is list:
-        return [_read(inner[0], item) for item in node]
-    if origin is dict:
-        return {key: _read(inner[1], item) for key, item in node.items()}
-    if origin is tuple:
-        return tuple(_read(each, item) for each, item in zip(_each(inner, node), node, strict=True))
-    return math.nan if kind is float and node is None else node
-
-
-def _each(inner: tuple[Any, ...], items: list[Any]) -> list[Any]:
-    """The types of a tuple's items."""
-    return [inner[0]] * len(items) if inner[-1] is ... else list(inner)
-
-
-def _read_effect(node: Mapping[str, Any]) -> Effect:
-    single = "axis" in node
-    keys = ("axis", "value", "against") if single else ("axes", "values", "against")
-    axes, values, against = ((node[key],) if single else tuple(node[key]) for key in keys)
-    return Effect(axes, values, against, node["num_settings"], _read(Comparison, node))
+    return schema.read(Results, path, NAME, VERSION, command="`vidiff ablate FILE.yaml --report`")

@@ -59,10 +59,10 @@ def _scores(results: Results, name: str) -> list[str]:
         score, judged = cell.scores.get(name), cell.differences.get(name)
         row = [f"{cell.name}{' (baseline)' if cell.is_baseline else ''}", "–", "", "", ""]
         if score:
-            interval = phrases.between(score.interval_95, metric)
+            interval = phrases.between(score.interval, metric)
             row[1] = _bracketed(phrases.shown(score.value, metric), interval)
         if judged:
-            interval = phrases.gap_between(judged.interval_95, metric)
+            interval = phrases.gap_between(judged.interval, metric)
             row[2] = _bracketed(phrases.gap(judged.difference, metric), interval)
             row[3:] = phrases.chance(judged.p_holm), judged.verdict
         rows.append(row)
@@ -101,7 +101,7 @@ def _effects(title: str, results: Results, by_metric: Mapping[str, Sequence[Effe
         for effect in effects:
             judged = effect.comparison
             difference = phrases.gap(judged.difference, metric)
-            interval = phrases.gap_between(judged.interval_95, metric)
+            interval = phrases.gap_between(judged.interval, metric)
             p = phrases.chance(judged.p_holm)
             what = phrases.effect_name(effect)
             rows.append([name, what, difference, interval, p, judged.verdict])

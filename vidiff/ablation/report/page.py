@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from vidiff.ablation.judge.schema import Results, to_json
+from vidiff.ablation.judge.schema import Results
 from vidiff.ablation.report import phrases
 from vidiff.ablation.report.curves import AGAINST, MAX_LINES, make_curves
 from vidiff.ablation.report.grid import make_grid
 from vidiff.pages import charts
 from vidiff.pages.environment import make_environment
+from vidiff.schema import plain
 from vidiff.units import duration, large
 
 BAR, MARGIN = 190, 6
@@ -69,7 +70,7 @@ def render_html(results: Results, folder: Path) -> str:
         uris=grid.uris,
         colours=colours(results),
         settings={
-            name: to_json(getattr(results, name))
+            name: plain(getattr(results, name))
             for name in ("file", "match", "budget", "provenance")
         },
     )
@@ -101,7 +102,7 @@ def _axis(results: Results, metric: str) -> Axis:
         ]
         for cell in results.cells
     }
-    ends = [end for score in scores.values() for end in (score.value, *(score.interval_95 or ()))]
+    ends = [end for score in scores.values() for end in (score.value, *(score.interval or ()))]
     ends += [value for values in seeds.values() for value in values]
     low, high = charts.widen(min(ends), max(ends)) if ends else (0.0, 1.0)
 
@@ -111,7 +112,7 @@ def _axis(results: Results, metric: str) -> Axis:
     places = {
         name: Place(
             place(score.value),
-            [place(end) for end in score.interval_95 or ()],
+            [place(end) for end in score.interval or ()],
             [place(value) for value in seeds[name]],
         )
         for name, score in scores.items()

@@ -60,7 +60,7 @@ def answers(results: Results, name: str) -> list[str]:
                 if name in cell.differences]  # fmt: skip
     for cell, judged in sorted(compared, key=lambda pair: -abs(pair[1].difference)):
         if judged.verdict == "cannot tell":
-            interval = gap_between(judged.interval_95, metric)
+            interval = gap_between(judged.interval, metric)
             size = ", ".join(filter(None, [gap(judged.difference, metric), interval]))
             line = f"The data cannot tell {cell} from {baseline} ({size}): {needed(judged)}."
         else:
@@ -153,9 +153,9 @@ def _some(names: Sequence[str], most: int = 4) -> str:
 
 def _sizes(judged: Comparison, metric: Metric) -> str:
     """The interval of how large a difference is, whichever its direction."""
-    if judged.interval_95 is None:
+    if judged.interval is None:
         return ""
-    low, high = judged.interval_95
+    low, high = judged.interval
     ends = (low, high) if judged.difference > 0 else (-high, -low)
     return f" (95 % interval {' to '.join(_bare(end, metric) for end in ends)})"
 

@@ -32,7 +32,7 @@ class Comparison:
     Attributes:
         difference: mean over seeds of the seeds' mean differences, cell less baseline; NaN where
             nothing can be paired.
-        interval_95: around it, over seeds; None for fewer than two.
+        interval: around it, over seeds; None for fewer than two.
         method: of the interval, in words.
         p: of the permutation test, two-sided; None where nothing can be paired.
         p_method: of the test, in words.
@@ -48,7 +48,7 @@ class Comparison:
     """
 
     difference: float
-    interval_95: Interval | None
+    interval: Interval | None
     method: str
     p: float | None
     p_method: str
@@ -89,7 +89,7 @@ def of_differences(differences: np.ndarray, *, higher_is_better: bool, seed: int
         p_method = f"sign flips of {'prompts' if per_prompt else 'seeds'}, {tried}"
     return Comparison(
         difference=float(means.mean()) if num_seeds else math.nan,
-        interval_95=interval,
+        interval=interval,
         method=method,
         p=p,
         p_method=p_method,

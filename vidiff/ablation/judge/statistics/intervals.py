@@ -33,14 +33,14 @@ class Estimate:
 
     Attributes:
         value: mean over seeds of the seeds' means over prompts; NaN where there is no value.
-        interval_95: around it; None where nothing was repeated, or all prompts are equal.
+        interval: around it; None where nothing was repeated, or all prompts are equal.
         method: of the interval, in words.
         num_seeds: that have a value.
         num_prompts: that have a value in some seed; 1 for a metric of whole sets.
     """
 
     value: float
-    interval_95: Interval | None
+    interval: Interval | None
     method: str
     num_seeds: int
     num_prompts: int

@@ -20,10 +20,8 @@ def describe(value: Any) -> Any:
     """Turn a factory into the node that rebuilds it, with all defaults written out.
 
     Arguments that neighbouring parts decide (``Kind.given``) are no part of it. A factory is a
-    class, ``functools.partial`` of one, or a list or dict of such; plain values stay as they are.
-
-    Raises:
-        TypeError: if ``value`` is none of these, as a lambda or a built object is not.
+    class, ``functools.partial`` of one, or a list or dict of such; plain values stay as they are. A
+    ``TypeError`` if ``value`` is none of these, as a lambda or a built object is not.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value

@@ -20,19 +20,13 @@ OURS = ("vidiff", "vidiff_eval")
 
 @dataclass(frozen=True)
 class Fault:
-    """An error in the code of a plugin.
+    """An error in the code of a plugin."""
 
-    Attributes:
-        component: whose code it is in; None where no registered class takes part.
-        line: of ``file``, where the error was raised or let through.
-        package: of the plugin; a file's module.
-    """
-
-    component: Component | None
+    component: Component | None  # whose code it is in; None where no registered class takes part
     file: str
-    line: int
+    line: int  # where the error was raised or let through
     message: str
-    package: str
+    package: str  # of the plugin; a file's module
 
     @property
     def place(self) -> str:

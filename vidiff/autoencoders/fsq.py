@@ -30,10 +30,7 @@ class Codes(Posterior):
         return self.latents
 
     def kl(self, free_bits: float = 0.0) -> Tensor:
-        """Zero: from a uniform prior, one certain code diverges by a constant, log ``num_codes``.
-
-        There is nothing to learn from a constant (van den Oord et al. 2017).
-        """
+        """Zero: to a uniform prior it is a constant, log ``num_codes`` (van den Oord et al. 2017)."""
         return self.latents.new_zeros(())
 
 

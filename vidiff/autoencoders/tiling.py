@@ -26,15 +26,8 @@ def decode_in_parts(
 ) -> Tensor:
     """Decode latents (b, c, f, h, w) in less memory than ``autoencoder.decode`` takes.
 
-    Chunks of frames give the pixels of whole decoding; tiles differ near their seams, see
-    ``seam_error``.
-
-    Args:
-        autoencoder: any for tiles; for chunks, one that streams.
-        latents: to decode.
-        tile: height and width of a tile, in latents; None for whole frames.
-        overlap: see ``decode_tiled``.
-        frames: frames of latents at a time; None for all.
+    Chunks of ``frames`` latent frames, of an autoencoder that streams, give the pixels of whole
+    decoding; tiles differ near their seams, see ``decode_tiled`` and ``seam_error``.
     """
     if frames is None and tile is None:
         return autoencoder.decode(latents)
@@ -92,8 +85,6 @@ def decode_tiled(
     that of the other rises. A single tile that covers the frame gives exactly what ``decode`` does.
 
     Args:
-        autoencoder: any.
-        latents: to decode.
         tile: height and width of a tile, in latents, each of which is ``compression`` pixels.
         overlap: the least that neighbours share, in latents, at most half a tile; by default a
             quarter.
@@ -155,14 +146,11 @@ def seam_error(
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile along one axis: its place, in latents and in pixels.
-
-    The weights of all tiles' pixels add up to one at every place.
-    """
+    """A tile along one axis: its place, in latents and in pixels."""
 
     latents: slice
     pixels: slice
-    weights: Tensor
+    weights: Tensor  # of its pixels; those of all tiles add up to one at every place
 
 
 def plan_tiles(

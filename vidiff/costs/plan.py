@@ -46,25 +46,18 @@ class Part:
 class Costs:
     """What one optimizer step takes.
 
-    Attributes:
-        latents: (c, f, h, w) of a clip's latents; None without an autoencoder.
-        clips_per_step: clips on all devices together.
-        tokens_per_clip: 0 where there are none.
-        parts: parameters by part, without the moving average.
-        average: parameters of the moving average.
-        flops: floating-point operations of a step on one device, a multiply-add counted as two:
-            the forward pass of what is frozen, and three times that of what is trained.
-        optimizer_flops: those of the optimizer's matrix products, which Muon has, on one device.
+    Operations are floating-point ones of a step on one device, a multiply-add counted as two: the
+    forward pass of what is frozen, and three times that of what is trained.
     """
 
     clip: Grid
-    latents: tuple[int, int, int, int] | None
-    clips_per_step: int
-    tokens_per_clip: int
-    parts: dict[str, Part]
-    average: int
+    latents: tuple[int, int, int, int] | None  # (c, f, h, w); None without an autoencoder
+    clips_per_step: int  # on all devices together
+    tokens_per_clip: int  # 0 where there are none
+    parts: dict[str, Part]  # without the moving average
+    average: int  # parameters of the moving average
     flops: int
-    optimizer_flops: int
+    optimizer_flops: int  # of the optimizer's matrix products, which Muon has
     memory: Memory
 
     @property
@@ -73,10 +66,7 @@ class Costs:
         return self.tokens_per_clip * self.clips_per_step
 
     def seconds_per_step(self, tflops: float, utilisation: float) -> float:
-        """Time of a step where devices reach this share of ``tflops`` x 10^12 operations a second.
-
-        A ``ValueError`` if either number is out of its range.
-        """
+        """Time of a step where devices reach a share of ``tflops`` x 10^12 operations a second."""
         if tflops <= 0:
             raise ValueError(f"the peak must be positive, got {tflops} TFLOP/s")
         if not 0 < utilisation <= 1:
@@ -100,18 +90,15 @@ def plan(
 
     Args:
         task: a task whose parts are not built yet; it is of no use afterwards.
-        clip: frames, height and width.
         batch_size: of one device.
         device: ``cpu`` or ``cuda``.
         precision: as the trainer calls it.
-        num_devices: devices that train together.
-        sharded: whether they share what belongs to the trained weights (FSDP).
+        sharded: whether devices share what belongs to the trained weights (FSDP).
         accumulate: batches of a device before the optimizer steps.
         caption: of every clip; ``CAPTION``, or an empty one where no condition reads words.
 
-    Raises:
-        ValueError: if the precision is not known, a count is below 1, the size does not fit the
-            model, or a part looks at values of tensors to decide what to compute.
+    A ``ValueError`` if the precision is not known, a count is below 1, the size does not fit the
+    model, or a part looks at values of tensors to decide what to compute.
     """
     at_least(1, num_frames=clip[0], height=clip[1], width=clip[2])
     at_least(1, batch_size=batch_size, num_devices=num_devices, accumulate=accumulate)

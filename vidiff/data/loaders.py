@@ -83,21 +83,18 @@ class _Loader:
     def _load(self) -> Iterator[_Loaded]:
         """From the start of the batches; workers that are alive go on."""
         if self._loader is None or self._iterator is None:
-            self._loader = self._make()
+            self._loader = DataLoader(
+                _Worker(self.dataset),
+                batch_size=None,  # the sampler's items are batches
+                sampler=self.batches,
+                num_workers=self.num_workers,
+                collate_fn=_unchanged,
+                pin_memory=self.pin_memory,
+                persistent_workers=self.num_workers > 0,
+                generator=torch.Generator(),  # or it would draw from the global one
+            )
         self._iterator = iter(self._loader)
         return self._iterator
-
-    def _make(self) -> DataLoader[Any]:
-        return DataLoader(
-            _Worker(self.dataset),
-            batch_size=None,  # the sampler's items are batches
-            sampler=self.batches,
-            num_workers=self.num_workers,
-            collate_fn=_unchanged,
-            pin_memory=self.pin_memory,
-            persistent_workers=self.num_workers > 0,
-            generator=torch.Generator(),  # or it would draw from the global one
-        )
 
     def _report(self, loaded: _Loaded) -> Batch:
         for file, reason in sorted(loaded.problems.items()):

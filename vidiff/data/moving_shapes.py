@@ -141,8 +141,7 @@ class MovingShapes(VideoDataset):
 def split_combinations(held_out: int) -> tuple[tuple[Combination, ...], tuple[Combination, ...]]:
     """The combinations seen in training, and the ``held_out`` ones that are not.
 
-    Raises:
-        ValueError: if so many are held out that a colour, shape or motion would never be seen.
+    A ``ValueError`` if a colour, shape or motion would never be seen.
     """
     if held_out < 0:
         raise ValueError(f"held_out must not be negative, got {held_out}")

@@ -22,23 +22,18 @@ from vidiff.data.permutation import Permutation
 class ClipStream(Sampler[list[int]]):
     """The training batches of one process, from ``position`` on, without end.
 
-    Attributes:
-        num_clips: in one epoch.
-        batch_size: clips in a batch of one process.
-        draws_anew: whether an index says the epoch too, see ``VideoDataset``.
-        num_sizes: sizes that clips may have; each step has one, the same in all processes, and
-            every ``num_sizes`` steps have each once.
-        position: clips that all processes together have used.
+    Where clips may have several sizes, each step has one, the same in all processes, and every
+    ``num_sizes`` steps have each once.
     """
 
-    num_clips: int
-    batch_size: int
+    num_clips: int  # in one epoch
+    batch_size: int  # of one process
     rank: int = 0
     world_size: int = 1
     seed: int = 0
-    draws_anew: bool = False
+    draws_anew: bool = False  # whether an index says the epoch too, see ``VideoDataset``
     num_sizes: int = 1
-    position: int = 0
+    position: int = 0  # clips that all processes together have used
 
     @property
     def clips_per_step(self) -> int:
@@ -86,15 +81,10 @@ class EvalBatches(Sampler[list[int]]):
     Processes have equally many batches, or one that shards the model would wait for the others.
     The clips are dealt evenly, so that batch sizes differ by one at most. Where clips may have
     several sizes, batches have them in turn.
-
-    Attributes:
-        num_clips: in the split.
-        batch_size: most clips in a batch.
-        num_sizes: sizes that clips may have.
     """
 
-    num_clips: int
-    batch_size: int
+    num_clips: int  # in the split
+    batch_size: int  # the most clips in a batch
     rank: int = 0
     world_size: int = 1
     num_sizes: int = 1

@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -170,13 +171,9 @@ class VideoFolder(VideoDataset):
 
     def _read(self, file: int, where: float, crop: tuple[float, float], index: int) -> VideoSample:
         path = self._paths[file]
-        try:
-            video = VideoReader(self.root / path)
-        except VideoError:
-            self._unusable.add(file)
-            raise
-        with video:
+        with ExitStack() as opened:
             try:
+                video = opened.enter_context(VideoReader(self.root / path))
                 num_frames, begin = self._place(video, where)
             except VideoError:
                 self._unusable.add(file)
@@ -284,8 +281,10 @@ class VideoFolder(VideoDataset):
         self._has_text = np.array(has_text)
         check_texts(self.root / contents.texts[files[k]] for k in np.flatnonzero(has_text))
         self._report(len(everything), val_fraction)
-        if captions == "auto":
-            self._report_bare(len(files) - sum(has_text) - sum(map(bool, given)))
+        bare = len(files) - sum(has_text) - sum(map(bool, given))
+        if captions == "auto" and bare:
+            some = f"{bare} of {len(files)} files for {self.split}"
+            log.warning('%s: %s have no caption and get ""', self.root, some)
 
     def _nothing(self, contents: Contents, val_fraction: float) -> str:
         if total := len(contents.videos):
@@ -300,11 +299,6 @@ class VideoFolder(VideoDataset):
         shared = ", the training files" if self.split != "train" and not val_fraction else ""
         some = f"{self.num_files} of {total} files for {self.split}"
         log.info("%s: %s (val_fraction %g%s)", self.root, some, val_fraction, shared)
-
-    def _report_bare(self, bare: int) -> None:
-        if bare:
-            some = f"{bare} of {self.num_files} files for {self.split}"
-            log.warning('%s: %s have no caption and get ""', self.root, some)
 
 
 def _stretch(split: Split, val_fraction: float) -> tuple[float, float]:

@@ -33,7 +33,7 @@ class Codecs(Check):
 
 
 def judge(has: Callable[[str, Mode], bool]) -> list[Finding]:
-    """A line for each codec; ``has`` says whether there is a decoder or encoder of a name."""
+    """A line for each codec; ``has`` says whether there is a decoder or encoder."""
     findings = []
     for name, (decoders, encoders) in CODECS.items():
         facts = {

@@ -28,33 +28,20 @@ SMALLEST, LARGEST = 64, 8192
 
 @dataclass(frozen=True)
 class Machine:
-    """What is known of the processors, by looking.
-
-    Attributes:
-        cores: that this process may use.
-        threads: ``OMP_NUM_THREADS``, where it is set.
-        gpus: names and GiB of memory of those that torch can use.
-        has_driver: whether the operating system has an NVIDIA GPU.
-        torch: version, which names the build.
-        cuda: that torch was built for; None for a build without.
-        precision: that ``auto`` means here; ``why`` it does.
-        speeds: FLOP/s of products, by the name of the type.
-        compiler: of C++, by its path.
-        load: processes that wait for a core, the mean of the last minute.
-    """
+    """What is known of the processors, by looking."""
 
     cpu: str
-    cores: int
-    threads: int | None
-    gpus: list[tuple[str, float]]
-    has_driver: bool
-    torch: str
-    cuda: str | None
-    precision: str
-    why: str
-    speeds: dict[str, float] = field(default_factory=dict)
-    compiler: str | None = None
-    load: float = 0.0
+    cores: int  # that this process may use
+    threads: int | None  # ``OMP_NUM_THREADS``, where it is set
+    gpus: list[tuple[str, float]]  # names and GiB of memory of those that torch can use
+    has_driver: bool  # whether the operating system has an NVIDIA GPU
+    torch: str  # version, which names the build
+    cuda: str | None  # that torch was built for; None for a build without
+    precision: str  # that ``auto`` means here
+    why: str  # it does
+    speeds: dict[str, float] = field(default_factory=dict)  # FLOP/s of products, by type
+    compiler: str | None = None  # of C++, by its path
+    load: float = 0.0  # processes that wait for a core, the mean of the last minute
 
 
 @register("device")

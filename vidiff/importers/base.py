@@ -16,18 +16,11 @@ from vidiff.weight_files import Weights
 
 @dataclass
 class Imported:
-    """A published model in vidiff's terms.
+    """A published model in vidiff's terms."""
 
-    Attributes:
-        arguments: of the ``DiffusionTask``, as config nodes.
-        weights: the task's state, by vidiff's names.
-        clip_size: frames, height and width of what its autoencoder encoded for training: pixels, or
-            latents where it has none.
-    """
-
-    arguments: Node
-    weights: Weights
-    clip_size: Grid
+    arguments: Node  # of the ``DiffusionTask``, as config nodes
+    weights: Weights  # the task's state, by vidiff's names
+    clip_size: Grid  # of what its autoencoder encoded for training; of latents where it has none
 
 
 class Importer(ABC):

@@ -50,9 +50,8 @@ def embed_clip(
     """A clip of a file, small; None if it cannot be read.
 
     The clip starts at a second, and takes every ``stride``-th of the frames that the file has at
-    ``fps``. The file is taken as it is if browsers play its kind, it is small and holds little but
-    the clip; else the clip is written anew, at ``MAX_SIDE`` pixels and ``MAX_FRAMES`` frames at
-    most.
+    ``fps``. The file is taken as it is if browsers play it, it is small and holds little but the
+    clip; else the clip is written anew.
     """
     from vidiff.video import probe
 

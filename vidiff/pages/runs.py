@@ -47,9 +47,9 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run's folder; a run stopped early lacks parts, and that is fine.
+    """Read a run's folder; that of a run stopped early lacks parts.
 
-    A ``ValueError`` if the folder is missing, or is no run's.
+    A ``ValueError`` if it is missing or no run's.
     """
     if not folder.is_dir():
         raise ValueError(f"--run {folder} is no folder")
@@ -68,11 +68,10 @@ def read_run(folder: Path) -> Run:
 
 
 def read_curves(folder: Path) -> dict[str, Curve]:
-    """The scalars that a run logged, by tag and in order of steps.
+    """The scalars that a run logged, by tag and in order of steps, from ``scalars.jsonl``.
 
-    They are those of ``scalars.jsonl``, which every run writes whatever its loggers. A run that
-    began before there was such a file has TensorBoard's event files below ``folder`` as well.
-    Where a step was logged twice, as in a run that was resumed, the later value counts.
+    A run that began before there was such a file has TensorBoard's event files as well. Where a
+    step was logged twice, as in a run that was resumed, the later value counts.
     """
     lines = _read_lines(folder / SCALARS)
     points: dict[str, dict[int, float]] = {}

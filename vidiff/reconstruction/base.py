@@ -57,13 +57,9 @@ class ReconstructionMetric(nn.Module, ABC):
 
 
 class VideoScore(ReconstructionMetric):
-    """A measure of each video; the score is their mean.
+    """A measure of each video; the score is their mean."""
 
-    Attributes:
-        figure: name of the score.
-    """
-
-    figure: str
+    figure: str  # name of the score
 
     @property
     def figures(self) -> tuple[str, ...]:

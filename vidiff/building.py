@@ -56,10 +56,7 @@ def documented(target: Any) -> dict[str, str]:
 
 
 def made(factory: Callable[..., T], **given: Any) -> T:
-    """Call a factory with those of the given arguments that its class names.
-
-    A component's constructor names what it needs of what its kind is given (``width``, ``block``).
-    """
+    """Call a factory with those of the given arguments that its class's constructor names."""
     named = _named(_class_of(factory) or factory)
     return factory(**{k: v for k, v in given.items() if named is None or k in named})
 
@@ -81,10 +78,7 @@ def _named(target: Callable[..., Any]) -> set[str] | None:
 
 
 def build(node: Node, base: type[T]) -> T:
-    """Build what ``node`` describes, checking every name and type as the command line does.
-
-    A ``ValueError`` if the class cannot be imported or does not accept the node's arguments.
-    """
+    """Build what ``node`` describes; a ``ValueError`` as the command line has for its arguments."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)

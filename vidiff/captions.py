@@ -59,10 +59,7 @@ def read_table(table: Path, root: Path, *, outside: str = "refuse") -> dict[str,
 
 
 def folder_table(root: Path) -> dict[str, str]:
-    """Captions by file from the table in ``root``; empty if it has none.
-
-    A ``ValueError`` if there are two tables, or as ``read_table``.
-    """
+    """Captions by file from the table in ``root``, see ``read_table``; empty if it has none."""
     found = [root / name for name in FOLDER_TABLES if os.path.lexists(root / name)]
     if len(found) > 1:
         raise ValueError(f"{root} has both {' and '.join(FOLDER_TABLES)}; keep one")
@@ -155,10 +152,7 @@ def prompt_file(words: str) -> Path | None:
 
 
 def looks_like_file(words: str) -> bool:
-    """Whether prompts look like the path of a file: by an ending, or slashes and no spaces.
-
-    Text that ends with a semicolon never does.
-    """
+    """Whether prompts look like a file's path: by an ending, or slashes without spaces."""
     if "\n" in words or words.rstrip().endswith(";") or len(words) > 1024:
         return False
     known = os.path.splitext(words)[1].lower() in (*LISTS, *TABLES, *_NOT_READ)

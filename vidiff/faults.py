@@ -14,8 +14,7 @@ from types import FrameType
 
 from vidiff.registry import Component, all_components, class_path
 
-OURS = ("vidiff", "vidiff_eval")
-"""Packages whose errors are told as they are."""
+OURS = ("vidiff", "vidiff_eval")  # packages whose errors are told as they are
 
 
 @dataclass(frozen=True)

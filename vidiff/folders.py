@@ -57,10 +57,7 @@ class Contents:
         return f"{sum(places.values())} images in {listed}" if places else ""
 
     def frame_names(self) -> tuple[str, str, str]:
-        """Of images that are frames: the first, its video's name, and its path for FFmpeg.
-
-        The name is empty where names of images are numbers alone.
-        """
+        """Of images that are frames: the first, its video's name or "", and its path for FFmpeg."""
         folder = "" if "" in self.images else min(self.images)
         first = self.first_images[folder]
         stem, ending = os.path.splitext(first)

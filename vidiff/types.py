@@ -27,8 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Grid = tuple[int, int, int]
-"""Number of tokens along frames, height and width."""
+Grid = tuple[int, int, int]  # number of tokens along frames, height and width
 
 
 Inputs = Mapping[str, Any]
@@ -157,8 +156,7 @@ def _signal(forms: Iterable[Tensor | None], known: Known | None) -> Signal:
     return Signal(vector, tokens, mask, channels, known)
 
 
-Signals = dict[str, Signal]
-"""By the condition's name in the config."""
+Signals = dict[str, Signal]  # by the condition's name in the config
 
 
 def stack_signals(signals: Sequence[Signal]) -> Signal:

@@ -54,10 +54,7 @@ def read_weights(path: Path) -> Weights:
 
 
 def unwrapped(tensors: dict[str, Any]) -> dict[str, Any]:
-    """The names without prefixes of wrappers.
-
-    Of several wrapped sets of weights an average is taken, else the largest.
-    """
+    """The names without prefixes of wrappers; of several sets an average, or else the largest."""
     sets: dict[tuple[str, ...], dict[str, Any]] = {}
     for name, value in tensors.items():
         parts = [part for part in name.split(".")[:-1] if part not in INSIDE]

@@ -59,8 +59,7 @@ class Gaussian(Posterior):
         return kl.mean((0, 2, 3, 4)).clamp(min=free_bits * math.log(2)).mean()
 
 
-Past = dict[Any, Tensor]
-"""What layers keep of earlier chunks of a video, by layer."""
+Past = dict[Any, Tensor]  # what layers keep of earlier chunks of a video, by layer
 
 
 @kind("autoencoder")

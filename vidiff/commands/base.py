@@ -33,10 +33,7 @@ class LightCommand(Command, ABC):
 
     @abstractmethod
     def run(self, args: Namespace) -> int:
-        """Do the work and return the exit status.
-
-        A ``ValueError`` is what the user can mend; the program shows it in one line.
-        """
+        """Do the work, return the exit status; a ``ValueError`` is shown to the user in a line."""
 
 
 class ModelCommand(Command):

@@ -72,10 +72,7 @@ class CheckComponents(LightCommand):
 
 
 def check(component: Component, settings: dict[str, Any]) -> Verdict:
-    """Run the checks of a component, built with ``settings`` as a config has them.
-
-    A ``ValueError`` if it has no such argument, or one cannot have this value.
-    """
+    """Run the checks of a component, built with ``settings``, which a ``ValueError`` may refuse."""
     from vidiff.faults import fault_of, place_of
     from vidiff.testing import check_component, is_checked
 

@@ -134,8 +134,7 @@ def optimizer_costs(task: Task) -> tuple[int, int]:
 def optimizer_products(task: Task, keep: Keep) -> int:
     """The operations of ``optimizer_costs``, for a task that was built on the meta device.
 
-    One parameter stands for all of its shape in its group: optimizers treat them one by one. A
-    key of ``keep`` is a group's settings and a shape.
+    One parameter stands for all of its shape in its group: optimizers treat them one by one.
     """
     optimizer = _build(task)
     total = 0

@@ -49,10 +49,7 @@ def fake_device(name: str, small: int = SMALL) -> Iterator[torch.device]:
 
 @contextmanager
 def mixed_precision(device: torch.device, dtype: torch.dtype | None) -> Iterator[None]:
-    """``torch.autocast`` that does not ask whether there is such a device; nothing without a type.
-
-    ``torch.autocast("cuda")`` turns itself off where no GPU is.
-    """
+    """``torch.autocast``, also where there is no such device; nothing without a type."""
     if dtype is None:
         yield
         return
@@ -111,10 +108,7 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """Flash attention (Dao 2023) in half precision, the memory-efficient kernel elsewhere.
-
-    Torch chooses by the properties of a GPU, which a fake one has not.
-    """
+    """Flash attention (Dao 2023) in half precision, the memory-efficient kernel elsewhere."""
     settings: dict[str, Any] = {"dropout_p": dropout_p, "is_causal": is_causal, "scale": scale}
     if query.ndim != 4 or query.device.type != "cuda" or query.dtype == torch.float64:
         return _torch_attention(query, key, value, attn_mask, enable_gqa=enable_gqa, **settings)

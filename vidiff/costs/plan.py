@@ -30,8 +30,7 @@ WEIGHTS = {
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 """Type that matrices are multiplied in, where it is another one."""
 
-MOST_CLIPS = 2**17
-"""Of a batch that is planned: captions are read one by one."""
+MOST_CLIPS = 2**17  # of a batch that is planned: captions are read one by one
 
 
 @dataclass(frozen=True)

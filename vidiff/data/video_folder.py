@@ -19,8 +19,8 @@ from vidiff.captions import check_texts, file_key, folder_table, read_caption, t
 from vidiff.checks import at_least, positive
 from vidiff.data.base import Split, VideoDataset
 from vidiff.data.folder_notes import of_captions, of_files, of_no_video
+from vidiff.data.order import Permutation
 from vidiff.data.packed import PackedStrings
-from vidiff.data.permutation import Permutation
 from vidiff.fingerprints import file_hash
 from vidiff.folders import Contents, scan
 from vidiff.registry import register

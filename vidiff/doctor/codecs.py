@@ -16,8 +16,7 @@ CODECS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
 }
 """FFmpeg's decoders and encoders of each; its own decoder of AV1 needs a GPU that has one."""
 
-WRITTEN = ("H.264", "VP9")
-"""What vidiff writes: mp4 and webm."""
+WRITTEN = ("H.264", "VP9")  # what vidiff writes: mp4 and webm
 
 Mode = Literal["r", "w"]
 

@@ -19,11 +19,8 @@ DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 PATIENCE = 0.25
 """Seconds that products of a size may take together; a larger size than that is not tried."""
 
-REPEATS = 3
-"""Products of a size that are timed; the quickest counts."""
-
-SMALLEST, LARGEST = 64, 8192
-"""Rows of the matrices that are multiplied."""
+REPEATS = 3  # products of a size that are timed; the quickest counts
+SMALLEST, LARGEST = 64, 8192  # rows of the matrices that are multiplied
 
 
 @dataclass(frozen=True)
@@ -138,10 +135,7 @@ def this_machine() -> Machine:
 def product_speed(
     multiply: Callable[[int], None], clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """FLOP/s of square products: of sizes that double for as long as the next is quick enough.
-
-    ``multiply`` multiplies matrices of n rows and columns, and waits for the result.
-    """
+    """FLOP/s of square products, of n rows, that double for as long as the next is quick enough."""
     best, size = 0.0, SMALLEST
     while True:
         multiply(size)  # the first of a size prepares it

@@ -41,10 +41,7 @@ def node(class_path: str, **arguments: Any) -> Node:
 
 
 def with_autoencoder(imported: Imported, folder: str) -> Imported:
-    """Give an imported model of latents a published autoencoder, so that it makes videos.
-
-    A ``ValueError`` if its latents have other channels than the model's, or as ``Pretrained``.
-    """
+    """Give an imported model of latents a published autoencoder, so that it makes videos."""
     autoencoder = Pretrained(folder=folder)
     channels = imported.arguments["autoencoder"]["init_args"]["latent_channels"]
     if autoencoder.latent_channels != channels:
@@ -61,10 +58,7 @@ def with_autoencoder(imported: Imported, folder: str) -> Imported:
 
 
 def write_checkpoint(imported: Imported, path: Path) -> None:
-    """Build the task, fill it, and write a checkpoint that ``vidiff.load`` reads.
-
-    A ``ValueError`` if the weights do not fit, an ``OSError`` if the file is not written whole.
-    """
+    """Write a checkpoint that ``vidiff.load`` reads; a ``ValueError`` if the weights do not fit."""
     from lightning.pytorch import LightningModule, __version__
 
     from vidiff.training.checkpoint_files import CheckpointFiles, discard, publish, unfinished

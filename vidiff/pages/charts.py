@@ -10,8 +10,7 @@ from statistics import fmean
 
 from vidiff.pages.runs import Curve
 
-Points = Sequence[tuple[float, float]]
-"""(x, y) pairs; a ``Curve`` is one."""
+Points = Sequence[tuple[float, float]]  # (x, y) pairs; a ``Curve`` is one
 
 WIDTH, HEIGHT = 340, 200
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 24

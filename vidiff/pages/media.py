@@ -8,20 +8,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-PLAYED = {".mp4", ".webm", ".gif"}
-"""Endings of files that browsers mostly play."""
-
-LARGEST = 400_000
-"""Bytes above which a smaller copy is shown."""
-
-MAX_SIDE = 256
-"""Pixels of the longer side of a copy."""
-
-MAX_FRAMES = 64
-"""Frames of a copy."""
-
-SLACK = 1.25
-"""Files this much longer than their clip are cut to it."""
+PLAYED = {".mp4", ".webm", ".gif"}  # endings of files that browsers mostly play
+LARGEST = 400_000  # bytes above which a smaller copy is shown
+MAX_SIDE = 256  # pixels of the longer side of a copy
+MAX_FRAMES = 64  # frames of a copy
+SLACK = 1.25  # files this much longer than their clip are cut to it
 
 
 @dataclass(frozen=True)

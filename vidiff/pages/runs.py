@@ -16,8 +16,7 @@ from vidiff.yaml_files import load_yaml, read_text
 SCALARS = "scalars.jsonl"
 """The run's own record of what was logged: a line for each time, with its step."""
 
-Curve = list[tuple[int, float]]
-"""(step, value) pairs."""
+Curve = list[tuple[int, float]]  # (step, value) pairs
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,7 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run's folder; that of a run stopped early lacks parts.
-
-    A ``ValueError`` if it is missing or no run's.
-    """
+    """Read a run's folder, which may lack parts; a ``ValueError`` if it is missing or no run's."""
     if not folder.is_dir():
         raise ValueError(f"--run {folder} is no folder")
     record_path, config_path = folder / "run.json", folder / "config.yaml"

@@ -43,10 +43,7 @@ def write_video(path: str | os.PathLike[str], pixels: Tensor, fps: float) -> Non
 
 
 def write_frames(folder: str | os.PathLike[str], pixels: Tensor) -> None:
-    """Write (3, f, h, w) in [-1, 1] as ``00000.png`` and so on into a new folder.
-
-    A ``ValueError`` if the folder is there already, or as ``to_uint8``.
-    """
+    """Write (3, f, h, w) in [-1, 1] as ``00000.png`` and so on into a folder that must be new."""
     folder = Path(folder)
     if folder.exists():
         raise ValueError(f"{folder} exists; name a new folder or remove it")
@@ -149,15 +146,11 @@ _WRITERS: dict[str, Callable[[Path, np.ndarray, float], None]] = {
     ".gif": _write_gif,
 }
 
-ENDINGS = tuple(_WRITERS)
-"""Of the files that ``write_video`` writes."""
+ENDINGS = tuple(_WRITERS)  # of the files that ``write_video`` writes
 
 
 def sheet_row(video: Tensor, caption: str, *, num_frames: int = 8, height: int = 96) -> Image.Image:
-    """A row of frames of a video (3, f, h, w) in [-1, 1], with its caption above.
-
-    The frames are evenly spaced, the first and the last among them, and ``height`` pixels high.
-    """
+    """Evenly spaced frames of a video (3, f, h, w) in [-1, 1], both ends too, under its caption."""
     f = video.shape[1]
     frames = to_uint8(video[:, np.linspace(0, f - 1, min(num_frames, f)).round().astype(int)])
     width = max(1, round(height * frames.shape[2] / frames.shape[1]))

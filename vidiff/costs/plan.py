@@ -87,6 +87,9 @@ def plan(
 ) -> Costs:
     """Build a task on a fake device, and find out what a step takes.
 
+    A ``ValueError`` if the precision is not known, a count is below 1, the size does not fit the
+    model, or a part looks at values of tensors to decide what to compute.
+
     Args:
         task: a task whose parts are not built yet; it is of no use afterwards.
         batch_size: of one device.
@@ -95,9 +98,6 @@ def plan(
         sharded: whether devices share what belongs to the trained weights (FSDP).
         accumulate: batches of a device before the optimizer steps.
         caption: of every clip; ``CAPTION``, or an empty one where no condition reads words.
-
-    A ``ValueError`` if the precision is not known, a count is below 1, the size does not fit the
-    model, or a part looks at values of tensors to decide what to compute.
     """
     at_least(1, num_frames=clip[0], height=clip[1], width=clip[2])
     at_least(1, batch_size=batch_size, num_devices=num_devices, accumulate=accumulate)

@@ -84,10 +84,8 @@ class Table:
                 f"{name}.mask": torch.cat([r.mask[0] for r in self.rows if r.mask is not None]),
                 f"{name}.ends": _ends([len(x) for x in tokens]),
             }
-        bad = [
-            what for what, row in zip(self.what, self.rows, strict=True) if not _fits(row, dtype)
-        ]
-        if bad:
+        rows = zip(self.what, self.rows, strict=True)
+        if bad := [what for what, row in rows if not _fits(row, dtype)]:
             raise ValueError(
                 f"{name} of {', '.join(map(repr, bad[:5]))} are not finite in {dtype}: look at "
                 "that condition, or use --dtype float32"

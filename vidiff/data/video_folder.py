@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -43,8 +43,8 @@ class VideoFolder(VideoDataset):
     relative to the folder.
 
     A file that cannot give a clip (empty, not a video, cut off, too short, damaged) is left out:
-    another takes its place, and ``problems`` says why. A file that is damaged in
-    one place still gives the clips that lie elsewhere in it.
+    another takes its place, and ``problems`` says why; a ``ValueError`` if none can give one. A
+    file that is damaged in one place still gives the clips that lie elsewhere in it.
 
     Args:
         split: ``train`` has what ``val_fraction`` leaves; ``val`` and ``test`` have the rest, or
@@ -66,10 +66,6 @@ class VideoFolder(VideoDataset):
         clips_per_video: clips drawn from each file in one epoch; all files come before the second
             clip of any.
         seed: with the index, decides the start and the crop.
-
-    Raises:
-        ValueError: if the folder has no video file, a split none, or a caption table is wrong;
-            when a clip is asked for, if no file can give one.
     """
 
     draws_anew = True
@@ -162,11 +158,9 @@ class VideoFolder(VideoDataset):
 
     def _fingerprint_of(self, file: int) -> bytes:
         path = self._paths[file]
-        content: str | None
-        try:
+        content: str | None = None
+        with suppress(OSError):  # left out when a clip is asked for
             content = file_hash(self.root / path)
-        except OSError:  # left out when a clip is asked for
-            content = None
         return json.dumps([path, content, self._caption(file)]).encode() + b"\n"
 
     def _read(self, file: int, where: float, crop: tuple[float, float], index: int) -> VideoSample:

@@ -1,9 +1,7 @@
 """Importers of published weights: state dicts of other code bases, under vidiff's names."""
 
 from vidiff.importers.base import Importer, with_autoencoder, write_checkpoint
-from vidiff.importers.dit import DiTImporter
-from vidiff.importers.latte import LatteImporter
-from vidiff.importers.sit import SiTImporter
+from vidiff.importers.dit import DiTImporter, LatteImporter, SiTImporter
 from vidiff.weight_files import read_weights
 
 IMPORTERS: dict[str, type[Importer]] = {

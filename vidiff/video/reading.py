@@ -17,7 +17,6 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from vidiff.video.errors import VideoError, words
 from vidiff.video.picture import Orientation, picture, shown_size
 from vidiff.video.scanning import Scan, scan
 from vidiff.video.timing import Timeline
@@ -44,6 +43,22 @@ class VideoInfo:
     rotation: int  # of frames before they are shown, in degrees, anticlockwise
     num_frames: int
     mirrored: bool = False  # left to right, before the rotation
+
+
+class VideoError(ValueError):
+    """A file that cannot give the clip asked for; names the file, the reason, and what to do."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str, next_step: str) -> None:
+        super().__init__(f"{os.fspath(path)}: {reason}; {next_step}")
+        self.path, self.reason, self.next_step = Path(path), reason, next_step
+
+    def __reduce__(self) -> tuple[type[VideoError], tuple[str, str, str]]:
+        return VideoError, (str(self.path), self.reason, self.next_step)
+
+
+def words(error: BaseException) -> str:
+    """The system's words for an error."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:

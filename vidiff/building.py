@@ -78,7 +78,7 @@ def _named(target: Callable[..., Any]) -> set[str] | None:
 
 
 def build(node: Node, base: type[T]) -> T:
-    """Build what ``node`` describes; a ``ValueError`` as the command line has for its arguments."""
+    """Build what a node describes, checked as on the command line; a ``ValueError`` refuses it."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)

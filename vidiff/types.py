@@ -29,7 +29,6 @@ from torch.nn import functional as F
 
 Grid = tuple[int, int, int]  # number of tokens along frames, height and width
 
-
 Inputs = Mapping[str, Any]
 """What is known of b clips, raw, by name; what is there depends on the data and the call.
 

@@ -87,7 +87,7 @@ class Autoencoder(nn.Module, ABC):
     def encode(self, pixels: Tensor) -> Tensor:
         """Pixels (b, 3, f, h, w) in [-1, 1] to latents (b, c, f, h, w) of about unit variance.
 
-        A ``ValueError`` if the size does not fit the compression names the nearest that does.
+        If the size does not fit the compression, a ``ValueError`` names the nearest that does.
         """
 
     @abstractmethod

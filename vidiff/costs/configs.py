@@ -79,7 +79,7 @@ def _class(path: Any) -> type:
 def plan_settings(
     trainer: Any, device: str | None = None, devices: int | None = None, strategy: str | None = None
 ) -> dict[str, Any]:
-    """The settings of a trainer's parsed node as ``plan`` takes them; others replace its own."""
+    """The settings of a trainer's parsed node, as ``plan`` takes them; arguments count first."""
     on_cpu = device == "cpu" or (device is None and trainer.accelerator == "cpu")
     return {
         "device": "cpu" if on_cpu else "cuda",

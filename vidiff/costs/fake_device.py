@@ -49,7 +49,7 @@ def fake_device(name: str, small: int = SMALL) -> Iterator[torch.device]:
 
 @contextmanager
 def mixed_precision(device: torch.device, dtype: torch.dtype | None) -> Iterator[None]:
-    """``torch.autocast``, also where there is no such device; nothing without a type."""
+    """``torch.autocast``, which turns itself off where no GPU is; nothing without a type."""
     if dtype is None:
         yield
         return
@@ -108,7 +108,10 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """Flash attention (Dao 2023) in half precision, the memory-efficient kernel elsewhere."""
+    """Flash attention (Dao 2023) in half precision, the memory-efficient kernel elsewhere.
+
+    Torch chooses by the properties of a GPU, which a fake one has not.
+    """
     settings: dict[str, Any] = {"dropout_p": dropout_p, "is_causal": is_causal, "scale": scale}
     if query.ndim != 4 or query.device.type != "cuda" or query.dtype == torch.float64:
         return _torch_attention(query, key, value, attn_mask, enable_gqa=enable_gqa, **settings)

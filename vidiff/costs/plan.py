@@ -65,7 +65,10 @@ class Costs:
         return self.tokens_per_clip * self.clips_per_step
 
     def seconds_per_step(self, tflops: float, utilisation: float) -> float:
-        """Time of a step where devices reach a share of ``tflops`` x 10^12 operations a second."""
+        """Time of a step where devices reach this share of ``tflops`` x 10^12 operations a second.
+
+        A ``ValueError`` if either number is out of its range.
+        """
         if tflops <= 0:
             raise ValueError(f"the peak must be positive, got {tflops} TFLOP/s")
         if not 0 < utilisation <= 1:

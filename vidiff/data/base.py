@@ -75,7 +75,10 @@ class VideoDataset(Dataset[Sample], ABC):
         return {}
 
     def fingerprint(self) -> str:
-        """Hash of the content of the clips; empty if the settings determine it."""
+        """Hash of the clips' content; empty if the settings determine it.
+
+        A ``ValueError`` if there are files, and the class does not say how to tell.
+        """
         if self.num_files:
             raise ValueError(
                 f"{type(self).__name__} has files and no fingerprint(), so nobody could tell "

@@ -52,7 +52,7 @@ class Check(ABC):
 def find_weights(name: str, use: str, find: Callable[[], Path]) -> Finding:
     """Whether a network's weights are on this machine; ``use`` is what needs them.
 
-    ``find`` returns their path, or raises a ``ValueError`` that says where it looked, what to do.
+    ``find`` returns their path, or raises a ``ValueError`` with where it looked and what to do.
     """
     path: str | None
     try:

@@ -34,8 +34,8 @@ class Machine:
     has_driver: bool  # whether the operating system has an NVIDIA GPU
     torch: str  # version, which names the build
     cuda: str | None  # that torch was built for; None for a build without
-    precision: str  # that ``auto`` means here
-    why: str  # it does
+    precision: str  # that ``auto`` means here, and why
+    why: str
     speeds: dict[str, float] = field(default_factory=dict)  # FLOP/s of products, by type
     compiler: str | None = None  # of C++, by its path
     load: float = 0.0  # processes that wait for a core, the mean of the last minute

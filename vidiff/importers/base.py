@@ -41,7 +41,10 @@ def node(class_path: str, **arguments: Any) -> Node:
 
 
 def with_autoencoder(imported: Imported, folder: str) -> Imported:
-    """Give an imported model of latents a published autoencoder, so that it makes videos."""
+    """Give an imported model of latents a published autoencoder, so that it makes videos.
+
+    A ``ValueError`` if its latents have other channels than the model's, or as ``Pretrained``.
+    """
     autoencoder = Pretrained(folder=folder)
     channels = imported.arguments["autoencoder"]["init_args"]["latent_channels"]
     if autoencoder.latent_channels != channels:

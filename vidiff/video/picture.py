@@ -68,7 +68,10 @@ def picture(
     crop: tuple[float, float],
     aspect: Fraction | None,
 ) -> np.ndarray:
-    """``frame`` as shown, scaled to cover ``size`` and cropped: (h, w, 3), uint8."""
+    """``frame`` as shown, scaled to cover ``size`` and cropped: (h, w, 3), uint8.
+
+    Pixels that cannot be converted raise an ``FFmpegError`` or ``ValueError``.
+    """
     shown_height, shown_width = shown_size(frame, aspect)
     height, width = size or (shown_height, shown_width)
     scale = max(height / shown_height, width / shown_width)

@@ -72,7 +72,7 @@ class CheckComponents(LightCommand):
 
 
 def check(component: Component, settings: dict[str, Any]) -> Verdict:
-    """Run the checks of a component built with ``settings``; a ``ValueError`` if these are wrong."""
+    """Run a component's checks, built with ``settings``; a ``ValueError`` if these are wrong."""
     from vidiff.faults import fault_of, place_of
     from vidiff.testing import check_component, is_checked
 

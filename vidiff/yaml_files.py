@@ -63,8 +63,7 @@ class DuplicateKeyError(YamlError):
 def teach_jsonargparse() -> None:
     """Let jsonargparse read YAML like this, wherever it does; calling it twice does nothing.
 
-    jsonargparse loads configs, nested configs and values of options by one loader class, and
-    ``set_loader`` replaces it for the first two only.
+    It has one loader class, which ``set_loader`` does not replace for values of options.
     """
     from jsonargparse import _loaders_dumpers, set_loader
     from jsonargparse._util import config_load_stack

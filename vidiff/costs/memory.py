@@ -33,10 +33,7 @@ class Memory:
 
 
 def memory_of(task: Task, divided: int, optimizer: int, activations: int) -> Memory:
-    """The memory of a task that was built; its weights may be fake.
-
-    ``divided`` devices share what belongs to the trained weights, and the optimizer's bytes.
-    """
+    """The memory of a built task, where ``divided`` devices share trained weights and optimizer."""
     trained = [p for part in task.trained_parts().values() for p in part.parameters()]
 
     def share(whole: int) -> int:

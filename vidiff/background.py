@@ -16,9 +16,8 @@ class Background:
 
     A caller that is faster than they are waits while ``num_waiting`` calls do, so that calls do not
     pile up in memory. All calls are made, also after one that failed. Leaving it, as a context
-    manager, waits for all calls and raises the first error of one.
-
-    There is a thread for each core by default, four at most.
+    manager, waits for all calls and raises the first error of one. There is a thread for each core
+    by default, four at most.
     """
 
     def __init__(self, num_threads: int | None = None, num_waiting: int = 4) -> None:

@@ -20,10 +20,8 @@ def describe(value: Any) -> Any:
     """Turn a factory into the node that rebuilds it, with all defaults written out.
 
     Arguments that neighbouring parts decide (``Kind.given``) are no part of it. A factory is a
-    class, ``functools.partial`` of one, or a list or dict of such; plain values stay as they are.
-
-    Raises:
-        TypeError: if ``value`` is none of these, as a lambda or a built object is not.
+    class, ``functools.partial`` of one, or a list or dict of such; plain values stay as they are. A
+    ``TypeError`` if ``value`` is none of these, as a lambda or a built object is not.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -58,10 +56,7 @@ def documented(target: Any) -> dict[str, str]:
 
 
 def made(factory: Callable[..., T], **given: Any) -> T:
-    """Call a factory with those of the given arguments that its class names.
-
-    A component's constructor names what it needs of what its kind is given (``width``, ``block``).
-    """
+    """Call a factory with those of the given arguments that its class's constructor names."""
     named = _named(_class_of(factory) or factory)
     return factory(**{k: v for k, v in given.items() if named is None or k in named})
 
@@ -83,10 +78,7 @@ def _named(target: Callable[..., Any]) -> set[str] | None:
 
 
 def build(node: Node, base: type[T]) -> T:
-    """Build what ``node`` describes, checking every name and type as the command line does.
-
-    A ``ValueError`` if the class cannot be imported or does not accept the node's arguments.
-    """
+    """Build what a node describes, checked as on the command line; a ``ValueError`` refuses it."""
     from jsonargparse import ArgumentParser
 
     parser = ArgumentParser(exit_on_error=False)

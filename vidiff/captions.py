@@ -59,12 +59,7 @@ def read_table(table: Path, root: Path, *, outside: str = "refuse") -> dict[str,
 
 
 def folder_table(root: Path) -> dict[str, str]:
-    """Captions by file from the table in ``root``, see ``read_table``; empty if it has none.
-
-    Raises:
-        ValueError: if there are two tables, or one is broken, has a path that leads out of
-            ``root``, or two captions of a file; the message has the line's number.
-    """
+    """Captions by file from the table in ``root``, see ``read_table``; empty if it has none."""
     found = [root / name for name in FOLDER_TABLES if os.path.lexists(root / name)]
     if len(found) > 1:
         raise ValueError(f"{root} has both {' and '.join(FOLDER_TABLES)}; keep one")
@@ -101,11 +96,7 @@ def read_caption(path: Path) -> str:
 
 
 def check_texts(paths: Iterable[Path]) -> None:
-    """Read the text files of captions before anything depends on them.
-
-    Raises:
-        ValueError: if some cannot be read; names them.
-    """
+    """Read captions before anything depends on them; a ``ValueError`` names unreadable files."""
     paths = iter(paths)
     some = iter(lambda: list(islice(paths, 256)), [])
     with ThreadPoolExecutor(16) as pool:
@@ -139,8 +130,7 @@ def read_prompts(words: str) -> list[str]:
 def prompt_file(words: str) -> Path | None:
     """The file that is meant by prompts; None if they are written out.
 
-    A ``ValueError`` if they look like a path and there is no such file, or like a prompt and there
-    is.
+    A ``ValueError`` if they look like a path to no file, or like a prompt and there is such a file.
     """
     if looks_like_file(words):
         path = Path(words).expanduser() if words.startswith("~/") else Path(words)
@@ -162,10 +152,7 @@ def prompt_file(words: str) -> Path | None:
 
 
 def looks_like_file(words: str) -> bool:
-    """Whether prompts look like the path of a file: by an ending, or slashes and no spaces.
-
-    Text that ends with a semicolon never does.
-    """
+    """Whether prompts look like a file's path: by an ending, or slashes without spaces."""
     if "\n" in words or words.rstrip().endswith(";") or len(words) > 1024:
         return False
     known = os.path.splitext(words)[1].lower() in (*LISTS, *TABLES, *_NOT_READ)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 
 def at_least(least: int, **numbers: float | None) -> None:
-    """Raise a ``ValueError`` that names the option whose number is below the least that is allowed.
-
-    None was not given.
-    """
+    """Raise a ``ValueError`` that names the option whose number is too low, if it is given."""
     for name, number in numbers.items():
         if number is not None and number < least:
             raise ValueError(f"{name} must be at least {least}, got {number}")
@@ -21,18 +18,14 @@ def positive(**numbers: float | None) -> None:
 
 
 def within(low: float, high: float, **numbers: float) -> None:
-    """Check that numbers are within [low, high]; a ``ValueError`` names one that is not."""
+    """Raise a ``ValueError`` that names the option whose number is not within [low, high]."""
     for name, number in numbers.items():
         if not low <= number <= high:
             raise ValueError(f"{name} must be within [{low}, {high}], got {number}")
 
 
 def among_heads(num_heads: int, **widths: int) -> None:
-    """Check that a width divides among attention heads.
-
-    Raises:
-        ValueError: if it does not, or either is below 1; names both.
-    """
+    """Raise a ``ValueError`` if a width does not divide among attention heads."""
     for name, width in widths.items():
         at_least(1, **{name: width}, num_heads=num_heads)
         if width % num_heads:

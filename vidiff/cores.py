@@ -15,10 +15,7 @@ def available_cores() -> int:
 
 
 def cpu_quota(root: Path = Path("/")) -> float:
-    """Cores that the control groups of this process allow; infinity without a limit.
-
-    Both versions of Linux' control groups are read. A limit of any enclosing group holds.
-    """
+    """Cores that control groups of either version allow this process; infinity without a limit."""
     limits = [math.inf]
     for line in kernel_lines(root / "proc/self/cgroup"):
         _, controllers, path = line.split(":", 2)

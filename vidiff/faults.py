@@ -14,25 +14,18 @@ from types import FrameType
 
 from vidiff.registry import Component, all_components, class_path
 
-OURS = ("vidiff", "vidiff_eval")
-"""Packages whose errors are told as they are."""
+OURS = ("vidiff", "vidiff_eval")  # packages whose errors are told as they are
 
 
 @dataclass(frozen=True)
 class Fault:
-    """An error in the code of a plugin.
+    """An error in the code of a plugin."""
 
-    Attributes:
-        component: whose code it is in; None where no registered class takes part.
-        line: of ``file``, where the error was raised or let through.
-        package: of the plugin; a file's module.
-    """
-
-    component: Component | None
+    component: Component | None  # whose code it is in; None where no registered class takes part
     file: str
-    line: int
+    line: int  # where the error was raised or let through
     message: str
-    package: str
+    package: str  # of the plugin; a file's module
 
     @property
     def place(self) -> str:

@@ -15,10 +15,9 @@ _END = 64 * 1024  # bytes of a file's head and tail that are read
 
 
 def weights_hash(module: nn.Module, node: Node, rounded: torch.dtype | None = None) -> str:
-    """The SHA-256 of a component: how it is built, and each tensor of its state.
+    """The SHA-256 of a component: how it is built, whatever its folder, and its tensors' values.
 
-    Where the ``folder`` of its node is does not count. Floating-point tensors are ``rounded`` to
-    this type first.
+    Floating-point tensors are ``rounded`` to this type first.
     """
     arguments = {k: v for k, v in (node.get("init_args") or {}).items() if k != "folder"}
     node = {**node, "init_args": arguments}

@@ -21,18 +21,14 @@ class FiniteNotes:
             self._places.append(place)
             self._finite.append(tensor.detach().isfinite().all())
 
-    def first_bad(self) -> str | None:
-        """The place of the first tensor that was not finite; waits for the device."""
+    def check(self) -> None:
+        """Raise a ``FloatingPointError`` that names the first bad place; waits for the device."""
         if not self._finite:
-            return None
+            return
         device = self._finite[-1].device
         finite = torch.stack([flag.to(device) for flag in self._finite]).tolist()
-        return next((p for p, ok in zip(self._places, finite, strict=True) if not ok), None)
-
-    def check(self, advice: str = "") -> None:
-        """Raise a ``FloatingPointError`` that names the first place of what was not finite."""
-        if bad := self.first_bad():
-            raise FloatingPointError(f"{bad}: NaN or infinity{advice}")
+        if bad := next((p for p, ok in zip(self._places, finite, strict=True) if not ok), None):
+            raise FloatingPointError(f"{bad}: NaN or infinity")
 
 
 def bad_weight(modules: Iterable[tuple[str, nn.Module | None]]) -> str | None:

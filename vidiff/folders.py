@@ -24,23 +24,17 @@ _FRAME = re.compile(r"(.*?)[-_. ]*(\d+)")
 class Contents:
     """What a folder holds; hidden files and folders do not count. Paths are relative to it.
 
-    Attributes:
-        videos: files that are called like videos, sorted.
-        texts: the text file of a video's name beside it, by video.
-        images: numbers of image files by folder; that of ``root`` itself is ``""``.
-        first_images: name of the first image file, by folder.
-        others: numbers of all other files, by ending.
-        left_out: why, by path: links and special files that are called like videos, and folders
-            that are not searched.
+    ``left_out`` are links and special files that are called like videos, and folders that are not
+    searched.
     """
 
     root: Path
-    videos: list[str] = field(default_factory=list)
-    texts: dict[str, str] = field(default_factory=dict)
-    images: Counter[str] = field(default_factory=Counter)
-    first_images: dict[str, str] = field(default_factory=dict)
-    others: Counter[str] = field(default_factory=Counter)
-    left_out: dict[str, str] = field(default_factory=dict)
+    videos: list[str] = field(default_factory=list)  # files that are called like videos, sorted
+    texts: dict[str, str] = field(default_factory=dict)  # next to a video, of its name; by video
+    images: Counter[str] = field(default_factory=Counter)  # files by folder; "" is ``root``
+    first_images: dict[str, str] = field(default_factory=dict)  # name of the first, by folder
+    others: Counter[str] = field(default_factory=Counter)  # all other files, by ending
+    left_out: dict[str, str] = field(default_factory=dict)  # why, by path
 
     def describe(self) -> str:
         """What there is instead of videos, for a message that says that there are none."""
@@ -63,10 +57,7 @@ class Contents:
         return f"{sum(places.values())} images in {listed}" if places else ""
 
     def frame_names(self) -> tuple[str, str, str]:
-        """Of images that are frames: the first, its video's name, and its path for FFmpeg.
-
-        The name is empty where names of images are numbers alone.
-        """
+        """Of images that are frames: the first, its video's name or "", and its path for FFmpeg."""
         folder = "" if "" in self.images else min(self.images)
         first = self.first_images[folder]
         stem, ending = os.path.splitext(first)

@@ -113,8 +113,8 @@ def left_out() -> str:
 def requested_plugins(argv: Sequence[str]) -> list[str]:
     """Plugins that a command line asks for, by ``--plugins`` and by the configs that it names.
 
-    The parser can only be built once they are loaded, so both are looked for beforehand. Files come
-    with absolute paths, so that what is saved with them can be read from anywhere.
+    The parser can only be built once they are loaded. Files come with absolute paths, so that what
+    is saved with them can be read from anywhere.
     """
     names: list[str] = []
     for option, value in _options(argv):

@@ -1,8 +1,7 @@
 """What a device computes fast, known by what it is and never by timing it.
 
 A product in bfloat16 takes half the time of one in float32 where a processor has units for it, and
-up to 170 times as long where it has not: on two cores of an AVX2 CPU 0.9 GFLOP/s were measured,
-against 158 in float32.
+up to 170 times as long where it has not.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ AUTO: Final = "auto"
 CAPABILITY = {"a100": (8, 0), "h100": (9, 0), "h200": (9, 0)}
 """Compute capability of GPUs that can be planned for by their names."""
 
-AMPERE = (8, 0)
-"""The first compute capability with units for bf16 and TF32."""
+AMPERE = (8, 0)  # the first compute capability with units for bf16 and TF32
 
 ROCM = ("gfx90a", "gfx94", "gfx95", "gfx11", "gfx12")
 """Beginnings of the names of AMD's GPUs that have units for bf16."""

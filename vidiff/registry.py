@@ -58,15 +58,12 @@ class Component:
 class Kind:
     """A family of interchangeable components.
 
-    Attributes:
-        name: what the family is called in YAML and in help, in the singular.
-        base: the abstract class that says what the family promises.
-        given: keyword-only constructor arguments that neighbouring parts decide, never the user; a
-            component is given those that its constructor names.
+    ``given`` are keyword-only constructor arguments that neighbouring parts decide, never the user;
+    a component is given those that its constructor names.
     """
 
-    name: str
-    base: type
+    name: str  # in the singular, as in YAML and in help
+    base: type  # the abstract class that says what the family promises
     given: tuple[str, ...] = ()
     components: dict[str, Component] = field(default_factory=dict, compare=False)
 

@@ -27,9 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Grid = tuple[int, int, int]
-"""Number of tokens along frames, height and width."""
-
+Grid = tuple[int, int, int]  # number of tokens along frames, height and width
 
 Inputs = Mapping[str, Any]
 """What is known of b clips, raw, by name; what is there depends on the data and the call.
@@ -57,15 +55,10 @@ class SignalDims:
 
 @dataclass
 class Known:
-    """Parts of the latents that are given, not generated: a first frame, the past, both ends.
+    """Parts of the latents that are given, not generated: a first frame, the past, both ends."""
 
-    Attributes:
-        latents: (b, c, f, h, w), clean; of any value where unknown.
-        mask: (b, 1, f, h, w), 1 where known and 0 elsewhere.
-    """
-
-    latents: Tensor
-    mask: Tensor
+    latents: Tensor  # (b, c, f, h, w), clean; of any value where unknown
+    mask: Tensor  # (b, 1, f, h, w), 1 where known and 0 elsewhere
 
     def __len__(self) -> int:
         return len(self.latents)
@@ -99,21 +92,13 @@ def num_clips(inputs: Inputs) -> int:
 
 @dataclass
 class Signal:
-    """One condition of b clips, in the forms that a network can take; None for those it lacks.
+    """One condition of b clips, in the forms that a network can take; None for those it lacks."""
 
-    Attributes:
-        vector: (b, c), or (b, f, c) where latent frames differ; modulates.
-        tokens: (b, l, c); attended to.
-        mask: (b, l), True where a token is real; at least one per row.
-        channels: (b, c, f, h, w); next to the noisy latents.
-        known: what the condition gives away of the clips themselves, for objective and sampler.
-    """
-
-    vector: Tensor | None = None
-    tokens: Tensor | None = None
-    mask: Tensor | None = None
-    channels: Tensor | None = None
-    known: Known | None = None
+    vector: Tensor | None = None  # (b, c), or (b, f, c) where latent frames differ; modulates
+    tokens: Tensor | None = None  # (b, l, c); attended to
+    mask: Tensor | None = None  # (b, l), True where a token is real; at least one per row
+    channels: Tensor | None = None  # (b, c, f, h, w); next to the noisy latents
+    known: Known | None = None  # what it gives away of the clips, for objective and sampler
 
     @property
     def vectors(self) -> Tensor:
@@ -170,8 +155,7 @@ def _signal(forms: Iterable[Tensor | None], known: Known | None) -> Signal:
     return Signal(vector, tokens, mask, channels, known)
 
 
-Signals = dict[str, Signal]
-"""By the condition's name in the config."""
+Signals = dict[str, Signal]  # by the condition's name in the config
 
 
 def stack_signals(signals: Sequence[Signal]) -> Signal:
@@ -191,34 +175,22 @@ def stack_signals(signals: Sequence[Signal]) -> Signal:
 
 @dataclass
 class VideoSample:
-    """One clip of a dataset.
+    """One clip of a dataset."""
 
-    Attributes:
-        pixels: (c, f, h, w) in [-1, 1], float32.
-        caption: may be empty.
-        id: stable and unique within the dataset, for reports and for removing duplicates.
-        inputs: what else is known of the clip, by name: a label, a source video.
-    """
-
-    pixels: Tensor
-    caption: str
-    id: str
-    inputs: dict[str, Any] = field(default_factory=dict)
+    pixels: Tensor  # (c, f, h, w) in [-1, 1], float32
+    caption: str  # may be empty
+    id: str  # stable and unique within the dataset, for reports and for removing duplicates
+    inputs: dict[str, Any] = field(default_factory=dict)  # what else is known, by name: a label
 
 
 @dataclass
 class VideoBatch:
-    """Clips of one size, stacked.
+    """Clips of one size, stacked."""
 
-    Attributes:
-        pixels: (b, c, f, h, w) in [-1, 1], float32.
-        extra: what else is known of the clips, by name; tensors have axis b first.
-    """
-
-    pixels: Tensor
+    pixels: Tensor  # (b, c, f, h, w) in [-1, 1], float32
     captions: list[str]
     ids: list[str]
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)  # other inputs; tensors have axis b first
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -244,39 +216,28 @@ class VideoBatch:
 class LatentSample:
     """One clip that an autoencoder has encoded already.
 
-    Attributes:
-        latents: (c, f, h, w), as ``Autoencoder.encode`` gives them.
-        size: frames, height and width of the clip's pixels.
-        signals: of the frozen conditions, with axis b of size 1; a condition that is trained
-            along reads its inputs itself.
-        empty: the same of the unconditional input.
+    Signals are those of the frozen conditions, with axis b of size 1; a condition that is trained
+    along reads its inputs itself.
     """
 
-    latents: Tensor
-    size: Grid
+    latents: Tensor  # (c, f, h, w), as ``Autoencoder.encode`` gives them
+    size: Grid  # of the clip's pixels
     caption: str
     id: str
     signals: Signals = field(default_factory=dict)
-    empty: Signals = field(default_factory=dict)
+    empty: Signals = field(default_factory=dict)  # of the unconditional input
 
 
 @dataclass
 class LatentBatch:
-    """Encoded clips of one size, stacked.
+    """Encoded clips of one size, stacked."""
 
-    Attributes:
-        latents: (b, c, f, h, w).
-        size: frames, height and width of the clips' pixels.
-        signals: of the frozen conditions, for b clips.
-        empty: those of the unconditional input, axis b of size 1.
-    """
-
-    latents: Tensor
-    size: Grid
+    latents: Tensor  # (b, c, f, h, w)
+    size: Grid  # of the clips' pixels
     captions: list[str]
     ids: list[str]
-    signals: Signals = field(default_factory=dict)
-    empty: Signals = field(default_factory=dict)
+    signals: Signals = field(default_factory=dict)  # of the frozen conditions, for b clips
+    empty: Signals = field(default_factory=dict)  # of the unconditional input, axis b of size 1
 
     @property
     def inputs(self) -> dict[str, Any]:

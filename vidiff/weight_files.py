@@ -48,16 +48,13 @@ def read_weights(path: Path) -> Weights:
     except _Refusal:
         raise
     except Exception as error:  # a damaged pickle raises what it likes
-        raise _refusal(path, why_unreadable(error)) from error
+        raise _Refusal(path, why_unreadable(error)) from error
     tensors = unwrapped(_state_dict(found, path, objects))
     return {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
 
 
 def unwrapped(tensors: dict[str, Any]) -> dict[str, Any]:
-    """The names without prefixes of wrappers.
-
-    Of several wrapped sets of weights an average is taken, else the largest.
-    """
+    """The names without prefixes of wrappers; of several sets an average, or else the largest."""
     sets: dict[tuple[str, ...], dict[str, Any]] = {}
     for name, value in tensors.items():
         parts = [part for part in name.split(".")[:-1] if part not in INSIDE]
@@ -110,7 +107,7 @@ def _read(path: Path) -> tuple[Any, list[str]]:
         start = file.read(64)
     if start.startswith((b"version https://git-lfs", b"<!DOCTYPE", b"<html", b"<?xml")):
         why = "it is a page or a pointer of git-lfs, and the weights are elsewhere"
-        raise _refusal(path, f"{why}: download them again")
+        raise _Refusal(path, f"{why}: download them again")
     if path.suffix == ".safetensors":
         return load_file(path), []
     inert: list[str] = []
@@ -136,11 +133,11 @@ def _state_dict(found: Any, path: Path, objects: list[str]) -> dict[str, Any]:
     dicts = list(_dicts(found))
     if not dicts and several:
         advice = "save the one that you want, torch.save(torch.load(path)[0], 'one.pt')"
-        raise _refusal(path, f"it holds a list of {len(several[0])} state dicts: {advice}")
+        raise _Refusal(path, f"it holds a list of {len(several[0])} state dicts: {advice}")
     if not dicts:
         beside = f" beside objects of Python ({', '.join(objects[:3])})" if objects else ""
         advice = "save one by torch.save(model.state_dict(), path)"
-        raise _refusal(path, f"it holds no state dict of tensors{beside}: {advice}")
+        raise _Refusal(path, f"it holds no state dict of tensors{beside}: {advice}")
 
     def num_values(tensors: dict[str, Any]) -> int:
         return sum(v.numel() for v in tensors.values() if isinstance(v, Tensor))
@@ -170,8 +167,5 @@ def _dicts(found: Any, keys: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
 
 
 class _Refusal(ValueError):
-    """Says all that there is to say."""
-
-
-def _refusal(path: Path, why: str) -> _Refusal:
-    return _Refusal(f"{path} cannot be read as weights: {why}")
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path} cannot be read as weights: {why}")

@@ -15,8 +15,7 @@ from typing import Any
 from vidiff import files
 from vidiff.errors import UsageError
 
-Key = tuple[str, ...]
-"""The keys and list indices from the top of a file to one of its values."""
+Key = tuple[str, ...]  # the keys and list indices from the top of a file to one of its values
 
 
 class YamlError(UsageError):
@@ -64,8 +63,7 @@ class DuplicateKeyError(YamlError):
 def teach_jsonargparse() -> None:
     """Let jsonargparse read YAML like this, wherever it does; calling it twice does nothing.
 
-    jsonargparse loads configs, nested configs and values of options by one loader class, and
-    ``set_loader`` replaces it for the first two only.
+    It has one loader class, which ``set_loader`` does not replace for values of options.
     """
     from jsonargparse import _loaders_dumpers, set_loader
     from jsonargparse._util import config_load_stack
@@ -128,11 +126,9 @@ def _twice(root: Any) -> Iterator[str]:
 
 
 def _entries(root: Any) -> Iterator[tuple[Key, int, tuple[int, tuple[str, str] | None]]]:
-    """Each entry of all mappings and lists below a node, once: what is repeated by an alias counts
-    where it was first written.
+    """Path and line of each entry below a node, its mapping, and what equal keys have in common.
 
-    Yields:
-        Its path, its line, and its mapping with what equal keys have in common (None in a list).
+    What is repeated by an alias counts once, where it was first written.
     """
     seen = {id(root)}
     left: list[tuple[Key, Any]] = [((), root)]
@@ -153,10 +149,7 @@ def _entries(root: Any) -> Iterator[tuple[Key, int, tuple[int, tuple[str, str] |
 
 
 def _canonical(key: Any) -> tuple[str, str] | None:
-    """What two keys have in common if a dict takes them for one; None for keys that are no scalars.
-
-    ``1``, ``0x1`` and ``true`` are one key to a dict.
-    """
+    """Equal for keys that a dict takes for one, as 1, 0x1 and true; None if it is no scalar."""
     import yaml
 
     if key.id != "scalar":

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from vidiff.data.permutation import Permutation
+from vidiff.data.order import Permutation
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 12, 16, 17, 63, 64, 65, 1000, 4097])

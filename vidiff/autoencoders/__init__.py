@@ -7,15 +7,9 @@ from vidiff.autoencoders.fsq import FSQ, Codes
 from vidiff.autoencoders.identity import Identity
 from vidiff.autoencoders.learned import Learned, Variational
 from vidiff.autoencoders.pretrained import Pretrained
-from vidiff.autoencoders.tiling import (
-    SeamError,
-    decode_in_parts,
-    decode_tiled,
-    in_chunks,
-    seam_error,
-)
+from vidiff.autoencoders.tiling import decode_in_parts, decode_tiled, in_chunks, seam_error
 from vidiff.autoencoders.trained import Trained
 
 __all__ = ["FSQ", "Autoencoder", "CausalKL", "Codes", "FramewiseKL", "Gaussian", "Identity"]
-__all__ += ["Learned", "MakeAutoencoder", "Past", "Posterior", "Pretrained", "SeamError", "Trained"]
+__all__ += ["Learned", "MakeAutoencoder", "Past", "Posterior", "Pretrained", "Trained"]
 __all__ += ["Variational", "decode_in_parts", "decode_tiled", "in_chunks", "seam_error"]

@@ -59,8 +59,7 @@ class Gaussian(Posterior):
         return kl.mean((0, 2, 3, 4)).clamp(min=free_bits * math.log(2)).mean()
 
 
-Past = dict[Any, Tensor]
-"""What layers keep of earlier chunks of a video, by layer."""
+Past = dict[Any, Tensor]  # what layers keep of earlier chunks of a video, by layer
 
 
 @kind("autoencoder")
@@ -88,8 +87,7 @@ class Autoencoder(nn.Module, ABC):
     def encode(self, pixels: Tensor) -> Tensor:
         """Pixels (b, 3, f, h, w) in [-1, 1] to latents (b, c, f, h, w) of about unit variance.
 
-        Raises:
-            ValueError: if the size does not fit the compression, with the nearest that does.
+        If the size does not fit the compression, a ``ValueError`` names the nearest that does.
         """
 
     @abstractmethod
@@ -101,13 +99,9 @@ class Autoencoder(nn.Module, ABC):
     def encode_chunk(self, pixels: Tensor, past: Past) -> Tensor:
         """Encode the next frames of a video.
 
-        Args:
-            pixels: (b, 3, f, h, w); 1 + k x ``compression[0]`` frames at first, then k x
-                ``compression[0]``.
-            past: empty at first; holds what the next call needs of this one.
-
-        Raises:
-            ValueError: if the frames do not fit, or this autoencoder needs the whole video.
+        Pixels are (b, 3, f, h, w) of 1 + k x ``compression[0]`` frames at first, then k x
+        ``compression[0]``. The past, empty at first, holds what the next call needs of this one. A
+        ``ValueError`` if the frames do not fit, or this autoencoder needs the whole video.
         """
         raise ValueError(f"{type(self).__name__} needs the whole video at once: call encode")
 
@@ -130,8 +124,7 @@ class Autoencoder(nn.Module, ABC):
     def forward(self, pixels: Tensor) -> tuple[Tensor, Posterior]:
         """Reconstruct: from a draw in training, from the likeliest latents otherwise.
 
-        One call for both halves, because this is where sharded weights are gathered. Raises as
-        ``encode`` and ``posterior`` do.
+        One call for both halves, because this is where sharded weights are gathered.
         """
         posterior = self.posterior(pixels)
         latents = posterior.draw() if self.training else posterior.mode
@@ -140,8 +133,7 @@ class Autoencoder(nn.Module, ABC):
     def posterior(self, pixels: Tensor) -> Posterior:
         """The trained encoder: a distribution over unscaled latents.
 
-        Raises:
-            TypeError: if there is nothing to train; so do ``reconstruct`` and ``last_layer``.
+        A ``TypeError`` if there is nothing to train; so do ``reconstruct`` and ``last_layer``.
         """
         raise TypeError(f"{type(self).__name__} has nothing to train")
 

@@ -90,7 +90,10 @@ class Causal(Learned):
         return self.decoder(latents, past)
 
     def last_layer(self) -> nn.Parameter:
-        return self.decoder.last_weight
+        last = self.decoder[-1]
+        assert isinstance(last, Up)
+        assert isinstance(last.mix.weight, nn.Parameter)
+        return last.mix.weight
 
 
 class Chain(nn.Sequential):
@@ -116,14 +119,6 @@ class CausalDecoder(Chain):
 
     def __init__(self, stages: Sequence[Stage], inputs: int) -> None:
         super().__init__(CausalConv(inputs, stages[-1].coarser), *map(Up, reversed(stages)))
-
-    @property
-    def last_weight(self) -> nn.Parameter:
-        """The weights that give pixels."""
-        last = self[-1]
-        assert isinstance(last, Up)
-        assert isinstance(last.mix.weight, nn.Parameter)
-        return last.mix.weight
 
 
 class Down(nn.Module):

@@ -30,10 +30,7 @@ class Codes(Posterior):
         return self.latents
 
     def kl(self, free_bits: float = 0.0) -> Tensor:
-        """Zero: from a uniform prior, one certain code diverges by a constant, log ``num_codes``.
-
-        There is nothing to learn from a constant (van den Oord et al. 2017).
-        """
+        """Zero; to a uniform prior it is constant, log ``num_codes`` (van den Oord et al. 2017)."""
         return self.latents.new_zeros(())
 
 
@@ -95,9 +92,9 @@ class FSQ(Causal):
         return (bounded + (bounded.round() - bounded).detach()) / half
 
     def indices(self, latents: Tensor) -> Tensor:
-        """The number of the code nearest to each place's unscaled latents (b, c, f, h, w).
+        """Unscaled latents (b, c, f, h, w) to the numbers of the nearest codes, (b, f, h, w).
 
-        (b, f, h, w), from 0 to ``codebook_size - 1``; the first channel counts in ones.
+        From 0 to ``codebook_size - 1``; the first channel counts in ones.
         """
         return (self._digits(latents) * self._places()).sum(1)
 

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from vidiff.autoencoders.base import Autoencoder, Past
 
-Pasts = dict[tuple[int, int], Past]
-"""The past of each tile, by its place."""
+Pasts = dict[tuple[int, int], Past]  # the past of each tile, by its place
 
 
 def decode_in_parts(
@@ -26,15 +25,8 @@ def decode_in_parts(
 ) -> Tensor:
     """Decode latents (b, c, f, h, w) in less memory than ``autoencoder.decode`` takes.
 
-    Chunks of frames give the pixels of whole decoding; tiles differ near their seams, see
-    ``seam_error``.
-
-    Args:
-        autoencoder: any for tiles; for chunks, one that streams.
-        latents: to decode.
-        tile: height and width of a tile, in latents; None for whole frames.
-        overlap: see ``decode_tiled``.
-        frames: frames of latents at a time; None for all.
+    Chunks of ``frames`` latent frames, of an autoencoder that streams, give the pixels of whole
+    decoding; tiles differ near their seams, see ``decode_tiled`` and ``seam_error``.
     """
     if frames is None and tile is None:
         return autoencoder.decode(latents)
@@ -42,25 +34,16 @@ def decode_in_parts(
     if frames is None:
         return decode_tiled(autoencoder, latents, tile=tile, overlap=overlap)
     pasts: Pasts = {}
-    return torch.cat(
-        [
-            decode_tiled(autoencoder, chunk, tile=tile, overlap=overlap, pasts=pasts)
-            for chunk in in_chunks(latents, frames, frames)
-        ],
-        dim=2,
-    )
+    chunks = in_chunks(latents, frames, frames)
+    parts = [decode_tiled(autoencoder, x, tile=tile, overlap=overlap, pasts=pasts) for x in chunks]
+    return torch.cat(parts, dim=2)
 
 
 def in_chunks(video: Tensor | Iterable[Tensor], first: int, then: int) -> Iterator[Tensor]:
-    """A video in chunks for ``encode_chunks`` or ``decode_chunks``; an iterable is read lazily.
+    """A video in chunks (b, c, first, h, w), then (b, c, then, h, w); the last may be shorter.
 
-    Args:
-        video: (b, c, f, h, w), or an iterable of such pieces of any lengths, in order.
-        first: frames of the first chunk; 1 + k x ``compression[0]`` to encode, any to decode.
-        then: frames of the others; k x ``compression[0]`` to encode, any to decode.
-
-    Yields:
-        (b, c, first, h, w), then (b, c, then, h, w); the last may be shorter.
+    The video is (b, c, f, h, w), or an iterable of such pieces of any lengths, which is read
+    lazily. To encode, ``first`` is 1 + k x ``compression[0]``, and ``then`` k x ``compression[0]``.
     """
     if min(first, then) < 1:
         raise ValueError(f"chunks need at least one frame, got {first=}, {then=}")
@@ -92,8 +75,6 @@ def decode_tiled(
     that of the other rises. A single tile that covers the frame gives exactly what ``decode`` does.
 
     Args:
-        autoencoder: any.
-        latents: to decode.
         tile: height and width of a tile, in latents, each of which is ``compression`` pixels.
         overlap: the least that neighbours share, in latents, at most half a tile; by default a
             quarter.
@@ -155,14 +136,11 @@ def seam_error(
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile along one axis: its place, in latents and in pixels.
-
-    The weights of all tiles' pixels add up to one at every place.
-    """
+    """A tile along one axis: its place, in latents and in pixels."""
 
     latents: slice
     pixels: slice
-    weights: Tensor
+    weights: Tensor  # of its pixels; those of all tiles add up to one at every place
 
 
 def plan_tiles(

@@ -21,26 +21,19 @@ class Command:
 class LightCommand(Command, ABC):
     """A command that trains nothing, and is started without Lightning.
 
-    Attributes:
-        passes_on: whether options that it does not declare are left in ``args.rest``, a list of
-            words, instead of being refused.
+    Where it ``passes_on``, options that it does not declare are left in ``args.rest``, a list of
+    words, instead of being refused.
     """
 
     passes_on: ClassVar[bool] = False
 
     @abstractmethod
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Declare the command's options.
-
-        ``--plugins`` is declared and done already; ``args.plugins`` lists their names.
-        """
+        """Declare options; ``--plugins`` is there already, and ``args.plugins`` lists its names."""
 
     @abstractmethod
     def run(self, args: Namespace) -> int:
-        """Do the work and return the exit status.
-
-        A ``ValueError`` is what the user can mend; the program shows it in one line.
-        """
+        """Do the work, return the exit status; a ``ValueError`` is shown to the user in a line."""
 
 
 class ModelCommand(Command):
@@ -56,12 +49,9 @@ class ModelCommand(Command):
             \"\"\"Print the mean of the training latents.\"\"\"
 
             def work(self, model: Task, datamodule: VideoDataModule, num_batches: int = 8) -> None:
-
-    Attributes:
-        needs_checkpoint: whether ``--ckpt_path`` has to be given.
     """
 
-    needs_checkpoint: ClassVar[bool] = False
+    needs_checkpoint: ClassVar[bool] = False  # whether ``--ckpt_path`` has to be given
 
 
 @register("fit")

@@ -18,20 +18,13 @@ from vidiff.registry import Component, all_components, get_kind, register
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the checks say of a component.
+    """What the checks say of a component."""
 
-    Attributes:
-        kind: of the component; empty for a file that cannot be loaded.
-        place: its file and line; those of the error, where that was raised in its own code.
-        problem: the promise that it breaks, or the error; None if all is well.
-        note: what was not checked.
-    """
-
-    kind: str
+    kind: str  # empty for a file that cannot be loaded
     name: str
-    place: str
-    problem: str | None = None
-    note: str = ""
+    place: str  # its file and line; those of the error, where that was raised in its own code
+    problem: str | None = None  # the promise that it breaks, or the error
+    note: str = ""  # what was not checked
 
     def __str__(self) -> str:
         who = f"{self.kind} {self.name!r} ({self.place})" if self.kind else self.name
@@ -79,10 +72,7 @@ class CheckComponents(LightCommand):
 
 
 def check(component: Component, settings: dict[str, Any]) -> Verdict:
-    """Run the checks of a component, built with ``settings`` as a config has them.
-
-    A ``ValueError`` if it has no such argument, or one cannot have this value.
-    """
+    """Run a component's checks, built with ``settings``; a ``ValueError`` if these are wrong."""
     from vidiff.faults import fault_of, place_of
     from vidiff.testing import check_component, is_checked
 

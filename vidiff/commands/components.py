@@ -63,10 +63,7 @@ def list_all(kind_name: str = "") -> list[Component | LightningPart]:
 
 
 def find_component(name: str) -> Component:
-    """The component called ``name`` or ``kind.name``.
-
-    A ``ValueError`` if there is none, with the nearest, or if several kinds have the name.
-    """
+    """The component called ``name`` or ``kind.name``; a ``ValueError`` if none is, or several."""
     kind_name, _, short = name.rpartition(".")
     if kind_name and kind_name not in BASES:
         return get_component(kind_name, short)

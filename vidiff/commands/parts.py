@@ -22,11 +22,9 @@ def row(component: Component | LightningPart) -> dict[str, str]:
 
 
 def describe(component: Component) -> dict[str, Any]:
-    """A component's docs and arguments, as data.
+    """A component's docs and arguments, as data; those that neighbours decide are ``given``.
 
-    Each argument has ``name``, ``type``, ``default`` (absent where one must be given), ``doc`` and,
-    where its type is a kind's factory, ``one_of``. Arguments that neighbouring parts decide are
-    listed apart, as ``given``.
+    An argument that must be given has no ``default``; one of a kind's factory has ``one_of``.
     """
     given = next((kind.given for kind in list_kinds() if kind.name == component.kind), ())
     return {

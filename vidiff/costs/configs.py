@@ -6,12 +6,10 @@ import inspect
 import math
 from collections.abc import Mapping
 from os.path import exists
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vidiff.registry import nearest
-
-if TYPE_CHECKING:
-    from vidiff.types import Grid
+from vidiff.types import Grid
 
 SIZE = ("num_frames", "height", "width")
 SHARDED = ("model_parallel", "modelparallel", "fsdp")
@@ -81,11 +79,7 @@ def _class(path: Any) -> type:
 def plan_settings(
     trainer: Any, device: str | None = None, devices: int | None = None, strategy: str | None = None
 ) -> dict[str, Any]:
-    """The settings of a trainer's parsed node as ``plan`` takes them.
-
-    A name of ``DEVICES``, their number and a strategy replace the trainer's own; the strategy must
-    be known.
-    """
+    """The settings of a trainer's parsed node, as ``plan`` takes them; arguments count first."""
     on_cpu = device == "cpu" or (device is None and trainer.accelerator == "cpu")
     return {
         "device": "cpu" if on_cpu else "cuda",

@@ -52,17 +52,12 @@ class Counts:
 
 
 def count(task: Task, clips: Clips, keep: Keep) -> Counts:
-    """Let a batch of each size through a task, and the optimizer step.
+    """Let a batch of each size through a task, which is built on the meta device, and a step.
 
-    Meta tensors do not pretend to be on a device: they are several times as fast as fake ones, but
-    do not show what is kept for the backward pass.
-
-    The task is built on the meta device. ``keep`` serves all tasks of the same structure: those
-    that differ only in learning rates or predictions.
-
-    Raises:
-        ValueError: if a size does not fit the model.
-        RuntimeError: if a part needs more of a tensor than its shape; ``plan`` may still do.
+    Meta tensors are several times as fast as fake ones, but do not show what is kept for the
+    backward pass. ``keep`` serves all tasks of the same structure: those that differ only in
+    learning rates or predictions. A ``ValueError`` if a size does not fit the model; a
+    ``RuntimeError`` if a part needs more of a tensor than its shape, where ``plan`` may still do.
     """
     structure, optimizer = _structure(task), _without_rates(task.hparams.get("optimizer"))
     conditions = _content(getattr(task, "conditions", None))
@@ -96,10 +91,7 @@ def stand_in(
     device: torch.device | str,
     encoded: bool = False,
 ) -> Batch:
-    """A batch of equal clips, of zeros: small tensors of a fake CPU have values.
-
-    ``encoded`` ones are latents where the task has any, so that no autoencoder runs.
-    """
+    """A batch of equal clips, of zeros; ``encoded`` ones are latents, so no autoencoder runs."""
     captions, ids = [caption] * batch_size, [str(k) for k in range(batch_size)]
     if encoded and (shape := latents_of(task, clip)):
         return LatentBatch(torch.zeros(batch_size, *shape, device=device), clip, captions, ids)
@@ -142,8 +134,7 @@ def optimizer_costs(task: Task) -> tuple[int, int]:
 def optimizer_products(task: Task, keep: Keep) -> int:
     """The operations of ``optimizer_costs``, for a task that was built on the meta device.
 
-    One parameter stands for all of its shape in its group: optimizers treat them one by one. A
-    key of ``keep`` is a group's settings and a shape.
+    One parameter stands for all of its shape in its group: optimizers treat them one by one.
     """
     optimizer = _build(task)
     total = 0

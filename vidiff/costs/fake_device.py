@@ -49,10 +49,7 @@ def fake_device(name: str, small: int = SMALL) -> Iterator[torch.device]:
 
 @contextmanager
 def mixed_precision(device: torch.device, dtype: torch.dtype | None) -> Iterator[None]:
-    """``torch.autocast`` that does not ask whether there is such a device; nothing without a type.
-
-    ``torch.autocast("cuda")`` turns itself off where no GPU is.
-    """
+    """``torch.autocast``, which turns itself off where no GPU is; nothing without a type."""
     if dtype is None:
         yield
         return

@@ -7,18 +7,14 @@ import os
 
 from vidiff.checks import positive
 
-DEVICES = ("a100", "h100", "h200", "cpu")
-"""The last is this machine."""
+DEVICES = ("a100", "h100", "h200", "cpu")  # the last is this machine
 
 TFLOPS = {"a100": (312.0, 156.0, 19.5), "h100": (989.0, 495.0, 67.0), "h200": (989.0, 495.0, 67.0)}
-"""Peak of dense matrix products in bf16 or fp16, in TF32, and in fp32 without it.
-
-From NVIDIA's data sheets of A100 80GB (2021), H100 SXM (2023), H200 SXM (2024); where these count
-sparse matrices, half of it.
+"""Peak of dense matrix products in bf16 or fp16, in TF32, and in fp32 without it, by NVIDIA's data
+sheets of A100 80GB (2021), H100 SXM (2023), H200 SXM (2024); half of those of sparse matrices.
 """
 
-MEMORY = {"a100": 80, "h100": 80, "h200": 141}
-"""GiB of each."""
+MEMORY = {"a100": 80, "h100": 80, "h200": 141}  # GiB of each
 
 
 def peak_of(

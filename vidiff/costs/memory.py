@@ -16,18 +16,14 @@ from vidiff.training.base import Task
 class Memory:
     """Bytes on one device.
 
-    Attributes:
-        weights: parameters and buffers of all parts.
-        optimizer: its state after a step.
-        average: the moving average of the weights.
-        activations: what the forward pass of one batch keeps for the backward pass, without the
-            weights; in mixed precision with the copies of weights in the lower one.
+    Activations are what the forward pass of one batch keeps for the backward pass, without the
+    weights; in mixed precision with the copies of weights in the lower one.
     """
 
-    weights: int
+    weights: int  # parameters and buffers of all parts
     gradients: int
-    optimizer: int
-    average: int
+    optimizer: int  # its state after a step
+    average: int  # the moving average of the weights
     activations: int
 
     @property
@@ -37,10 +33,7 @@ class Memory:
 
 
 def memory_of(task: Task, divided: int, optimizer: int, activations: int) -> Memory:
-    """The memory of a task that was built; its weights may be fake.
-
-    ``divided`` devices share what belongs to the trained weights, and the optimizer's bytes.
-    """
+    """The memory of a built task, where ``divided`` devices share trained weights and optimizer."""
     trained = [p for part in task.trained_parts().values() for p in part.parameters()]
 
     def share(whole: int) -> int:

@@ -16,22 +16,14 @@ Row = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Time:
-    """How long training takes.
+    """How long training takes."""
 
-    Attributes:
-        peak_tflops: operations a second that a device could do, over 10^12; measured on this
-            machine, or as published.
-        utilisation: share of it that training is assumed to reach.
-        steps: None if the config does not limit them.
-        device_hours: of all steps and devices.
-    """
-
-    peak_tflops: float
-    utilisation: float
+    peak_tflops: float  # operations a second that a device could do, over 10^12
+    utilisation: float  # share of it that training is assumed to reach
     seconds_per_step: float
-    steps: int | None
-    device_hours: float | None
-    is_measured: bool
+    steps: int | None  # None if the config does not limit them
+    device_hours: float | None  # of all steps and devices
+    is_measured: bool  # whether the peak was measured on this machine; else it is as published
 
 
 def report(costs: Costs, settings: Mapping[str, Any], time: Time | None) -> dict[str, Any]:

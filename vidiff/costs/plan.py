@@ -30,8 +30,7 @@ WEIGHTS = {
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 """Type that matrices are multiplied in, where it is another one."""
 
-MOST_CLIPS = 2**17
-"""Of a batch that is planned: captions are read one by one."""
+MOST_CLIPS = 2**17  # of a batch that is planned: captions are read one by one
 
 
 @dataclass(frozen=True)
@@ -46,25 +45,18 @@ class Part:
 class Costs:
     """What one optimizer step takes.
 
-    Attributes:
-        latents: (c, f, h, w) of a clip's latents; None without an autoencoder.
-        clips_per_step: clips on all devices together.
-        tokens_per_clip: 0 where there are none.
-        parts: parameters by part, without the moving average.
-        average: parameters of the moving average.
-        flops: floating-point operations of a step on one device, a multiply-add counted as two:
-            the forward pass of what is frozen, and three times that of what is trained.
-        optimizer_flops: those of the optimizer's matrix products, which Muon has, on one device.
+    Operations are floating-point ones of a step on one device, a multiply-add counted as two: the
+    forward pass of what is frozen, and three times that of what is trained.
     """
 
     clip: Grid
-    latents: tuple[int, int, int, int] | None
-    clips_per_step: int
-    tokens_per_clip: int
-    parts: dict[str, Part]
-    average: int
+    latents: tuple[int, int, int, int] | None  # (c, f, h, w); None without an autoencoder
+    clips_per_step: int  # on all devices together
+    tokens_per_clip: int  # 0 where there are none
+    parts: dict[str, Part]  # without the moving average
+    average: int  # parameters of the moving average
     flops: int
-    optimizer_flops: int
+    optimizer_flops: int  # of the optimizer's matrix products, which Muon has
     memory: Memory
 
     @property
@@ -98,20 +90,17 @@ def plan(
 ) -> Costs:
     """Build a task on a fake device, and find out what a step takes.
 
+    A ``ValueError`` if the precision is not known, a count is below 1, the size does not fit the
+    model, or a part looks at values of tensors to decide what to compute.
+
     Args:
         task: a task whose parts are not built yet; it is of no use afterwards.
-        clip: frames, height and width.
         batch_size: of one device.
         device: ``cpu`` or ``cuda``.
         precision: as the trainer calls it.
-        num_devices: devices that train together.
-        sharded: whether they share what belongs to the trained weights (FSDP).
+        sharded: whether devices share what belongs to the trained weights (FSDP).
         accumulate: batches of a device before the optimizer steps.
         caption: of every clip; ``CAPTION``, or an empty one where no condition reads words.
-
-    Raises:
-        ValueError: if the precision is not known, a count is below 1, the size does not fit the
-            model, or a part looks at values of tensors to decide what to compute.
     """
     at_least(1, num_frames=clip[0], height=clip[1], width=clip[2])
     at_least(1, batch_size=batch_size, num_devices=num_devices, accumulate=accumulate)

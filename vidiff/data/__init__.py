@@ -5,12 +5,5 @@ from vidiff.data.latent_cache import LatentCache
 from vidiff.data.moving_shapes import MovingShapes
 from vidiff.data.video_folder import VideoFolder
 
-__all__ = [
-    "LatentCache",
-    "MakeDataset",
-    "MovingShapes",
-    "Split",
-    "VideoDataset",
-    "VideoFolder",
-    "collate",
-]
+__all__ = ["LatentCache", "MakeDataset", "MovingShapes", "Split", "VideoDataset", "VideoFolder"]
+__all__ += ["collate"]

@@ -71,18 +71,13 @@ class VideoDataset(Dataset[Sample], ABC):
         return (self[clip * self.num_sizes + clip % self.num_sizes] for clip in range(len(self)))
 
     def problems(self) -> dict[str, str]:
-        """Files that this process has left out so far, with the reason for each.
-
-        A dataset only collects them: the data module gathers them from its workers and reports
-        each once.
-        """
+        """Files that this process has left out so far, with the reasons; loaders report them."""
         return {}
 
     def fingerprint(self) -> str:
-        """What tells whether the clips are still the same, beside the settings.
+        """Hash of the clips' content; empty if the settings determine it.
 
-        Raises:
-            ValueError: if there are files, and the class does not say how to tell.
+        A ``ValueError`` if there are files, and the class does not say how to tell.
         """
         if self.num_files:
             raise ValueError(
@@ -105,8 +100,7 @@ class MakeDataset(Protocol):
 def collate(samples: Sequence[Sample]) -> Batch:
     """Stack clips of one size into a batch, all of pixels or all of latents.
 
-    Raises:
-        ValueError: if the clips' shapes differ, they are not RGB, or a value is NaN or infinite.
+    A ``ValueError`` if shapes differ, clips are not RGB, or a value is NaN or infinite.
     """
     if encoded := [sample for sample in samples if isinstance(sample, LatentSample)]:
         assert len(encoded) == len(samples), "a dataset gives pixels or latents, not both"

@@ -21,7 +21,6 @@ Signals are those of frozen conditions; of one that reads captions only, each ca
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -43,10 +42,7 @@ def shard_path(root: Path, split: str, number: int) -> Path:
 
 def count_shards(root: Path, split: str) -> int:
     """How many shards of a split there are."""
-    with os.scandir(root) as files:
-        return sum(
-            f.name.startswith(f"{split}-") and f.name.endswith(".safetensors") for f in files
-        )
+    return sum(1 for _ in root.glob(f"{split}-*.safetensors"))
 
 
 def is_whole(path: Path, key: str) -> bool:
@@ -62,23 +58,15 @@ def is_whole(path: Path, key: str) -> bool:
 class Table:
     """Signals of one condition for the clips of a shard.
 
-    Attributes:
-        rows: different signals, each with axis b of size 1 and no padding; first that of the
-            unconditional input.
-        row: which of them each clip has.
-        what: what each row belongs to, for messages.
+    Each row has axis b of size 1 and no padding; the first is of the unconditional input.
     """
 
-    rows: list[Signal]
-    row: list[int]
-    what: list[str]
+    rows: list[Signal]  # different signals
+    row: list[int]  # which of them each clip has
+    what: list[str]  # what each row belongs to, for messages
 
     def tensors(self, name: str, dtype: torch.dtype) -> dict[str, Tensor]:
-        """What is stored of it.
-
-        Raises:
-            ValueError: if a signal is not finite in ``dtype``, or they differ in shape.
-        """
+        """Returns what is stored; a ``ValueError`` as in ``write_shard``."""
         found = {f"{name}.row": torch.tensor(self.row)}
         for form in ("vector", "channels"):
             values = [x for row in self.rows if (x := getattr(row, form)) is not None]
@@ -96,10 +84,8 @@ class Table:
                 f"{name}.mask": torch.cat([r.mask[0] for r in self.rows if r.mask is not None]),
                 f"{name}.ends": _ends([len(x) for x in tokens]),
             }
-        bad = [
-            what for what, row in zip(self.what, self.rows, strict=True) if not _fits(row, dtype)
-        ]
-        if bad:
+        rows = zip(self.what, self.rows, strict=True)
+        if bad := [what for what, row in rows if not _fits(row, dtype)]:
             raise ValueError(
                 f"{name} of {', '.join(map(repr, bad[:5]))} are not finite in {dtype}: look at "
                 "that condition, or use --dtype float32"
@@ -123,16 +109,9 @@ def write_shard(
 ) -> None:
     """Write a shard in one go: it is there whole or not at all.
 
-    Args:
-        path: the file.
-        key: of the cache and split.
-        samples: the entries in order; entry ``i`` is in size ``i % num_sizes``.
-        tables: signals of the frozen conditions, by name.
-        num_sizes: that clips may have.
-        dtype: of latents and signals.
-
-    Raises:
-        ValueError: if a latent or a signal is not finite in that type, or signals differ in shape.
+    Entry ``i`` of the samples is in size ``i % num_sizes``; tables have the frozen conditions'
+    names. A ``ValueError`` if a latent or a signal is not finite in ``dtype``, or signals differ in
+    shape.
     """
     captions = list(dict.fromkeys(["", *(sample.caption for sample in samples)]))
     rows = {caption: row for row, caption in enumerate(captions)}
@@ -159,8 +138,7 @@ def write_shard(
 class Shard:
     """One open shard, of the cache and split with ``key``; the system may drop it from memory.
 
-    Raises:
-        ValueError: if it is missing, damaged, of another cache, or a link out of its folder.
+    A ``ValueError`` if it is missing, damaged, of another cache, or a link out of its folder.
     """
 
     def __init__(self, path: Path, key: str) -> None:
@@ -178,11 +156,7 @@ class Shard:
         self._conditions = sorted(n.split(".")[1] for n in rows if n.endswith(".row"))
 
     def sample(self, row: int, sizes: Sequence[Grid], latent_channels: int) -> LatentSample:
-        """The entry at ``row``, without the signals of the unconditional input.
-
-        Raises:
-            ValueError: if the file is damaged.
-        """
+        """The entry at ``row``, without ``empty``; a ``ValueError`` if the file is damaged."""
         size = row % len(sizes)
         try:
             latents = self._file.get_slice(f"latents.{size}")[row // len(sizes)]

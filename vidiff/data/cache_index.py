@@ -16,56 +16,32 @@ from vidiff.types import Grid
 
 VERSION = 2
 INDEX = "index.json"
-DTYPES = {
-    "float32": torch.float32,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class CachedSplit:
-    """What a cache holds of one split.
+    """What a cache holds of one split."""
 
-    Attributes:
-        length: clips in one epoch.
-        draws: epochs that were cached.
-        source: the fingerprint of what the clips come from.
-    """
-
-    length: int
-    draws: int
-    source: str
+    length: int  # clips in one epoch
+    draws: int  # epochs that were cached
+    source: str  # the fingerprint of what the clips come from
 
 
 @dataclass(frozen=True)
 class Index:
-    """What a cache holds, and what it was made from.
+    """What a cache holds, and what it was made from."""
 
-    Attributes:
-        autoencoder: hash of the autoencoder.
-        conditions: hashes of the frozen conditions, by name.
-        dataset: how the source is built, but for its split.
-        draws_anew: as of the source, see ``VideoDataset``.
-        latent_channels: channels of the latents.
-        compression: pixels per latent along frames, height and width.
-        sizes: frames, height and width of clips in pixels, for each size that they may have.
-        dtype: type of what is stored.
-        precision: the trainer's when it was encoded.
-        entries_per_shard: a multiple of the number of sizes.
-        splits: by name.
-    """
-
-    autoencoder: str
-    conditions: dict[str, str]
-    dataset: Node
-    draws_anew: bool
+    autoencoder: str  # its hash
+    conditions: dict[str, str]  # hashes of the frozen ones, by name
+    dataset: Node  # how the source is built, but for its split
+    draws_anew: bool  # as of the source, see ``VideoDataset``
     latent_channels: int
-    compression: Grid
-    sizes: tuple[Grid, ...]
-    dtype: str
-    precision: str
-    entries_per_shard: int
+    compression: Grid  # pixels per latent along frames, height and width
+    sizes: tuple[Grid, ...]  # of clips in pixels: each that they may have
+    dtype: str  # of what is stored
+    precision: str  # the trainer's when it was encoded
+    entries_per_shard: int  # a multiple of the number of sizes
     splits: dict[str, CachedSplit]
 
     def num_entries(self, split: str) -> int:
@@ -116,11 +92,7 @@ def _settings(node: Node) -> dict[str, Any]:
 
 
 def read_index(root: Path) -> Index:
-    """The index of the cache in ``root``.
-
-    Raises:
-        ValueError: if there is none, it is of another version, or damaged.
-    """
+    """The index of a cache; a ``ValueError`` if it is missing, damaged or of another version."""
     path = root / INDEX
     if not path.is_file():
         raise ValueError(

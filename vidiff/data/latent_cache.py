@@ -25,17 +25,14 @@ class LatentCache(VideoDataset):
 
     A diffusion task trains from them as from their source, without running the autoencoder, and
     without the conditions that are frozen. Where the source draws a start or a crop anew in
-    each epoch, the cached epochs come again when all have been seen.
+    each epoch, the cached epochs come again when all have been seen. A ``ValueError`` if the cache
+    is incomplete, stale, damaged or of another version, or lacks the split.
 
     Args:
         split: which; ``vidiff encode --splits`` must have named it.
         root: the folder that ``vidiff encode --output`` wrote.
         check_source: where the source is at hand, refuse the cache if its files have changed since.
             That reads 128 KiB of each file of the split when the dataset is made, in each process.
-
-    Raises:
-        ValueError: if the cache is incomplete, stale, damaged or of another version, or lacks the
-            split.
     """
 
     def __init__(self, *, split: Split, root: str, check_source: bool = True) -> None:

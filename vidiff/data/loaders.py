@@ -29,10 +29,7 @@ class _Loaded(NamedTuple):
 
 
 class _Worker(Dataset[_Loaded]):
-    """Loads whole batches, in a worker process or in this one.
-
-    Errors and problems travel with the data, as only the main process can report them well.
-    """
+    """Loads whole batches; errors travel with the data, as the main process reports them best."""
 
     def __init__(self, dataset: VideoDataset) -> None:
         self.dataset = dataset
@@ -72,8 +69,7 @@ class _Loader:
     ) -> None:
         self.dataset, self.batches, self.label = dataset, batches, label
         self.num_workers, self.pin_memory = num_workers, pin_memory
-        self.problems: dict[str, str] = {}
-        """Files left out so far in all workers, with the reasons."""
+        self.problems: dict[str, str] = {}  # files left out so far in all workers, and why
         self._reported = set() if reported is None else reported
         self._num_summarised = 0
         self._loader: DataLoader[Any] | None = None
@@ -83,21 +79,18 @@ class _Loader:
     def _load(self) -> Iterator[_Loaded]:
         """From the start of the batches; workers that are alive go on."""
         if self._loader is None or self._iterator is None:
-            self._loader = self._make()
+            self._loader = DataLoader(
+                _Worker(self.dataset),
+                batch_size=None,  # the sampler's items are batches
+                sampler=self.batches,
+                num_workers=self.num_workers,
+                collate_fn=_unchanged,
+                pin_memory=self.pin_memory,
+                persistent_workers=self.num_workers > 0,
+                generator=torch.Generator(),  # or it would draw from the global one
+            )
         self._iterator = iter(self._loader)
         return self._iterator
-
-    def _make(self) -> DataLoader[Any]:
-        return DataLoader(
-            _Worker(self.dataset),
-            batch_size=None,  # the sampler's items are batches
-            sampler=self.batches,
-            num_workers=self.num_workers,
-            collate_fn=_unchanged,
-            pin_memory=self.pin_memory,
-            persistent_workers=self.num_workers > 0,
-            generator=torch.Generator(),  # or it would draw from the global one
-        )
 
     def _report(self, loaded: _Loaded) -> Batch:
         for file, reason in sorted(loaded.problems.items()):
@@ -141,8 +134,7 @@ class TrainLoader(_Loader):
     ) -> None:
         super().__init__(dataset, batches, **settings)
         self._in_flight = in_flight or (lambda: 0)
-        self.seconds_waited = 0.0
-        """By whoever asked for batches, until they were there."""
+        self.seconds_waited = 0.0  # by whoever asked for batches, until they were there
 
     def __len__(self) -> int:
         return len(self.batches)

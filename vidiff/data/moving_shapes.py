@@ -23,7 +23,8 @@ class MovingShapes(VideoDataset):
     6 colours x 4 shapes x 5 motions make 120 combinations. ``held_out`` of them are never in the
     splits ``train`` and ``val`` and are all that the split ``test`` has, so a model's prompts can
     be told apart into those it has seen and those it must compose. The choice of held-out
-    combinations does not depend on ``seed``; every colour, shape and motion stays in training.
+    combinations does not depend on ``seed``; every colour, shape and motion stays in training. No
+    shape may leave the frame: a ``ValueError`` says how much room its path needs.
 
     Args:
         split: ``train`` and ``val`` draw seen combinations, ``test`` draws held-out ones.
@@ -38,9 +39,6 @@ class MovingShapes(VideoDataset):
         background: darkest and lightest background, grey levels in [0, 1].
         held_out: number of combinations kept from training.
         seed: with the index, decides everything that is drawn.
-
-    Raises:
-        ValueError: if a range is empty or a shape could leave the frame.
     """
 
     def __init__(
@@ -141,8 +139,7 @@ class MovingShapes(VideoDataset):
 def split_combinations(held_out: int) -> tuple[tuple[Combination, ...], tuple[Combination, ...]]:
     """The combinations seen in training, and the ``held_out`` ones that are not.
 
-    Raises:
-        ValueError: if so many are held out that a colour, shape or motion would never be seen.
+    A ``ValueError`` if a colour, shape or motion would never be seen.
     """
     if held_out < 0:
         raise ValueError(f"held_out must not be negative, got {held_out}")

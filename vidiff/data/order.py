@@ -15,30 +15,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch.utils.data import Sampler
 
-from vidiff.data.permutation import Permutation
-
 
 @dataclass(eq=False)
 class ClipStream(Sampler[list[int]]):
     """The training batches of one process, from ``position`` on, without end.
 
-    Attributes:
-        num_clips: in one epoch.
-        batch_size: clips in a batch of one process.
-        draws_anew: whether an index says the epoch too, see ``VideoDataset``.
-        num_sizes: sizes that clips may have; each step has one, the same in all processes, and
-            every ``num_sizes`` steps have each once.
-        position: clips that all processes together have used.
+    Where clips may have several sizes, each step has one, the same in all processes, and every
+    ``num_sizes`` steps have each once.
     """
 
-    num_clips: int
-    batch_size: int
+    num_clips: int  # in one epoch
+    batch_size: int  # of one process
     rank: int = 0
     world_size: int = 1
     seed: int = 0
-    draws_anew: bool = False
+    draws_anew: bool = False  # whether an index says the epoch too, see ``VideoDataset``
     num_sizes: int = 1
-    position: int = 0
+    position: int = 0  # clips that all processes together have used
 
     @property
     def clips_per_step(self) -> int:
@@ -86,15 +79,10 @@ class EvalBatches(Sampler[list[int]]):
     Processes have equally many batches, or one that shards the model would wait for the others.
     The clips are dealt evenly, so that batch sizes differ by one at most. Where clips may have
     several sizes, batches have them in turn.
-
-    Attributes:
-        num_clips: in the split.
-        batch_size: most clips in a batch.
-        num_sizes: sizes that clips may have.
     """
 
-    num_clips: int
-    batch_size: int
+    num_clips: int  # in the split
+    batch_size: int  # the most clips in a batch
     rank: int = 0
     world_size: int = 1
     num_sizes: int = 1
@@ -110,3 +98,40 @@ class EvalBatches(Sampler[list[int]]):
             # Fewer clips than processes: some take one that another has, as none may be idle.
             size = batch // self.world_size % self.num_sizes
             yield [clip * self.num_sizes + size for clip in range(begin, max(end, begin + 1))]
+
+
+class Permutation:
+    """A random order of ``range(length)``, in memory that does not grow with it.
+
+    A Feistel network (Luby & Rackoff 1988) permutes the numbers below a power of four; one that
+    lands outside the range is sent on until it lands inside ("cycle walking", Black & Rogaway 2002,
+    "Ciphers with Arbitrary Finite Domains"). The integers of ``key`` select the order.
+    """
+
+    _ROUNDS = 8
+
+    def __init__(self, length: int, *key: int) -> None:
+        self.length = length
+        self._half = np.uint64(max(1, ((length - 1).bit_length() + 1) // 2))
+        self._mask = np.uint64((1 << int(self._half)) - 1)
+        self._keys = np.random.SeedSequence(key).generate_state(self._ROUNDS, np.uint64)
+
+    def __call__(self, positions: np.ndarray) -> np.ndarray:
+        """The numbers at ``positions``, each in [0, length): an array of any shape."""
+        numbers = self._feistel(np.asarray(positions, dtype=np.uint64))
+        while (outside := numbers >= self.length).any():
+            numbers[outside] = self._feistel(numbers[outside])
+        return numbers.astype(np.int64)
+
+    def _feistel(self, numbers: np.ndarray) -> np.ndarray:
+        left, right = numbers >> self._half, numbers & self._mask
+        for key in self._keys:
+            left, right = right, left ^ (_mix(right ^ key) & self._mask)
+        return (left << self._half) | right
+
+
+def _mix(numbers: np.ndarray) -> np.ndarray:
+    # The finaliser of SplitMix64 (Steele, Lea & Flood 2014): each bit out depends on each bit in.
+    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return numbers ^ (numbers >> np.uint64(31))

@@ -54,11 +54,7 @@ COMBINATIONS = tuple(itertools.starmap(Combination, itertools.product(COLOURS, S
 
 
 def parse_caption(caption: str) -> Combination:
-    """The combination that a caption names.
-
-    Raises:
-        ValueError: if the caption is not one of the grammar's.
-    """
+    """The combination that a caption names; a ``ValueError`` if it is not of the grammar."""
     combination = _BY_CAPTION.get(" ".join(caption.lower().split()).rstrip("."))
     if combination is None:
         raise ValueError(
@@ -73,24 +69,16 @@ _BY_CAPTION = {combination.caption: combination for combination in COMBINATIONS}
 
 @dataclass
 class Scenes:
-    """``b`` scenes; every field is a tensor of shape (b,), lengths in pixels.
+    """``b`` scenes; every field is a tensor of shape (b,), lengths in pixels."""
 
-    Attributes:
-        colour, shape, motion: indices into ``COLOURS``, ``SHAPES`` and ``MOTIONS``.
-        radius: half the shape's extent.
-        speed: pixels per frame (of no effect on a shape that stays still).
-        x, y: the centre in the first frame, from the left and upper edge.
-        background: grey level in [0, 1].
-    """
-
-    colour: Tensor
-    shape: Tensor
-    motion: Tensor
-    radius: Tensor
-    speed: Tensor
-    x: Tensor
-    y: Tensor
-    background: Tensor
+    colour: Tensor  # index into COLOURS
+    shape: Tensor  # index into SHAPES
+    motion: Tensor  # index into MOTIONS
+    radius: Tensor  # half the shape's extent
+    speed: Tensor  # per frame; of no effect on a shape that stays still
+    x: Tensor  # of the centre in the first frame, from the left edge
+    y: Tensor  # likewise from the upper edge
+    background: Tensor  # grey level in [0, 1]
 
     def __len__(self) -> int:
         return len(self.colour)

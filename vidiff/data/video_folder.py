@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +19,8 @@ from vidiff.captions import check_texts, file_key, folder_table, read_caption, t
 from vidiff.checks import at_least, positive
 from vidiff.data.base import Split, VideoDataset
 from vidiff.data.folder_notes import of_captions, of_files, of_no_video
+from vidiff.data.order import Permutation
 from vidiff.data.packed import PackedStrings
-from vidiff.data.permutation import Permutation
 from vidiff.fingerprints import file_hash
 from vidiff.folders import Contents, scan
 from vidiff.registry import register
@@ -42,8 +43,8 @@ class VideoFolder(VideoDataset):
     relative to the folder.
 
     A file that cannot give a clip (empty, not a video, cut off, too short, damaged) is left out:
-    another takes its place, and ``problems`` says why. A file that is damaged in
-    one place still gives the clips that lie elsewhere in it.
+    another takes its place, and ``problems`` says why; a ``ValueError`` if none can give one. A
+    file that is damaged in one place still gives the clips that lie elsewhere in it.
 
     Args:
         split: ``train`` has what ``val_fraction`` leaves; ``val`` and ``test`` have the rest, or
@@ -65,10 +66,6 @@ class VideoFolder(VideoDataset):
         clips_per_video: clips drawn from each file in one epoch; all files come before the second
             clip of any.
         seed: with the index, decides the start and the crop.
-
-    Raises:
-        ValueError: if the folder has no video file, a split none, or a caption table is wrong;
-            when a clip is asked for, if no file can give one.
     """
 
     draws_anew = True
@@ -161,22 +158,16 @@ class VideoFolder(VideoDataset):
 
     def _fingerprint_of(self, file: int) -> bytes:
         path = self._paths[file]
-        content: str | None
-        try:
+        content: str | None = None
+        with suppress(OSError):  # left out when a clip is asked for
             content = file_hash(self.root / path)
-        except OSError:  # left out when a clip is asked for
-            content = None
         return json.dumps([path, content, self._caption(file)]).encode() + b"\n"
 
     def _read(self, file: int, where: float, crop: tuple[float, float], index: int) -> VideoSample:
         path = self._paths[file]
-        try:
-            video = VideoReader(self.root / path)
-        except VideoError:
-            self._unusable.add(file)
-            raise
-        with video:
+        with ExitStack() as opened:
             try:
+                video = opened.enter_context(VideoReader(self.root / path))
                 num_frames, begin = self._place(video, where)
             except VideoError:
                 self._unusable.add(file)
@@ -284,8 +275,10 @@ class VideoFolder(VideoDataset):
         self._has_text = np.array(has_text)
         check_texts(self.root / contents.texts[files[k]] for k in np.flatnonzero(has_text))
         self._report(len(everything), val_fraction)
-        if captions == "auto":
-            self._report_bare(len(files) - sum(has_text) - sum(map(bool, given)))
+        bare = len(files) - sum(has_text) - sum(map(bool, given))
+        if captions == "auto" and bare:
+            some = f"{bare} of {len(files)} files for {self.split}"
+            log.warning('%s: %s have no caption and get ""', self.root, some)
 
     def _nothing(self, contents: Contents, val_fraction: float) -> str:
         if total := len(contents.videos):
@@ -300,11 +293,6 @@ class VideoFolder(VideoDataset):
         shared = ", the training files" if self.split != "train" and not val_fraction else ""
         some = f"{self.num_files} of {total} files for {self.split}"
         log.info("%s: %s (val_fraction %g%s)", self.root, some, val_fraction, shared)
-
-    def _report_bare(self, bare: int) -> None:
-        if bare:
-            some = f"{bare} of {self.num_files} files for {self.split}"
-            log.warning('%s: %s have no caption and get ""', self.root, some)
 
 
 def _stretch(split: Split, val_fraction: float) -> tuple[float, float]:

@@ -15,21 +15,13 @@ State = Literal["ok", "optional", "wrong"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report.
+    """One line of the report."""
 
-    Attributes:
-        name: what was looked at.
-        found: what is there, in a few words.
-        next_step: what to do; empty exactly where all is well.
-        state: ``optional`` is what could be added or be faster, ``wrong`` is to be mended.
-        facts: the same for programs, as plain values.
-    """
-
-    name: str
-    found: str
-    next_step: str = ""
-    state: State = "ok"
-    facts: dict[str, Any] = field(default_factory=dict)
+    name: str  # what was looked at
+    found: str  # what is there, in a few words
+    next_step: str = ""  # what to do; empty exactly where all is well
+    state: State = "ok"  # "optional" could be added or be faster, "wrong" is to be mended
+    facts: dict[str, Any] = field(default_factory=dict)  # the same for programs, as plain values
 
     def __post_init__(self) -> None:
         assert (self.state == "ok") == (not self.next_step), f"{self.name}: what is to be done?"
@@ -48,12 +40,9 @@ class Check(ABC):
     """A group of lines of ``vidiff doctor``.
 
     It is started without Lightning, downloads nothing, and takes a second at most.
-
-    Attributes:
-        place: where it is printed: the lowest first.
     """
 
-    place: ClassVar[int] = 100
+    place: ClassVar[int] = 100  # where it is printed: the lowest first
 
     @abstractmethod
     def look(self) -> list[Finding]:
@@ -61,10 +50,9 @@ class Check(ABC):
 
 
 def find_weights(name: str, use: str, find: Callable[[], Path]) -> Finding:
-    """Whether a network's weights are on this machine.
+    """Whether a network's weights are on this machine; ``use`` is what needs them.
 
-    ``find`` returns their path, or raises a ``ValueError`` that says where it looked and what to
-    do; ``use`` is what needs them.
+    ``find`` returns their path, or raises a ``ValueError`` with where it looked and what to do.
     """
     path: str | None
     try:

@@ -16,8 +16,7 @@ CODECS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
 }
 """FFmpeg's decoders and encoders of each; its own decoder of AV1 needs a GPU that has one."""
 
-WRITTEN = ("H.264", "VP9")
-"""What vidiff writes: mp4 and webm."""
+WRITTEN = ("H.264", "VP9")  # what vidiff writes: mp4 and webm
 
 Mode = Literal["r", "w"]
 
@@ -33,7 +32,7 @@ class Codecs(Check):
 
 
 def judge(has: Callable[[str, Mode], bool]) -> list[Finding]:
-    """A line for each codec; ``has`` says whether there is a decoder or encoder of a name."""
+    """A line for each codec; ``has`` says whether there is a decoder or encoder."""
     findings = []
     for name, (decoders, encoders) in CODECS.items():
         facts = {

@@ -19,42 +19,26 @@ DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 PATIENCE = 0.25
 """Seconds that products of a size may take together; a larger size than that is not tried."""
 
-REPEATS = 3
-"""Products of a size that are timed; the quickest counts."""
-
-SMALLEST, LARGEST = 64, 8192
-"""Rows of the matrices that are multiplied."""
+REPEATS = 3  # products of a size that are timed; the quickest counts
+SMALLEST, LARGEST = 64, 8192  # rows of the matrices that are multiplied
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What is known of the processors, by looking.
-
-    Attributes:
-        cores: that this process may use.
-        threads: ``OMP_NUM_THREADS``, where it is set.
-        gpus: names and GiB of memory of those that torch can use.
-        has_driver: whether the operating system has an NVIDIA GPU.
-        torch: version, which names the build.
-        cuda: that torch was built for; None for a build without.
-        precision: that ``auto`` means here; ``why`` it does.
-        speeds: FLOP/s of products, by the name of the type.
-        compiler: of C++, by its path.
-        load: processes that wait for a core, the mean of the last minute.
-    """
+    """What is known of the processors, by looking."""
 
     cpu: str
-    cores: int
-    threads: int | None
-    gpus: list[tuple[str, float]]
-    has_driver: bool
-    torch: str
-    cuda: str | None
-    precision: str
+    cores: int  # that this process may use
+    threads: int | None  # ``OMP_NUM_THREADS``, where it is set
+    gpus: list[tuple[str, float]]  # names and GiB of memory of those that torch can use
+    has_driver: bool  # whether the operating system has an NVIDIA GPU
+    torch: str  # version, which names the build
+    cuda: str | None  # that torch was built for; None for a build without
+    precision: str  # that ``auto`` means here, and why
     why: str
-    speeds: dict[str, float] = field(default_factory=dict)
-    compiler: str | None = None
-    load: float = 0.0
+    speeds: dict[str, float] = field(default_factory=dict)  # FLOP/s of products, by type
+    compiler: str | None = None  # of C++, by its path
+    load: float = 0.0  # processes that wait for a core, the mean of the last minute
 
 
 @register("device")
@@ -151,10 +135,7 @@ def this_machine() -> Machine:
 def product_speed(
     multiply: Callable[[int], None], clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """FLOP/s of square products: of sizes that double for as long as the next is quick enough.
-
-    ``multiply`` multiplies matrices of n rows and columns, and waits for the result.
-    """
+    """FLOP/s of square products, of n rows, that double for as long as the next is quick enough."""
     best, size = 0.0, SMALLEST
     while True:
         multiply(size)  # the first of a size prepares it

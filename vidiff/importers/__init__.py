@@ -1,15 +1,12 @@
 """Importers of published weights: state dicts of other code bases, under vidiff's names."""
 
-from vidiff.importers.base import Imported, Importer, with_autoencoder, write_checkpoint
-from vidiff.importers.dit import DiTImporter
-from vidiff.importers.latte import LatteImporter
-from vidiff.importers.sit import SiTImporter
-from vidiff.weight_files import Weights, read_weights
+from vidiff.importers.base import Importer, with_autoencoder, write_checkpoint
+from vidiff.importers.dit import DiTImporter, LatteImporter, SiTImporter
+from vidiff.weight_files import read_weights
 
 IMPORTERS: dict[str, type[Importer]] = {
     "dit": DiTImporter, "latte": LatteImporter, "sit": SiTImporter,
 }  # fmt: skip
 """By the names that ``vidiff import-weights --from`` takes."""
 
-__all__ = ["IMPORTERS", "DiTImporter", "Imported", "Importer", "LatteImporter", "SiTImporter"]
-__all__ += ["Weights", "read_weights", "with_autoencoder", "write_checkpoint"]
+__all__ = ["IMPORTERS", "DiTImporter", "read_weights", "with_autoencoder", "write_checkpoint"]

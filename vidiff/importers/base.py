@@ -16,18 +16,11 @@ from vidiff.weight_files import Weights
 
 @dataclass
 class Imported:
-    """A published model in vidiff's terms.
+    """A published model in vidiff's terms."""
 
-    Attributes:
-        arguments: of the ``DiffusionTask``, as config nodes.
-        weights: the task's state, by vidiff's names.
-        clip_size: frames, height and width of what its autoencoder encoded for training: pixels, or
-            latents where it has none.
-    """
-
-    arguments: Node
-    weights: Weights
-    clip_size: Grid
+    arguments: Node  # of the ``DiffusionTask``, as config nodes
+    weights: Weights  # the task's state, by vidiff's names
+    clip_size: Grid  # of what its autoencoder encoded for training; of latents where it has none
 
 
 class Importer(ABC):
@@ -68,10 +61,7 @@ def with_autoencoder(imported: Imported, folder: str) -> Imported:
 
 
 def write_checkpoint(imported: Imported, path: Path) -> None:
-    """Build the task, fill it, and write a checkpoint that ``vidiff.load`` reads.
-
-    A ``ValueError`` if the weights do not fit, an ``OSError`` if the file is not written whole.
-    """
+    """Write a checkpoint that ``vidiff.load`` reads; a ``ValueError`` if the weights do not fit."""
     from lightning.pytorch import LightningModule, __version__
 
     from vidiff.training.checkpoint_files import CheckpointFiles, discard, publish, unfinished

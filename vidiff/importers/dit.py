@@ -1,4 +1,4 @@
-"""DiT (Peebles & Xie 2023), as facebookresearch/DiT names its weights (``models.py``)."""
+"""DiT, and SiT and Latte, whose weights are DiT's: as their published code names them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from vidiff.building import Node
 from vidiff.denoisers.dit import SIZES
 from vidiff.importers.base import Imported, Importer, Weights, node
-from vidiff.positions import SinCos
+from vidiff.positions import Factorised, SinCos
 from vidiff.types import Grid
 
 BLOCK = {
@@ -33,7 +33,7 @@ LABELS = "y_embedder.embedding_table.weight"
 
 
 class DiTImporter(Importer):
-    """facebookresearch/DiT: class-conditional, on the latents of Stable Diffusion's autoencoder."""
+    """facebookresearch/DiT (Peebles & Xie 2023): class-conditional, on latents of an image VAE."""
 
     def read(self, weights: Weights, num_heads: int | None) -> Imported:
         left = dict(weights)
@@ -113,6 +113,59 @@ class DiTImporter(Importer):
     def used_rows(self, rows: Tensor, num_predicted: int) -> Tensor:
         """The rows of the last layer that are used: all, with those of a learned variance."""
         return rows
+
+
+class SiTImporter(DiTImporter):
+    """willisma/SiT (Ma et al. 2024): linear interpolant, velocity.
+
+    Its time runs from noise at 0 to data at 1.
+    """
+
+    def objective(self, learn_variance: bool) -> Node:
+        return {
+            "schedule": node("vidiff.diffusion.schedules.Rectified", network_times=[1.0, 0.0]),
+            "prediction": node("vidiff.diffusion.predictions.Flow", towards="sample"),
+            "time_sampler": node("vidiff.diffusion.time_samplers.Uniform"),
+            "learn_variance": False,
+            "sampler": node("vidiff.samplers.Heun", num_steps=125),
+            "guidance": node("vidiff.guidance.ClassifierFree", scale=4.0, channels=3),
+            "ema_decay": 0.0,
+        }
+
+    def used_rows(self, rows: Tensor, num_predicted: int) -> Tensor:
+        """The second half is computed by the published code, and thrown away."""
+        return rows[:num_predicted]
+
+
+class LatteImporter(DiTImporter):
+    """Vchitect/Latte (Ma et al. 2024), variant 1, without text: DiT's weights, over video."""
+
+    def read(self, weights: Weights, num_heads: int | None) -> Imported:
+        if text := [name for name in weights if name.startswith("text_embedding_projection")]:
+            raise ValueError(
+                f"{text[0]}: Latte with text is not imported, only the unconditional and the "
+                "class-conditional models"
+            )
+        return super().read(weights, num_heads)
+
+    def objective(self, learn_variance: bool) -> Node:
+        guidance = node("vidiff.guidance.ClassifierFree", scale=7.0, channels=4)
+        return super().objective(learn_variance) | {"guidance": guidance}
+
+    def parts(self) -> Node:
+        return {
+            "positions": node("vidiff.positions.Factorised"),
+            "attention": node("vidiff.attention.Alternating"),
+        }
+
+    def check_positions(self, left: Weights, width: int) -> Grid:
+        _, side, _ = super().check_positions(left, width)
+        table = taken(left, "temp_embed")
+        grid = (table.shape[1], 1, 1)
+        positions = Factorised(width=width)
+        zeros = torch.zeros(1, table.shape[1], width)
+        check_table("temp_embed", table, positions.add_before_block(1, zeros, grid)[0])
+        return table.shape[1], side, side
 
 
 def taken(left: Weights, name: str) -> Tensor:

@@ -10,8 +10,7 @@ from statistics import fmean
 
 from vidiff.pages.runs import Curve
 
-Points = Sequence[tuple[float, float]]
-"""(x, y) pairs; a ``Curve`` is one."""
+Points = Sequence[tuple[float, float]]  # (x, y) pairs; a ``Curve`` is one
 
 WIDTH, HEIGHT = 340, 200
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 8, 24
@@ -69,8 +68,7 @@ def make_chart(
 ) -> Chart:
     """One chart; its vertical axis is logarithmic where values are positive and span a decade.
 
-    Each of the curves, by label, has a finite point at least; ``bands`` are lower and upper edges
-    of what is shaded round them.
+    Curves have a finite point at least; ``bands`` are the edges of what is shaded round them.
     """
     thinned = {tag: _thin(curve) for tag, curve in curves.items()}
     edges = {tag: (_thin(low), _thin(high)) for tag, (low, high) in (bands or {}).items()}

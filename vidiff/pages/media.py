@@ -8,20 +8,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-PLAYED = {".mp4", ".webm", ".gif"}
-"""Endings of files that browsers mostly play."""
-
-LARGEST = 400_000
-"""Bytes above which a smaller copy is shown."""
-
-MAX_SIDE = 256
-"""Pixels of the longer side of a copy."""
-
-MAX_FRAMES = 64
-"""Frames of a copy."""
-
-SLACK = 1.25
-"""Files this much longer than their clip are cut to it."""
+PLAYED = {".mp4", ".webm", ".gif"}  # endings of files that browsers mostly play
+LARGEST = 400_000  # bytes above which a smaller copy is shown
+MAX_SIDE = 256  # pixels of the longer side of a copy
+MAX_FRAMES = 64  # frames of a copy
+SLACK = 1.25  # files this much longer than their clip are cut to it
 
 
 @dataclass(frozen=True)
@@ -50,9 +41,8 @@ def embed_clip(
     """A clip of a file, small; None if it cannot be read.
 
     The clip starts at a second, and takes every ``stride``-th of the frames that the file has at
-    ``fps``. The file is taken as it is if browsers play its kind, it is small and holds little but
-    the clip; else the clip is written anew, at ``MAX_SIDE`` pixels and ``MAX_FRAMES`` frames at
-    most.
+    ``fps``. The file is taken as it is if browsers play it, it is small and holds little but the
+    clip; else the clip is written anew.
     """
     from vidiff.video import probe
 

@@ -16,8 +16,7 @@ from vidiff.yaml_files import load_yaml, read_text
 SCALARS = "scalars.jsonl"
 """The run's own record of what was logged: a line for each time, with its step."""
 
-Curve = list[tuple[int, float]]
-"""(step, value) pairs."""
+Curve = list[tuple[int, float]]  # (step, value) pairs
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,7 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run's folder; a run stopped early lacks parts, and that is fine.
-
-    A ``ValueError`` if the folder is missing, or is no run's.
-    """
+    """Read a run's folder, which may lack parts; a ``ValueError`` if it is missing or no run's."""
     if not folder.is_dir():
         raise ValueError(f"--run {folder} is no folder")
     record_path, config_path = folder / "run.json", folder / "config.yaml"
@@ -68,11 +64,10 @@ def read_run(folder: Path) -> Run:
 
 
 def read_curves(folder: Path) -> dict[str, Curve]:
-    """The scalars that a run logged, by tag and in order of steps.
+    """The scalars that a run logged, by tag and in order of steps, from ``scalars.jsonl``.
 
-    They are those of ``scalars.jsonl``, which every run writes whatever its loggers. A run that
-    began before there was such a file has TensorBoard's event files below ``folder`` as well.
-    Where a step was logged twice, as in a run that was resumed, the later value counts.
+    A run that began before there was such a file has TensorBoard's event files as well. Where a
+    step was logged twice, as in a run that was resumed, the later value counts.
     """
     lines = _read_lines(folder / SCALARS)
     points: dict[str, dict[int, float]] = {}

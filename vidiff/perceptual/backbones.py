@@ -13,10 +13,7 @@ BackboneName = Literal["alex", "vgg"]
 
 
 class Backbone(nn.Module):
-    """Stages of convolutions, one after the other; each gives a feature map.
-
-    Nothing is left for the last stage of a height or width below ``min_size``.
-    """
+    """Stages of convolutions, each of which gives a feature map, down to a frame's ``min_size``."""
 
     def __init__(self, stages: list[nn.Sequential], min_size: int) -> None:
         super().__init__()

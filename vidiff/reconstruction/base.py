@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from vidiff.autoencoders import Posterior
 from vidiff.registry import kind
 
-if TYPE_CHECKING:
-    from vidiff.autoencoders import Posterior
-
-Sums = dict[str, Tensor]
-"""Sums over videos, by name, of shapes that never change."""
+Sums = dict[str, Tensor]  # sums over videos, by name, of shapes that never change
 
 
 @dataclass
@@ -35,12 +32,9 @@ class ReconstructionMetric(nn.Module, ABC):
     A batch gives sums, and the scores follow from the sums of all batches: several processes give
     the scores of one, and memory does not grow with the number of videos. A metric may hold a
     network, which is moved to the device with it and never trained.
-
-    Attributes:
-        higher_is_better: which way the first score is better; None where neither is.
     """
 
-    higher_is_better: ClassVar[bool | None] = None
+    higher_is_better: ClassVar[bool | None] = None  # of the first score; None where neither is
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -57,13 +51,9 @@ class ReconstructionMetric(nn.Module, ABC):
 
 
 class VideoScore(ReconstructionMetric):
-    """A measure of each video; the score is their mean.
+    """A measure of each video; the score is their mean."""
 
-    Attributes:
-        figure: name of the score.
-    """
-
-    figure: str
+    figure: str  # name of the score
 
     @property
     def figures(self) -> tuple[str, ...]:

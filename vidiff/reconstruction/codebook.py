@@ -10,8 +10,7 @@ from torch import Tensor
 from vidiff.reconstruction.base import Reconstruction, ReconstructionMetric, Sums, widest
 from vidiff.registry import register
 
-MAX_CODES = 2**20
-"""Of larger codebooks no count is kept: 8 MiB."""
+MAX_CODES = 2**20  # of larger codebooks no count is kept: 8 MiB
 
 
 @register("codebook")

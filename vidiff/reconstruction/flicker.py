@@ -9,8 +9,7 @@ from torch import Tensor
 from vidiff.reconstruction.base import Reconstruction, ReconstructionMetric, Sums, widest
 from vidiff.registry import register
 
-GREY_LEVELS = 127.5
-"""Of 255, in 1 on the scale of [-1, 1]."""
+GREY_LEVELS = 127.5  # of 255, in 1 on the scale of [-1, 1]
 
 
 @register("flicker")

@@ -7,8 +7,7 @@ from torch import Tensor
 from vidiff.reconstruction.base import Reconstruction, VideoScore, widest
 from vidiff.registry import register
 
-MAX_PSNR = 100.0
-"""In dB: what two equal videos get, so that means stay finite."""
+MAX_PSNR = 100.0  # in dB: what two equal videos get, so that means stay finite
 
 
 @register("psnr")

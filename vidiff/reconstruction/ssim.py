@@ -9,8 +9,7 @@ from torch import Tensor
 from vidiff.reconstruction.base import Reconstruction, VideoScore
 from vidiff.registry import register
 
-MIN_SIZE = 6
-"""Height and width in pixels from which a frame can be reflected by half a window."""
+MIN_SIZE = 6  # height and width in pixels from which a frame can be reflected by half a window
 
 
 @register("ssim")

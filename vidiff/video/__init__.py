@@ -5,8 +5,7 @@ one that a player shows at ``start + k / fps`` seconds, so that variable frame r
 case. Pixels are (c, f, h, w) in [-1, 1], RGB.
 """
 
-from vidiff.video.errors import VideoError
-from vidiff.video.reading import VideoInfo, VideoReader, probe, read_clip
+from vidiff.video.reading import VideoError, VideoInfo, VideoReader, probe, read_clip
 from vidiff.video.timing import READING, Timeline, repeated_share
 from vidiff.video.writing import ENDINGS, contact_sheet, sheet_row, write_frames, write_video
 

@@ -17,7 +17,6 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from vidiff.video.errors import VideoError, words
 from vidiff.video.picture import Orientation, picture, shown_size
 from vidiff.video.scanning import Scan, scan
 from vidiff.video.timing import Timeline
@@ -46,6 +45,22 @@ class VideoInfo:
     mirrored: bool = False  # left to right, before the rotation
 
 
+class VideoError(ValueError):
+    """A file that cannot give the clip asked for; names the file, the reason, and what to do."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str, next_step: str) -> None:
+        super().__init__(f"{os.fspath(path)}: {reason}; {next_step}")
+        self.path, self.reason, self.next_step = Path(path), reason, next_step
+
+    def __reduce__(self) -> tuple[type[VideoError], tuple[str, str, str]]:
+        return VideoError, (str(self.path), self.reason, self.next_step)
+
+
+def words(error: BaseException) -> str:
+    """The system's words for an error."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
     """Properties of a file; decodes one frame. Raises as ``VideoReader`` does."""
     with VideoReader(path) as video:
@@ -68,13 +83,7 @@ class VideoReader:
 
     A clip is decoded from the keyframe before its first frame to its last frame. One thread, as
     data loaders have many processes. Rotation, pixel aspect, bit depth, colour space and range are
-    taken from the file; transparent pixels are black.
-
-    Args:
-        path: the file, of any name.
-
-    Raises:
-        VideoError: if the file is no video that can be read.
+    taken from the file; transparent pixels are black. A ``VideoError`` if it cannot be read.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -134,18 +143,15 @@ class VideoReader:
     ) -> Tensor:
         """Read (3, num_frames, height, width) in [-1, 1], float32.
 
-        Args:
-            num_frames: of the clip.
-            start: seconds from the file's first frame.
-            fps: frames per second of the clip; None is the file's own average. At the file's own
-                rate, or within 2 % of it, each frame comes once, in order; see ``Timeline.numbers``
-                for others.
-            size: (height, width) that the picture is scaled to cover and cropped to; None is the
-                file's own size.
-            crop: where to cut, down and across: 0 keeps the top or left, 1 the bottom or right.
+        A ``VideoError`` if the file ends before the clip does, or is damaged there.
 
-        Raises:
-            VideoError: if the file ends before the clip does, or is damaged there.
+        Args:
+            start: seconds from the file's first frame.
+            fps: of the clip; the file's own average, by default, at which each frame comes once, in
+                order. See ``Timeline.numbers`` for others.
+            size: (height, width) that the picture is scaled to cover and cropped to; the file's own
+                size, by default.
+            crop: where to cut, down and across: 0 keeps the top or left, 1 the bottom or right.
         """
         if num_frames < 1 or start < 0 or (fps is not None and fps <= 0):
             raise ValueError(

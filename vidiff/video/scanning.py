@@ -103,7 +103,9 @@ def scan(container: InputContainer, stream: VideoStream) -> Scan | None:
         return None
     ticks, tick = packets.ticks, float(stream.time_base or 0)
     origin = min((time for time in packets.times if time is not None), default=0)
-    if (listed := _num_listed(stream)) > packets.count:  # the file is cut off
+    # Frames that the file's index lists, if it is whole.
+    listed = len(getattr(stream, "index_entries", ())) if stream.frames else 0
+    if listed > packets.count:  # the file is cut off
         return Scan(Timeline.even(listed, average), origin, has_times=True)
     if ticks is None or not tick or _are_made_up(container, stream, packets):
         timeline = Timeline.even(len(packets.times), rate or USUAL_RATE)
@@ -125,11 +127,6 @@ def _are_made_up(container: InputContainer, stream: VideoStream, packets: _Packe
     known = [time or 0 for time in packets.times]
     reorders = bool(stream.codec_context.has_b_frames)
     return container.format.name == "avi" and reorders and known == sorted(known)
-
-
-def _num_listed(stream: VideoStream) -> int:
-    """Frames that the file's index lists; 0 if there is no whole one."""
-    return len(getattr(stream, "index_entries", ())) if stream.frames else 0
 
 
 def _are_even(packets: _Packets, stream: VideoStream, rate: float) -> bool:

@@ -7,20 +7,11 @@ from functools import cached_property
 
 import numpy as np
 
-READING = 2
-"""Goes up when a clip is read to other frames or pixels than before: what is kept is then stale."""
-
-NEAR = 0.02
-"""Rates that differ by less are one rate: each frame comes once, in order."""
-
-EARLY = 0.1
-"""Share of its length by which a frame may come early: files round the times of their frames."""
-
-JITTER = 0.4
-"""Frames nearer to k / fps than this, in frames, are taken to be shown then."""
-
-USUAL_RATE = 25.0
-"""Frames per second of files that do not say."""
+READING = 2  # goes up when a clip is read to other pixels than before: what is kept is then stale
+NEAR = 0.02  # rates that differ by less are one rate: each frame comes once, in order
+EARLY = 0.1  # share of its length by which a frame may come early: files round times
+JITTER = 0.4  # frames nearer to k / fps than this, in frames, are taken to be shown then
+USUAL_RATE = 25.0  # frames per second of files that do not say
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,8 @@ def write_video(path: str | os.PathLike[str], pixels: Tensor, fps: float) -> Non
 
     Browsers play all three. The first two need even sizes: a last row or column is repeated. A gif
     holds equal frames in a row as one long frame. Pixels outside [-1, 1] are clipped. The file
-    appears, in a folder that exists, when it is complete.
-
-    Raises:
-        ValueError: if the ending, the shape or the rate is none of these, or a pixel is NaN.
+    appears when it is complete. A ``ValueError`` if its ending, the shape or the rate is none of
+    these, or a pixel is NaN.
     """
     path = Path(path)
     write = _WRITERS.get(path.suffix.lower())
@@ -45,11 +43,7 @@ def write_video(path: str | os.PathLike[str], pixels: Tensor, fps: float) -> Non
 
 
 def write_frames(folder: str | os.PathLike[str], pixels: Tensor) -> None:
-    """Write (3, f, h, w) in [-1, 1] as ``00000.png`` and so on into a new folder.
-
-    Raises:
-        ValueError: if the folder is there already, or the shape is another.
-    """
+    """Write (3, f, h, w) in [-1, 1] as ``00000.png`` and so on into a folder that must be new."""
     folder = Path(folder)
     if folder.exists():
         raise ValueError(f"{folder} exists; name a new folder or remove it")
@@ -73,11 +67,7 @@ def contact_sheet(path: str | os.PathLike[str], rows: Sequence[Image.Image]) -> 
 
 
 def to_uint8(pixels: Tensor) -> np.ndarray:
-    """(3, f, h, w) in [-1, 1] to (f, h, w, 3), uint8.
-
-    Raises:
-        ValueError: if the shape is another, or a pixel is NaN or infinite.
-    """
+    """(3, f, h, w) in [-1, 1] to (f, h, w, 3), uint8; a ``ValueError`` if a pixel is not finite."""
     if pixels.ndim != 4 or pixels.shape[0] != 3 or not pixels.numel():
         raise ValueError(f"a video is (3, f, h, w), got {tuple(pixels.shape)}")
     pixels = pixels.detach()
@@ -156,16 +146,11 @@ _WRITERS: dict[str, Callable[[Path, np.ndarray, float], None]] = {
     ".gif": _write_gif,
 }
 
-
-ENDINGS = tuple(_WRITERS)
-"""Of the files that ``write_video`` writes."""
+ENDINGS = tuple(_WRITERS)  # of the files that ``write_video`` writes
 
 
 def sheet_row(video: Tensor, caption: str, *, num_frames: int = 8, height: int = 96) -> Image.Image:
-    """A row of frames of a video (3, f, h, w) in [-1, 1], with its caption above.
-
-    The frames are evenly spaced, the first and the last among them, and ``height`` pixels high.
-    """
+    """Evenly spaced frames of a video (3, f, h, w) in [-1, 1], both ends too, under its caption."""
     f = video.shape[1]
     frames = to_uint8(video[:, np.linspace(0, f - 1, min(num_frames, f)).round().astype(int)])
     width = max(1, round(height * frames.shape[2] / frames.shape[1]))

@@ -22,8 +22,6 @@ class Adapter(nn.Module):
     """One of diffusers' autoencoders under one interface.
 
     Args:
-        model: the autoencoder.
-        compression: pixels per latent along frames, height and width.
         shift: subtracted from ``z`` to normalise it: one number, or one per channel.
         scale: by which it is then multiplied.
         frame_step: frames come as 1 + k times this; ``compression[0]``, by default.
@@ -212,13 +210,12 @@ class LTX(Adapter):
     # ltx/pipeline_ltx_condition.py; means and deviations are among the weights.
 
     def normalise(self, z: Tensor) -> Tensor:
-        return (z - by_channel(self.model.latents_mean)) * self.scale / self._deviation()
+        mean, std = by_channel(self.model.latents_mean), by_channel(self.model.latents_std)
+        return (z - mean) * self.scale / std
 
     def denormalise(self, latents: Tensor) -> Tensor:
-        return latents * self._deviation() / self.scale + by_channel(self.model.latents_mean)
-
-    def _deviation(self) -> Tensor:
-        return by_channel(self.model.latents_std)
+        mean, std = by_channel(self.model.latents_mean), by_channel(self.model.latents_std)
+        return latents * std / self.scale + mean
 
     def decode(self, z: Tensor) -> Tensor:
         if not self.draws:

@@ -23,9 +23,7 @@ WEIGHTS = [
 def read_folder(folder: str) -> Any:
     """Load the autoencoder of a folder, or of a pipeline's ``vae/``; downloads and runs nothing.
 
-    Raises:
-        ValueError: if a file is missing or damaged, the class is not known, or weights are missing
-            or left over.
+    A ``ValueError`` if a file is missing or damaged, or does not fit the class.
     """
     path = Path(folder).expanduser()
     if not path.is_dir():
@@ -58,10 +56,7 @@ def read_folder(folder: str) -> Any:
 
 
 def build_empty(config: Mapping[str, Any]) -> Any:
-    """Build the autoencoder of a config, with NaN for weights until a checkpoint fills them in.
-
-    Raises a ``ValueError`` if the class is not known or cannot be built so.
-    """
+    """Build the autoencoder of a config, with NaN for weights until a checkpoint fills them in."""
     cls = find_class(config, "config")
     with explained(f"{cls.__name__} cannot be built"):
         model = cls.from_config(dict(config))

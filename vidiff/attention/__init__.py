@@ -10,6 +10,20 @@ from vidiff.attention.serial import Serial
 from vidiff.attention.split_heads import SplitHeads
 from vidiff.attention.windowed import Windowed
 
-__all__ = ["Alternating", "Attention", "Full", "Groups", "Late", "MakeAttention", "MultiHead"]
-__all__ += ["Projections", "Serial", "SplitHeads", "Windowed"]
-__all__ += ["attend", "attend_in_groups", "spatial", "temporal"]
+__all__ = [
+    "Alternating",
+    "Attention",
+    "Full",
+    "Groups",
+    "Late",
+    "MakeAttention",
+    "MultiHead",
+    "Projections",
+    "Serial",
+    "SplitHeads",
+    "Windowed",
+    "attend",
+    "attend_in_groups",
+    "spatial",
+    "temporal",
+]

@@ -10,6 +10,23 @@ from vidiff.autoencoders.pretrained import Pretrained
 from vidiff.autoencoders.tiling import decode_in_parts, decode_tiled, in_chunks, seam_error
 from vidiff.autoencoders.trained import Trained
 
-__all__ = ["FSQ", "Autoencoder", "CausalKL", "Codes", "FramewiseKL", "Gaussian", "Identity"]
-__all__ += ["Learned", "MakeAutoencoder", "Past", "Posterior", "Pretrained", "Trained"]
-__all__ += ["Variational", "decode_in_parts", "decode_tiled", "in_chunks", "seam_error"]
+__all__ = [
+    "FSQ",
+    "Autoencoder",
+    "CausalKL",
+    "Codes",
+    "FramewiseKL",
+    "Gaussian",
+    "Identity",
+    "Learned",
+    "MakeAutoencoder",
+    "Past",
+    "Posterior",
+    "Pretrained",
+    "Trained",
+    "Variational",
+    "decode_in_parts",
+    "decode_tiled",
+    "in_chunks",
+    "seam_error",
+]

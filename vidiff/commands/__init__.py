@@ -8,5 +8,14 @@ from vidiff.commands.doctor import Doctor
 from vidiff.commands.import_weights import ImportWeights
 from vidiff.commands.plan import Plan
 
-__all__ = ["Ablate", "CheckComponents", "Command", "Components", "Doctor", "ImportWeights"]
-__all__ += ["LightCommand", "ModelCommand", "Plan"]
+__all__ = [
+    "Ablate",
+    "CheckComponents",
+    "Command",
+    "Components",
+    "Doctor",
+    "ImportWeights",
+    "LightCommand",
+    "ModelCommand",
+    "Plan",
+]

@@ -8,5 +8,16 @@ from vidiff.conditioning.cross_attention import CrossAttention
 from vidiff.conditioning.in_context import InContext
 from vidiff.conditioning.joint import Joint
 
-__all__ = ["AdaLN", "AdaLNSingle", "AdaLNZero", "Block", "Conditioning", "Context"]
-__all__ += ["CrossAttention", "InContext", "Joint", "MakeConditioning", "Route"]
+__all__ = [
+    "AdaLN",
+    "AdaLNSingle",
+    "AdaLNZero",
+    "Block",
+    "Conditioning",
+    "Context",
+    "CrossAttention",
+    "InContext",
+    "Joint",
+    "MakeConditioning",
+    "Route",
+]

@@ -5,5 +5,12 @@ from vidiff.data.latent_cache import LatentCache
 from vidiff.data.moving_shapes import MovingShapes
 from vidiff.data.video_folder import VideoFolder
 
-__all__ = ["LatentCache", "MakeDataset", "MovingShapes", "Split", "VideoDataset", "VideoFolder"]
-__all__ += ["collate"]
+__all__ = [
+    "LatentCache",
+    "MakeDataset",
+    "MovingShapes",
+    "Split",
+    "VideoDataset",
+    "VideoFolder",
+    "collate",
+]

@@ -7,5 +7,15 @@ from vidiff.doctor.packages import Extras, Plugins, Versions
 from vidiff.doctor.space import Space
 from vidiff.doctor.weights import Weights
 
-__all__ = ["Check", "Codecs", "Device", "Extras", "Finding", "Plugins", "Space", "Versions"]
-__all__ += ["Weights", "find_weights"]
+__all__ = [
+    "Check",
+    "Codecs",
+    "Device",
+    "Extras",
+    "Finding",
+    "Plugins",
+    "Space",
+    "Versions",
+    "Weights",
+    "find_weights",
+]

@@ -6,5 +6,12 @@ from vidiff.guidance.classifier_free import ClassifierFree
 from vidiff.guidance.rescaled import Rescaled
 from vidiff.guidance.several import Several
 
-__all__ = ["Autoguidance", "ClassifierFree", "Guidance", "MakeGuidance", "Rescaled", "Several"]
-__all__ += ["Steered"]
+__all__ = [
+    "Autoguidance",
+    "ClassifierFree",
+    "Guidance",
+    "MakeGuidance",
+    "Rescaled",
+    "Several",
+    "Steered",
+]

@@ -6,5 +6,15 @@ from vidiff.positions.learned import Learned
 from vidiff.positions.rope import Rope
 from vidiff.positions.sincos import SinCos
 
-__all__ = ["Factorised", "Layout", "Learned", "MakePositions", "Positions", "Rope", "Rotary"]
-__all__ += ["SinCos", "coordinates", "rotate"]
+__all__ = [
+    "Factorised",
+    "Layout",
+    "Learned",
+    "MakePositions",
+    "Positions",
+    "Rope",
+    "Rotary",
+    "SinCos",
+    "coordinates",
+    "rotate",
+]

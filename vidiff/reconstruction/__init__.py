@@ -15,6 +15,17 @@ from vidiff.reconstruction.lpips import PerceptualDistance
 from vidiff.reconstruction.psnr import PSNR
 from vidiff.reconstruction.ssim import SSIM
 
-__all__ = ["PSNR", "SSIM", "Codebook", "Flicker", "Latents", "MakeReconstructionMetric"]
-__all__ += ["PerceptualDistance", "Reconstruction", "ReconstructionMetric", "Sums", "VideoScore"]
-__all__ += ["widest"]
+__all__ = [
+    "PSNR",
+    "SSIM",
+    "Codebook",
+    "Flicker",
+    "Latents",
+    "MakeReconstructionMetric",
+    "PerceptualDistance",
+    "Reconstruction",
+    "ReconstructionMetric",
+    "Sums",
+    "VideoScore",
+    "widest",
+]

@@ -9,5 +9,17 @@ from vidiff.samplers.euler_maruyama import EulerMaruyama
 from vidiff.samplers.heun import Heun
 from vidiff.samplers.unipc import UniPC
 
-__all__ = ["DDIM", "DDPM", "DPMSolverPP2M", "Denoise", "Euler", "EulerMaruyama", "Heun"]
-__all__ += ["MakeSampler", "Noise", "OneStepSampler", "Sampler", "UniPC"]
+__all__ = [
+    "DDIM",
+    "DDPM",
+    "DPMSolverPP2M",
+    "Denoise",
+    "Euler",
+    "EulerMaruyama",
+    "Heun",
+    "MakeSampler",
+    "Noise",
+    "OneStepSampler",
+    "Sampler",
+    "UniPC",
+]

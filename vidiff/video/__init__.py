@@ -9,6 +9,18 @@ from vidiff.video.reading import VideoError, VideoInfo, VideoReader, probe, read
 from vidiff.video.timing import READING, Timeline, repeated_share
 from vidiff.video.writing import ENDINGS, contact_sheet, sheet_row, write_frames, write_video
 
-__all__ = ["ENDINGS", "READING", "Timeline", "VideoError", "VideoInfo", "VideoReader"]
-__all__ += ["contact_sheet", "probe", "read_clip", "repeated_share", "sheet_row"]
-__all__ += ["write_frames", "write_video"]
+__all__ = [
+    "ENDINGS",
+    "READING",
+    "Timeline",
+    "VideoError",
+    "VideoInfo",
+    "VideoReader",
+    "contact_sheet",
+    "probe",
+    "read_clip",
+    "repeated_share",
+    "sheet_row",
+    "write_frames",
+    "write_video",
+]

@@ -8,5 +8,15 @@ from vidiff.diffusion.predictions.sample import Sample
 from vidiff.diffusion.predictions.score import Score
 from vidiff.diffusion.predictions.velocity import Velocity
 
-__all__ = ["EDM", "Denoised", "Epsilon", "Flow", "MakePrediction", "Prediction", "Sample"]
-__all__ += ["Score", "Velocity", "expand"]
+__all__ = [
+    "EDM",
+    "Denoised",
+    "Epsilon",
+    "Flow",
+    "MakePrediction",
+    "Prediction",
+    "Sample",
+    "Score",
+    "Velocity",
+    "expand",
+]

@@ -6,5 +6,12 @@ from vidiff.diffusion.time_samplers.logit_normal import LogitNormal
 from vidiff.diffusion.time_samplers.per_frame import PerFrame
 from vidiff.diffusion.time_samplers.uniform import Uniform
 
-__all__ = ["LogNormal", "LogitNormal", "MakeTimeSampler", "PerFrame", "TimeSampler", "Uniform"]
-__all__ += ["shifted"]
+__all__ = [
+    "LogNormal",
+    "LogitNormal",
+    "MakeTimeSampler",
+    "PerFrame",
+    "TimeSampler",
+    "Uniform",
+    "shifted",
+]

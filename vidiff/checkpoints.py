@@ -29,9 +29,6 @@ class CheckpointFile:
     The file is opened once: what is loaded and what is hashed is the same, even if another file
     takes its name meanwhile. Tensors stay on the disk until they are used. Only tensors and plain
     values are read (``weights_only``), so an untrusted file runs no code.
-
-    Attributes:
-        head: what it holds; of a folder, all but the tensors.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -40,6 +37,7 @@ class CheckpointFile:
         self._handle = os.open(self.path / "meta.pt" if self._is_folder else path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._handle)
         self.head: Checkpoint = self._load()
+        """What it holds; of a folder, all but the tensors."""
 
     @cached_property
     def whole(self) -> Checkpoint:
@@ -77,9 +75,7 @@ def open_checkpoint(path: str | Path) -> CheckpointFile:
     try:
         opened = CheckpointFile(path)
     except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        raise ValueError(
-            f"{path} cannot be read as a checkpoint: {why_unreadable(error)}"
-        ) from error
+        raise _unreadable(path, error) from error
     if not isinstance(opened.head, dict) or "hyper_parameters" not in opened.head:
         raise ValueError(
             f"{path} is not a checkpoint of a vidiff task: it does not say its config; `vidiff "
@@ -89,18 +85,12 @@ def open_checkpoint(path: str | Path) -> CheckpointFile:
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """What a checkpoint holds; its tensors must be used before the file is overwritten.
-
-    Raises:
-        ValueError: as ``open_checkpoint``, or if a shard cannot be read.
-    """
+    """What ``open_checkpoint`` opens; its tensors must be used before the file is overwritten."""
     opened = open_checkpoint(path)
     try:
         return opened.whole
     except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"{path} cannot be read as a checkpoint: {why_unreadable(error)}"
-        ) from error
+        raise _unreadable(path, error) from error
 
 
 def held_node(checkpoint: Checkpoint) -> Node:
@@ -165,6 +155,10 @@ def _read_shards(folder: Path) -> Checkpoint:
         whole = Path(temporary) / "whole.ckpt"
         dcp_to_torch_save(folder, whole)
         return CheckpointFile(whole).head
+
+
+def _unreadable(path: str | Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} cannot be read as a checkpoint: {why_unreadable(error)}")
 
 
 def _beside(path: Path) -> str:

@@ -29,8 +29,7 @@ class Sampling:
 
     Attributes:
         num_frames: frames; those of the largest training clips, by default.
-        height: in pixels; that of the largest training clips, by default.
-        width: in pixels; that of the largest training clips, by default.
+        height: in pixels, as the width; those of the largest training clips, by default.
         num_steps: steps of the sampler, instead of the model's own.
         guidance_scale: scale of the guidance, instead of the model's own.
         negative_prompt: what to move away from, in the place of the empty prompt.
@@ -65,19 +64,10 @@ class Sampling:
         return cls(**{f.name: settings[f.name] for f in fields(cls) if f.name in settings})
 
     def sized(self, known: Grid | None) -> Sampling:
-        """With frames, height and width filled in from ``known``.
-
-        Raises:
-            ValueError: if one is given by neither.
-        """
+        """With frames, height and width filled in from ``known``, or ``ValueError``."""
         f, h, w = known or (None, None, None)
-        made = replace(
-            self,
-            num_frames=f if self.num_frames is None else self.num_frames,
-            height=h if self.height is None else self.height,
-            width=w if self.width is None else self.width,
-        )
-        size = (made.num_frames, made.height, made.width)
+        size = (self.num_frames or f, self.height or h, self.width or w)  # none may be 0
+        made = replace(self, num_frames=size[0], height=size[1], width=size[2])
         if None in size:
             raise ValueError(
                 f"size (num_frames, height, width) must be known, got {size}: this task has seen "
@@ -94,11 +84,7 @@ class Sampling:
         return self.num_frames, self.height, self.width
 
     def adjusted(self, sampler: Sampler, guidance: Guidance) -> tuple[Sampler, Guidance]:
-        """A sampler and a guidance with these settings in the place of their own.
-
-        Raises:
-            ValueError: if one of them has no such setting.
-        """
+        """A sampler and a guidance with these settings; ``ValueError`` if one has no such one."""
         sampler = _with(sampler, "num_steps", self.num_steps)
         guidance = _with(guidance, "scale", self.guidance_scale)
         return sampler, _with(guidance, "negative", self.negative_prompt)
@@ -120,13 +106,11 @@ def sample(
     sampling: Sampling | None = None,
     **settings: Any,
 ) -> Tensor:
-    """Make one video per prompt.
+    """One video per prompt: (b, 3, f, h, w) within [-1, 1]; or its latents (b, c, f, h, w).
 
     Args:
         model: in evaluation mode.
-        prompts: b prompts.
-        sampler: the model's own; ``sampling`` changes settings of it, and of the guidance.
-        guidance: the model's own.
+        sampler: the model's own, as the guidance is; ``sampling`` changes settings of both.
         clip_size: frames, height and width that ``sampling`` leaves open.
         seed: with the place of a prompt in the list, decides its video's noise.
         indices: places of the prompts in a longer list that they are part of.
@@ -136,9 +120,6 @@ def sample(
             ``image`` (b, 3, h, w) that they begin with.
         sampling: size, steps, scale and decoding; or each by name, as in ``num_steps=20``.
         settings: see ``Sampling``.
-
-    Returns:
-        Pixels (b, 3, f, h, w) within [-1, 1]; or latents (b, c, f, h, w).
 
     Raises:
         ValueError: if there is no prompt, no size is known or it does not fit, an input is
@@ -178,7 +159,7 @@ def generate(
     decode_tile: int | None = None,
     decode_frames: int | None = None,
 ) -> Tensor:
-    """Make b videos.
+    """Make b videos: (b, 3, f, h, w) within [-1, 1], or latents (b, c, f, h, w); float32.
 
     A clip's noise comes from a generator of its own, on the CPU, so that it depends neither on the
     clips next to it nor on the device.
@@ -187,16 +168,9 @@ def generate(
         model: in evaluation mode.
         inputs: what is known of the videos, b each: ``caption``, and what else the model's
             conditions read.
-        sampler: walks from noise to latents.
-        guidance: how strongly conditions are followed.
         size: frames, height and width of the video, in pixels.
         seeds: b numbers that decide each clip's noise, see ``vidiff.seeds.clip_seed``.
-        decode: False gives latents, as the denoiser made them.
-        decode_tile: see ``Sampling``.
-        decode_frames: see ``Sampling``.
-
-    Returns:
-        Pixels (b, 3, f, h, w) within [-1, 1], or latents (b, c, f, h, w); float32.
+        decode: False gives latents, as the denoiser made them; see ``Sampling`` for the parts.
 
     Raises:
         ValueError: if the size does not fit, an input is missing, the autoencoder gives no pixels,
@@ -250,16 +224,11 @@ def generate(
 
 
 def check_lengths(inputs: Inputs, num_videos: int) -> None:
-    """Refuse inputs that are not one for each video.
-
-    Raises:
-        ValueError: with the first of them.
-    """
+    """Refuse (``ValueError``) inputs that are not one for each video."""
     for name, value in inputs.items():
         if value is not None and len(value) != num_videos:
             raise ValueError(
-                f"input {name!r} has {len(value)} entries for {num_videos} videos: give one for "
-                "each"
+                f"input {name!r} has {len(value)} entries for {num_videos} videos: give as many"
             )
 
 
@@ -271,18 +240,14 @@ def network_output(
     labels: Tensor | Sequence[int] | None = None,
     prompts: Sequence[str] | None = None,
 ) -> Tensor:
-    """The denoiser's own output.
+    """The denoiser's own output (b, c, f, h, w), with 2c where the variance is learned.
 
     Args:
         model: in evaluation mode.
         latents: (b, c, f, h, w), noisy.
-        t: (b,) or (b, f), in the units that the denoiser was trained with
-            (``Schedule.network_time``).
+        t: (b,) or (b, f), in the units of the denoiser (``Schedule.network_time``).
         labels: b numbers of classes, for a model with a condition ``labels``.
         prompts: b prompts; empty ones if neither these nor labels are given.
-
-    Returns:
-        (b, c, f, h, w), with twice the channels where the variance is learned.
 
     Raises:
         ValueError: if both labels and prompts are given, or the model takes none.
@@ -300,10 +265,8 @@ def network_output(
         held = {n: c.embed(torch.as_tensor(labels)) for n, c in found.items()}
     elif prompts is not None and not model.conditions:
         raise ValueError("this model was trained without conditions: give no prompts")
-    inputs = {
-        "caption": prompts or [""] * len(latents),
-        "latent_shape": tuple(latents.shape[1:]),
-    }
+    shape = tuple(latents.shape[1:])
+    inputs = {"caption": prompts or [""] * len(latents), "latent_shape": shape}
     return model.network(model.signals(inputs, held=held))(latents, t)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.autoencoders import Autoencoder, Identity, MakeAutoencoder
-from vidiff.building import Node, build, build_class, made
+from vidiff.building import build_class, made
 from vidiff.checkpoints import Checkpoint, part_weights, read_checkpoint, task_node
 from vidiff.conditions import Condition, MakeCondition, Words
 from vidiff.conditions.base import each_condition
@@ -24,7 +24,7 @@ from vidiff.diffusion.predictions import Flow, MakePrediction
 from vidiff.diffusion.schedules import MakeSchedule, Rectified
 from vidiff.diffusion.time_samplers import LogitNormal, MakeTimeSampler
 from vidiff.external import check_named, leave_out, named
-from vidiff.types import Batch, Grid, Inputs, Known, LatentBatch, Signal, Signals
+from vidiff.types import Batch, Grid, Inputs, Known, LatentBatch, Signals
 
 Drop = Mapping[str, Tensor]
 """By the condition's name: (b,), True for clips that get its unconditional signal; on the CPU."""
@@ -32,18 +32,7 @@ Drop = Mapping[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Factories:
-    """Everything that a model is built of.
-
-    Attributes:
-        denoiser: the network.
-        autoencoder: pixels to latents and back; stays as it is.
-        conditions: what is known of a clip, by names of the config's own.
-        schedule: how noise is added.
-        prediction: what the network predicts.
-        time_sampler: which diffusion times are trained on.
-        loss_weight: how much each time's error counts.
-        learn_variance: whether the network also predicts the variance of ancestral steps.
-    """
+    """Everything that a model is built of, as ``DiffusionTask`` takes it."""
 
     denoiser: MakeDenoiser = DiT
     autoencoder: MakeAutoencoder = Identity
@@ -57,11 +46,7 @@ class Factories:
     learn_variance: bool = False
 
     def make_encoders(self) -> tuple[Autoencoder, nn.ModuleDict]:
-        """The autoencoder and the conditions: all that encoding a dataset needs.
-
-        Raises:
-            ValueError: if a condition's name cannot be one.
-        """
+        """The autoencoder and the conditions; ``ValueError`` if one of them cannot be called so."""
         autoencoder = self.autoencoder()
         autoencoder = getattr(autoencoder, "inner", autoencoder).requires_grad_(False)
         leave_out(autoencoder, self.autoencoder)
@@ -97,14 +82,7 @@ class Factories:
 
 
 class Model(nn.Module):
-    """What a checkpoint of a ``DiffusionTask`` holds.
-
-    Args:
-        autoencoder: pixels to latents and back.
-        conditions: ``Condition`` modules by name.
-        denoiser: the network.
-        objective: the one that it is trained with.
-    """
+    """What a checkpoint of a ``DiffusionTask`` holds; ``conditions`` by name."""
 
     conditions: nn.ModuleDict
 
@@ -149,7 +127,6 @@ class Model(nn.Module):
         """The signals of the conditions, for b clips.
 
         Args:
-            inputs: what is known of the clips, see ``vidiff.types.Inputs``.
             drop: clips that get the unconditional signal, by the condition's name.
             held: signals that are known already, which no condition has to compute.
             only: names of the conditions; None for all.
@@ -215,13 +192,7 @@ class Model(nn.Module):
         return lambda x, t: self.denoiser(x.to(dtype), t, signals)
 
     def denoise(self, x_t: Tensor, t: Tensor, signals: Signals) -> Denoised:
-        """Estimates of clean latents and noise.
-
-        Args:
-            x_t: (b, c, f, h, w), noisy.
-            t: (b,) or (b, f), in [0, 1].
-            signals: of the conditions.
-        """
+        """Estimates of clean latents and noise from ``x_t`` (b, c, f, h, w), t (b,) or (b, f)."""
         return self.objective.denoise(self.network(signals), x_t, t)
 
 
@@ -237,12 +208,10 @@ def _both(first: Known, second: Known) -> Known:
 
 @torch.no_grad()
 def known_start(model: Model, pixels: Tensor, size: Grid) -> Known:
-    """Clips that begin with given frames.
+    """Clips of a size (frames, height, width in pixels) that begin with given frames.
 
     Args:
-        model: whose autoencoder encodes them.
         pixels: (b, 3, h, w) or (b, 3, k, h, w) in [-1, 1], the first frames of b clips.
-        size: frames, height and width of the clips, in pixels.
 
     Raises:
         ValueError: if the frames have another size, or are no whole number of latent frames.
@@ -263,11 +232,7 @@ def known_start(model: Model, pixels: Tensor, size: Grid) -> Known:
 
 
 def check_inputs(name: str, condition: Condition, inputs: Inputs) -> None:
-    """Refuse a condition whose inputs are not there.
-
-    Raises:
-        ValueError: with those that are missing, and those that there are.
-    """
+    """Refuse (``ValueError``) a condition whose inputs are missing; names all that are given."""
     missing = [
         key for key in condition.reads if key not in condition.optional and inputs.get(key) is None
     ]
@@ -328,18 +293,11 @@ def model_weights(checkpoint: Checkpoint, model: Model) -> dict[str, Any]:
     }
 
 
-def autoencoder_from(node: Node) -> MakeAutoencoder:
-    """A factory of the autoencoder that a checkpoint names."""
-    return functools.partial(build, node, Autoencoder)  # type: ignore[type-abstract]
-
-
 def merged(signals: Signals, empty: Signals, drop: Drop) -> Signals:
     """Signals that are held already, unconditional where dropped."""
-
-    def one(name: str, signal: Signal) -> Signal:
+    found = dict(signals)
+    for name, signal in signals.items():
         dropped = drop.get(name)
-        if dropped is None or not dropped.any():
-            return signal
-        return signal.replaced(empty[name], dropped)
-
-    return {name: one(name, signal) for name, signal in signals.items()}
+        if dropped is not None and dropped.any():
+            found[name] = signal.replaced(empty[name], dropped)
+    return found

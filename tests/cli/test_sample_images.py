@@ -16,7 +16,7 @@ import vidiff
 from vidiff.__main__ import main
 from vidiff.model import known_start
 from vidiff.training import DiffusionTask
-from vidiff.training.sample_inputs import read_images
+from vidiff.training.samples import read_images
 
 CHANGES: dict[str, Any] = {
     "model.init_args.conditions.frames": "frames",
@@ -157,7 +157,7 @@ def test_pictures_that_cannot_be_used_are_refused_in_one_line(
         assert f"--image {tmp_path / name} cannot be read as a picture" in said
     three = ";".join(map(str, pictures))
     said = refusal(capsys, done, output, "--image", three)
-    assert "--image has 3 files for 2 prompts: give one for all, or one for each" in said
+    assert "--image has 3 files for 2 prompts: give one, or one for each" in said
     said = refusal(capsys, done, output, "--image", " ; ")
     assert "--image has 0 files for 2 prompts" in said
     assert not output.exists()

@@ -14,7 +14,7 @@ import torch
 import vidiff
 from vidiff.building import describe
 from vidiff.checkpoints import read_checkpoint
-from vidiff.cli.checkpoint import differences
+from vidiff.cli.run_folder import differences
 from vidiff.conditions.base import TextCondition
 from vidiff.data import MovingShapes
 from vidiff.denoisers import DiT

@@ -1,9 +1,8 @@
 """Keep large buffers of the C allocator between operations, where that is glibc's.
 
-By default glibc asks the system for every large buffer anew and hands it back when it is freed, so
-each tensor of a training step on the CPU is zeroed and page-faulted again. Serving them from the
-heap, and never trimming it, makes a step of a small model take 0.91 to 0.94 of the time
-(experiments/benchmarks/allocator.py). The process then keeps the most memory that it ever needed.
+By default glibc maps and zeroes every large buffer anew, in each training step on the CPU. Serving
+them from the heap, and never trimming it, makes a step of a small model take 0.91 to 0.94 of the
+time (experiments/benchmarks/allocator.py). The process then keeps the most memory that it needed.
 """
 
 from __future__ import annotations
@@ -18,11 +17,7 @@ LARGEST = 2**31 - 1  # mallopt takes a C int
 
 
 def keep_buffers() -> bool:
-    """Raise the two thresholds of this process; False where the allocator is another one.
-
-    What the user has set by ``MALLOC_MMAP_THRESHOLD_``, ``MALLOC_TRIM_THRESHOLD_`` or
-    ``GLIBC_TUNABLES`` is left as it is.
-    """
+    """Raise both thresholds; False where the user has set one or the allocator is another one."""
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return False
     if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):

@@ -36,14 +36,7 @@ def saying_how_it_ended(
 
 
 def ending(command: str, config: Mapping[str, Any], trainer: Trainer, task: object) -> list[str]:
-    """Lines for a command that did what was asked.
-
-    Args:
-        command: ``fit``, ``sample``, ``encode`` and so on.
-        config: its options.
-        trainer: that ran it.
-        task: that was trained, or used.
-    """
+    """Lines for a command that did what was asked."""
     if command == "fit":
         return _of_fit(Path(trainer.default_root_dir), trainer, task)
     if command == "sample":

@@ -22,12 +22,7 @@ MOVED = {
 
 @dataclass(frozen=True)
 class Refusal:
-    """What one of jsonargparse's nested parsers said, before outer ones wrapped it.
-
-    Attributes:
-        message: in jsonargparse's words.
-        options: the dotted options that this parser knows.
-    """
+    """What a nested parser of jsonargparse said, and the dotted options that it knows."""
 
     message: str
     options: tuple[str, ...]
@@ -37,12 +32,8 @@ def explain(report: str, refusals: Iterable[Refusal] = ()) -> str:
     """Turn jsonargparse's report into one line: dotted key, what is wrong, nearest and known ones.
 
     A mistake deep inside nested parts comes wrapped once per level, each level indented under a
-    ``Parser key "…":``, and beside what every other reading of the value would have expected. The
+    ``Parser key "…":``, next to what every other reading of the value would have expected. The
     first statement that names an option, a component or a module is what the user did.
-
-    Args:
-        report: the whole report.
-        refusals: what nested parsers said, for the options that they know.
     """
     statements = list(_statements(report))
     for path, words in statements:
@@ -61,10 +52,7 @@ def explain(report: str, refusals: Iterable[Refusal] = ()) -> str:
 def unknown(key: str, option: str, options: Sequence[str] | None) -> str:
     """``unknown option 'model.depht', did you mean 'depth'?; known: …``.
 
-    Args:
-        key: the whole dotted key.
-        option: the end of it that was refused.
-        options: dotted options of the parser that refused it; None if it is not known.
+    ``option`` is the end of ``key`` that was refused by a parser with ``options``, None if unknown.
     """
     for name, place in MOVED.items():
         if f".{name}." in f".{key}.":

@@ -48,13 +48,7 @@ class HelpFormatter(DefaultHelpFormatter):
 
 
 def short_page(parser: ArgumentParser, command: str, summary: str) -> str:
-    """The options of a model command that most runs need, one line each.
-
-    Args:
-        parser: the command's parser.
-        command: its name.
-        summary: what it does, in one line.
-    """
+    """The options of a model command that most runs need, one line each."""
     common = {f"trainer.{name}" for name in COMMON.split()}
     rows = []
     for action in parser._actions:
@@ -62,24 +56,22 @@ def short_page(parser: ArgumentParser, command: str, summary: str) -> str:
         if shown and action.help != SUPPRESS and not action.dest.endswith(("help", "data")):
             rows.append((action.option_strings[-1].removesuffix("+"), _line(action)))
     width = max(len(option) for option, _ in rows)
-    return "\n".join(
-        [
-            f"vidiff {command}: {summary}",
-            "",
-            f"usage: vidiff {command} -c CONFIG [--KEY VALUE …]",
-            "",
-            *(
-                textwrap.fill(line, 98, initial_indent=f"  {option:<{width}}  ",
-                              subsequent_indent=" " * (width + 4))
-                for option, line in rows
-            ),
-            "",
-            "Every key of a config is an option: --model.denoiser.depth 8, --model.sampler ddim.",
-            f"All options: vidiff {command} --help-all.  Of a class: --model.help DiffusionTask.",
-            "What can be put in: vidiff components.  What it takes: vidiff components show dit.",
-            "",
-        ]
-    )  # fmt: skip
+    indent = " " * (width + 4)
+    options = "\n".join(
+        textwrap.fill(line, 98, initial_indent=f"  {o:<{width}}  ", subsequent_indent=indent)
+        for o, line in rows
+    )
+    return f"""\
+vidiff {command}: {summary}
+
+usage: vidiff {command} -c CONFIG [--KEY VALUE …]
+
+{options}
+
+Every key of a config is an option: --model.denoiser.depth 8, --model.sampler ddim.
+All options: vidiff {command} --help-all.  Of a class: --model.help DiffusionTask.
+What can be put in: vidiff components.  What it takes: vidiff components show dit.
+"""
 
 
 def component_names(action: Action) -> list[str]:

@@ -121,24 +121,24 @@ class LightParser(ArgumentParser):
 def _help() -> str:
     of_models, light = _commands()
     width = max(len(c.name) for c in (*of_models, *light))
-    lines = [[f"  {c.name:<{width}}  {c.summary}" for c in group] for group in (of_models, light)]
-    return "\n".join(
-        [
-            "vidiff: change one line of YAML, and learn whether it helped.",
-            "",
-            "usage: vidiff COMMAND [-c CONFIG] [--KEY VALUE …]",
-            "",
-            *lines[0],
-            "",
-            *lines[1],
-            "",
-            "  --version         print the version",
-            "  --plugins X       load a file or module that registers components of its own",
-            "  --debug           show the traceback of an error (as VIDIFF_DEBUG=1 does)",
-            "",
-            "`vidiff COMMAND --help` shows the options of a command.",
-        ]
-    )
+    lists = [
+        "\n".join(f"  {c.name:<{width}}  {c.summary}" for c in group)
+        for group in (of_models, light)
+    ]
+    return f"""\
+vidiff: change one line of YAML, and learn whether it helped.
+
+usage: vidiff COMMAND [-c CONFIG] [--KEY VALUE …]
+
+{lists[0]}
+
+{lists[1]}
+
+  --version         print the version
+  --plugins X       load a file or module that registers components of its own
+  --debug           show the traceback of an error (as VIDIFF_DEBUG=1 does)
+
+`vidiff COMMAND --help` shows the options of a command."""
 
 
 def _can_be_mended(error: Exception) -> bool:

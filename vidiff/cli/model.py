@@ -22,13 +22,14 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from vidiff.checkpoints import CheckpointFile, held_node, trained_in
 from vidiff.cli import names
 from vidiff.cli.allocator import keep_buffers
-from vidiff.cli.checkpoint import differences, open_or_refuse
 from vidiff.cli.endings import saying_how_it_ended
 from vidiff.cli.parser import VidiffParser
 from vidiff.cli.run_folder import (
     CONFIG,
     SaveConfig,
+    differences,
     find_checkpoint,
+    open_or_refuse,
     refuse_second_run,
     whole_checkpoints,
     with_loggers_in,
@@ -53,23 +54,16 @@ NO_OPTIONS = {"trainer", "model", "datamodule", "opened", *LOADERS}
 
 
 def run(words: Sequence[str], plugins: Sequence[str] = ()) -> int:
-    """Parse, check, build and run a model command.
-
-    Args:
-        words: the command and its options, without ``--plugins``.
-        plugins: files and modules that were loaded.
-
-    Raises:
-        UsageError: if anything that was asked is not possible.
-    """
+    """Parse, check, build and run a model command: ``words`` are without ``--plugins``."""
     names.install()
     logging.getLogger(rank_zero.__name__).addFilter(lambda r: "Tip: " not in r.getMessage())
     if given := [w for w in words[1:] if w.startswith("--init_") and words[0] != "fit"]:
         raise UsageError(f"{given[0]} is an option of fit, where training begins")
     VidiffParser.full_help = "--help-all" in words
     words = ["--help" if word == "--help-all" else word for word in words]
-    # Last, so that a saved config holds the plugins of the flag beside those of the configs.
-    VidiffCLI(args=[*words, *_plugins_option(plugins)])
+    # Last, so that a saved config holds the plugins of the flag and those of the configs.
+    flag = [f"--plugins={json.dumps(list(plugins))}"] if plugins else []
+    VidiffCLI([*words, *flag])
     return 0
 
 
@@ -139,11 +133,9 @@ class VidiffCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add ``plugins``, so that a saved config loads them again."""
         parser.add_argument(
-            "--plugins",
-            type=list[str] | str | None,
-            default=None,
+            "--plugins", type=list[str] | str | None, default=None,
             help="Files and modules that register components of their own.",
-        )
+        )  # fmt: skip
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse; unlike the original, say nothing about ``sys.argv``, which holds the same."""
@@ -241,12 +233,10 @@ class VidiffCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build everything; what is saved is the config as it was asked for."""
-        command = self.config.subcommand
-        self.asked = self.config
-        self.config = self.config.clone()
-        trainer = self.config[command].trainer
-        folder = Path(trainer.default_root_dir or ".")
-        self.config[command].trainer = with_loggers_in(folder, trainer)
+        self.asked, self.config = self.config, self.config.clone()
+        config = self.config[self.config.subcommand]
+        folder = Path(config.trainer.default_root_dir or ".")
+        config.trainer = with_loggers_in(folder, config.trainer)
         super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -315,11 +305,7 @@ def _dumped(parser: LightningArgumentParser, config: Namespace) -> dict[str, Any
 
 
 def _precision_of(checkpoint: CheckpointFile, trainer: Namespace) -> str:
-    """The precision in which a run goes on: with which it began.
-
-    Raises:
-        UsageError: if this machine does not have it.
-    """
+    """The precision in which a run began and goes on, if this machine has it."""
     held = trained_in(checkpoint.head)
     if held == "16-mixed" and device_of(trainer.accelerator) == "cpu":
         raise UsageError(
@@ -327,7 +313,3 @@ def _precision_of(checkpoint: CheckpointFile, trainer: Namespace) -> str:
             f"go on where there is a GPU, or give --trainer.precision {choose('cpu').precision}"
         )
     return held or AUTO
-
-
-def _plugins_option(plugins: Sequence[str]) -> list[str]:
-    return [f"--plugins={json.dumps(list(plugins))}"] if plugins else []

@@ -1,9 +1,8 @@
 """Registered names wherever jsonargparse asks for a class.
 
-jsonargparse resolves the bare name of a class by one private function; ``install`` puts a wrapper
-around it that looks a name up in the kind that the type hint asks for. Components by names of the
-user's own (``dict[str, MakeCondition]``) are read as options of these names. ``tests/cli/
-test_names.py`` guards it, and pyproject.toml pins the major version.
+``install`` wraps private functions of jsonargparse, which ``tests/cli/test_names.py`` guards and
+pyproject.toml pins. Components by names of the user's own (``dict[str, MakeCondition]``) are read
+as options of these names.
 """
 
 from __future__ import annotations
@@ -40,11 +39,7 @@ def install() -> None:
 
 
 def resolve(cls: type | tuple[type, ...], name: str) -> str:
-    """The dotted path of the class that ``name`` means where a subclass of ``cls`` is asked for.
-
-    Raises:
-        ValueError: if the name is not known, with the nearest and all known ones.
-    """
+    """The dotted path of the class that ``name`` means where a subclass of ``cls`` is asked for."""
     if "." in name:
         return name
     if isinstance(cls, tuple):
@@ -67,16 +62,13 @@ def forget_init_args(parser: Any, previous: Any, value: Any) -> None:
     """Drop all settings of a class when another takes its place.
 
     jsonargparse keeps those whose names both classes know, so ``depth: 7`` meant for one class
-    would silently reach the other, from an earlier ``-c`` file or from the config to the command
-    line.
+    would silently reach the other.
     """
     if not previous or "init_args" not in previous:
         return
-    if not _same_class(previous["class_path"], value["class_path"]):
+    old, new = previous["class_path"], value["class_path"]
+    if old != new and import_object(old) is not import_object(new):
         previous["init_args"] = Namespace()
-
-
-# -- Components by name ---------------------------------------------------------------------------
 
 
 def factory_of_each(typehint: Any) -> Any:
@@ -144,10 +136,6 @@ def normalize_default(action: Any, default: Any) -> Any:
             for name, part in default.items()
         }
     return _normalize_default(action, default)
-
-
-def _same_class(one: str, other: str) -> bool:
-    return one == other or import_object(one) is import_object(other)
 
 
 def _unknown(kind: Kind | None, cls: type, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable, Sequence
 from os.path import isfile
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
@@ -12,11 +13,10 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from vidiff.cli.errors import Refusal, explain
 from vidiff.cli.help import HelpFormatter, short_page
-from vidiff.cli.places import with_place
 from vidiff.errors import UsageError
 from vidiff.plugins import config_files
 from vidiff.registry import get_component
-from vidiff.yaml_files import read_yaml
+from vidiff.yaml_files import lines_of, read_text, read_yaml
 
 
 class VidiffParser(LightningArgumentParser):
@@ -34,11 +34,7 @@ class VidiffParser(LightningArgumentParser):
         super().__init__(*args, **kwargs)
 
     def parse_args(self, args: Any = None, *rest: Any, **kwargs: Any) -> Any:
-        """Parse a command line; a config that is no YAML is refused with its file and line.
-
-        Raises:
-            UsageError: if anything is wrong.
-        """
+        """Parse a command line; ``UsageError`` names what is wrong, with the config's line."""
         words = list(sys.argv[1:] if args is None else args)
         for config in config_files(words):
             if isfile(config):  # and not YAML itself, which may be too long for a name
@@ -77,3 +73,34 @@ class VidiffParser(LightningArgumentParser):
         actions = commands.choices[asked]._actions if asked and commands else self._actions
         names = [o[2:] for a in actions for o in a.option_strings if o.startswith("--")]
         return tuple(n for n in names if not re.search(r"help$|\+$|^print_", n))
+
+
+def with_place(message: str, configs: Iterable[str | Path], words: Sequence[str] = ()) -> str:
+    """Returns an error with the file and the line that it comes from, where that can be told.
+
+    Its message begins with the key of what is wrong. Later files win, and ``words`` of the command
+    line win over files.
+    """
+    found = re.match(r"unknown option '([^']+)'|([\w.]+): ", message)
+    if not found:
+        return message
+    key = found[1] or found[2]
+    if any(re.match(rf"--{re.escape(key)}([=.+]|$)", word) for word in words):
+        return message
+    for config in reversed(list(configs)):
+        if line := _line(Path(config), key):
+            return f"{message} ({config}, line {line})"
+    return message
+
+
+def _line(config: Path, key: str) -> int | None:
+    if not isfile(config):
+        return None
+    try:
+        lines = lines_of(read_text(config))
+    except UsageError:
+        return None
+    for path, line in lines.items():
+        if key == ".".join(part for part in path if part != "init_args" and not part.isdigit()):
+            return line
+    return None

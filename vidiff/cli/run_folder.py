@@ -1,39 +1,42 @@
-"""The run folder, ``trainer.default_root_dir``: holds one run and what it was made from."""
+"""The run folder, ``trainer.default_root_dir``: one run, its checkpoints and their config."""
 
 from __future__ import annotations
 
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
-from jsonargparse._util import import_object
+from jsonargparse._util import get_import_path, import_object
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from vidiff.checkpoints import CheckpointFile
-from vidiff.cli.checkpoint import open_or_refuse
 from vidiff.errors import UsageError
 from vidiff.files import write_text
 from vidiff.precision import AUTO
 from vidiff.training.loggers import log_config
+from vidiff.weight_files import why_unreadable
 
 CONFIG = "config.yaml"
 
 MEANINGS = ("last", "auto", "best")
 """Words that ``--ckpt_path`` takes in the place of a path."""
 
+FREE = ("sampler", "guidance", "metrics")
+"""Arguments of a task that no weight depends on: the config's are used."""
+
 
 class SaveConfig(SaveConfigCallback):
-    """Writes the whole config into the run folder once the first step has been trained.
+    """Writes the config after the first step, as a run that fails before leaves the folder free.
 
-    Not before, so that a run that fails at its start leaves the folder free for the next try. A
-    run that goes on keeps its first config; a changed one is written beside it, numbered.
+    A run that goes on keeps its first config; a changed one is written next to it, numbered.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -79,10 +82,7 @@ def with_loggers_in(folder: Path, trainer: Namespace) -> Namespace:
 def refuse_second_run(folder: Path, ckpt_path: str | None, began: bool) -> None:
     """Keep a new run out of a folder that holds another one.
 
-    Args:
-        folder: of the run.
-        ckpt_path: the checkpoint that it starts from.
-        began: whether the folder holds a run of this very model that left no checkpoint.
+    ``began`` is whether the folder holds a run of this very model that left no checkpoint.
 
     Raises:
         UsageError: unless the folder holds no run, or ``ckpt_path`` is one of its checkpoints.
@@ -110,13 +110,8 @@ def find_checkpoint(ckpt_path: str, folder: Path, command: str = "fit") -> Check
     """The checkpoint that ``ckpt_path`` means; what is damaged is passed over and named.
 
     Args:
-        ckpt_path: a path; ``last`` for the newest of the folder; ``auto`` for that if there is one;
+        ckpt_path: a path; ``last`` for the newest of the folder; ``auto`` for that, or None;
             ``best`` for that which a ModelCheckpoint holds best.
-        folder: of the run.
-        command: that asks.
-
-    Returns:
-        It, opened; None where ``auto`` finds none, and training starts.
 
     Raises:
         UsageError: if there is none.
@@ -134,11 +129,7 @@ def find_checkpoint(ckpt_path: str, folder: Path, command: str = "fit") -> Check
 
 
 def find_best(folder: Path) -> CheckpointFile:
-    """The checkpoint that the newest state of a ModelCheckpoint calls its best.
-
-    Raises:
-        UsageError: if there is none, or several callbacks have one each.
-    """
+    """The checkpoint that the newest state of a ModelCheckpoint calls its best."""
     # Not the files themselves: of many, not all can be open.
     heads = [one.head for one in whole_checkpoints(folder, "**/*.ckpt")]
     best: dict[str, tuple[bool, Path]] = {}
@@ -152,9 +143,7 @@ def find_best(folder: Path) -> CheckpointFile:
     paths = watched or {path for _, path in best.values()}
     if len(paths) > 1:
         listed = ", ".join(sorted(map(str, paths)))
-        raise UsageError(
-            f"--ckpt_path best: several are the best of a callback: give one: {listed}"
-        )
+        raise UsageError(f"--ckpt_path best: several are a callback's best: give one: {listed}")
     if not paths:
         raise UsageError(
             f"--ckpt_path best: no run in {folder} kept a best checkpoint: train with "
@@ -162,19 +151,14 @@ def find_best(folder: Path) -> CheckpointFile:
             "`last` or a path"
         )
     if not watched:
-        _say(
-            "best: ModelCheckpoint watches no metric (monitor), so the newest of its files is taken"
-        )
+        _say("best: ModelCheckpoint watches no metric (monitor); the newest of its files is taken")
     return open_or_refuse(paths.pop())
 
 
 def whole_checkpoints(folder: Path, *more: str, say: bool = False) -> Iterator[CheckpointFile]:
     """The checkpoints of a run that can be read, opened, the newest first.
 
-    Args:
-        folder: of the run.
-        more: patterns of files beside those in ``checkpoints``.
-        say: whether to name those that cannot be read.
+    ``more`` are patterns of files besides those in ``checkpoints``; ``say`` names unreadable ones.
     """
     files = {path for where in ("checkpoints/*.ckpt", *more) for path in folder.glob(where)}
     named = [path for path in files if not path.name.startswith((".", "doubtful"))]
@@ -218,3 +202,44 @@ def _moved(path: Path, folder: Path) -> Path | None:
 def _say(text: str) -> None:
     if getattr(rank_zero_only, "rank", 0) == 0:
         print(f"vidiff: {text}", file=sys.stderr)
+
+
+def open_or_refuse(path: str | Path) -> CheckpointFile:
+    """Open a checkpoint; a ``UsageError`` refuses what is none, or damaged."""
+    try:
+        checkpoint = CheckpointFile(path)
+    except Exception as error:
+        raise UsageError(f"{path} is not a checkpoint: {why_unreadable(error)}") from error
+    if not isinstance(checkpoint.head, dict):
+        raise UsageError(f"{path} is not a checkpoint: it holds no dictionary")
+    return checkpoint
+
+
+def differences(asked: Mapping[str, Any], held: Mapping[str, Any]) -> list[str]:
+    """``key: asked here, held there`` for each dotted key that differs between two nodes of a task.
+
+    A ``folder`` may be elsewhere now: what is in it is compared by hash, see ``vidiff.external``.
+    """
+    ours, theirs = dict(_flat(asked)), dict(_flat(held))
+    found = []
+    for key in sorted({*ours, *theirs}):
+        here, there = ours.get(key, "nothing"), theirs.get(key, "nothing")
+        free = key.split(".")[0] in FREE or key.endswith(".folder")
+        if here != there and not free:
+            found.append(f"model.{key}: {here!r} in the config, {there!r} in the checkpoint")
+    return found
+
+
+def _flat(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Leaves by dotted key, without the words ``init_args`` that a user never types."""
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            if key == "init_args" and not value:  # as where a class takes no settings
+                continue
+            if key == "class_path":
+                # One path for a class that can be imported from several modules.
+                with suppress(ImportError, AttributeError, ValueError):
+                    value = get_import_path(import_object(value))
+            yield from _flat(value, path if key == "init_args" else (*path, str(key)))
+    else:
+        yield ".".join(path), node

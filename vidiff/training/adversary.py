@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from lightning.pytorch import Trainer
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_, convert_parameters
 from torch.optim import Optimizer
 
 from vidiff.discriminators import Discriminator
 from vidiff.optimizers import OptimizerRecipe
-
-if TYPE_CHECKING:
-    from lightning.pytorch import Trainer
-
 
 ADVERSARIAL = (
     "adversarial", "adaptive_weight", "discriminator", "logits_real", "logits_fake", "r1",
@@ -26,17 +23,10 @@ ADVERSARIAL = (
 
 
 class Adversary(nn.Module):
-    """A discriminator with its loss, its optimizer, and what it tells the autoencoder.
+    """A discriminator with its loss, its optimizer, and its term of the autoencoder's loss.
 
     Lightning knows its weights but not its optimizer, so that ``global_step`` counts one step where
     both learn. It is whole on every process; gradients are averaged here.
-
-    Args:
-        discriminator: tells reconstructions from real clips.
-        recipe: updates it.
-        weight: of passing for real, in the autoencoder's loss.
-        adaptive: multiply that weight by ``adaptive_weight``.
-        r1_weight: weight of ``gradient_penalty`` in the discriminator's loss.
     """
 
     def __init__(
@@ -65,22 +55,18 @@ class Adversary(nn.Module):
         last_layer: Callable[[], nn.Parameter],
         share: float = 1.0,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Add to the discriminator's gradients, and judge reconstructions.
+        """Add to the discriminator's gradients; returns the weighted adversarial loss, and terms.
 
         Args:
-            pixels: reconstructions (b, 3, f, h, w), with their graph.
-            reference: the originals, the same shape.
+            pixels: reconstructions (b, 3, f, h, w), with their graph; ``reference`` like them.
             fidelity: the autoencoder's other losses on ``pixels``, a scalar.
-            last_layer: gives the weights that gave ``pixels``.
             share: of this batch in one step of the optimizers.
-
-        Returns:
-            The autoencoder's adversarial loss, weighted, and terms to log.
         """
         own, terms = self.judge(pixels.detach(), reference)
         (own * share).backward()
-        with frozen(self.discriminator):
-            adversarial = -self.discriminator(pixels).float().mean()
+        # Gradients pass through the discriminator and reach none of its parameters.
+        weights = {name: p.detach() for name, p in self.discriminator.named_parameters()}
+        adversarial = -functional_call(self.discriminator, weights, (pixels,)).float().mean()
         terms["adversarial"] = adversarial
         weight: float | Tensor = self.weight
         if self.adaptive:
@@ -151,16 +137,3 @@ def adaptive_weight(fidelity: Tensor, adversarial: Tensor, last_layer: nn.Parame
         for loss in (fidelity, adversarial)
     )
     return (ours / (theirs + 1e-4)).clamp(0, 1e4)
-
-
-@contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """Gradients pass through the module and reach none of its parameters."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)

@@ -19,9 +19,8 @@ from vidiff.reconstruction import MakeReconstructionMetric, Reconstruction
 from vidiff.training.adversary import ADVERSARIAL, Adversary
 from vidiff.training.base import Task
 from vidiff.training.flops import counting
-from vidiff.training.frozen import Detached
 from vidiff.training.guard import ZeroGuard
-from vidiff.training.scores import Scores, frames_per_second, score_names
+from vidiff.training.scores import Detached, Scores, frames_per_second, score_names
 from vidiff.types import Batch, VideoBatch
 
 ADVICE = (
@@ -36,8 +35,7 @@ class AutoencoderTask(Task):
 
     The loss is the error of pixels, a perceptual distance if one is given, the divergence from the
     prior, and, if a discriminator is given, how well reconstructions pass for real (Esser et al.
-    2021). The discriminator learns beside the autoencoder, with an optimizer of its own, whose
-    state is part of each checkpoint.
+    2021). The discriminator's own optimizer is part of each checkpoint.
 
     Args:
         autoencoder: what is trained.
@@ -152,11 +150,7 @@ class AutoencoderTask(Task):
                     register_fsdp_forward_method(part, method)
 
     def setup(self, stage: str) -> None:
-        """Load what only measures, which no checkpoint holds.
-
-        Raises:
-            ValueError: if a discriminator is to be trained in float16.
-        """
+        """Load what only measures, which no checkpoint holds."""
         precision = str(self.trainer.precision)
         if self.make_discriminator is not None and stage == "fit" and precision.startswith("16"):
             raise ValueError(
@@ -217,18 +211,16 @@ class AutoencoderTask(Task):
 
     def count_flops(self, batch: Batch) -> int:
         reference = pixels_of(batch)
-        counts = []
         with counting() as counter, self.averaged() as parts, torch.no_grad():
             parts["autoencoder"](reference)
-            counts.append(counter.get_total_flops())
+            trained = counter.get_total_flops()
             if self.perceptual is not None:
                 self.perceptual(reference, reference)
-            counts.append(counter.get_total_flops())
+            compared = counter.get_total_flops() - trained
             if self.adversary is not None:
                 self.adversary.eval().discriminator(reference)
                 self.adversary.train(self.training)
-            counts.append(counter.get_total_flops())
-        trained, compared, judged = counts[0], counts[1] - counts[0], counts[2] - counts[1]
+            judged = counter.get_total_flops() - compared - trained
         # Gradients pass through one of the two videos that are compared. Real clips and
         # reconstructions are judged and learned from, and then passed through to the pixels.
         return 3 * trained + 3 * compared // 2 + (2 * 3 + 2) * judged
@@ -250,36 +242,26 @@ class AutoencoderTask(Task):
         self.scores.reset()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Reconstruct from the likeliest latents, with the averaged weights if there are any.
-
-        Returns:
-            The reconstructions under that name, for callbacks.
-        """
+        """Reconstruct from the likeliest latents; callbacks get ``reconstructions``."""
         return self.measure(batch, batch_idx, "val")
 
     def on_validation_epoch_end(self) -> None:
         self.log_measures("val")
 
-    def on_test_epoch_start(self) -> None:
-        self.scores.reset()
+    on_test_epoch_start = on_validation_epoch_start
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """The same on the test split."""
         return self.measure(batch, batch_idx, "test")
 
     def on_test_epoch_end(self) -> None:
         self.log_measures("test")
 
     def measure(self, batch: Batch, batch_idx: int, split: str) -> dict[str, Tensor]:
-        """Log the terms of the loss, and take the reconstructions into the metrics.
-
-        The first batch also tells how fast the autoencoder is, on one device.
-        """
+        """Log the terms of the loss, and at first the speed; update the metrics."""
         with self.averaged() as parts:
-            videos = reconstruct(parts["autoencoder"], pixels_of(batch))
-            rates = {}
-            if batch_idx == 0:
-                rates = frames_per_second(parts["autoencoder"], pixels_of(batch))
+            autoencoder, pixels = parts["autoencoder"], pixels_of(batch)
+            videos = reconstruct(autoencoder, pixels)
+            rates = {} if batch_idx else frames_per_second(autoencoder, pixels)
         terms = self.distances(videos.pixels, videos.reference)
         terms["loss"] = terms["reconstruction"]
         if videos.posterior is not None:
@@ -324,11 +306,7 @@ def reconstruct(autoencoder: Autoencoder, reference: Tensor) -> Reconstruction:
 
 
 def pixels_of(batch: Batch) -> Tensor:
-    """The clips of a batch: (b, 3, f, h, w).
-
-    Raises:
-        ValueError: if there are only latents.
-    """
+    """The clips of a batch: (b, 3, f, h, w); ``ValueError`` if there are only latents."""
     if isinstance(batch, VideoBatch):
         return batch.pixels
     raise ValueError(

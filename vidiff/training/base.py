@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from vidiff.building import describe
-from vidiff.checks import at_least
+from vidiff.checks import at_least, within
 from vidiff.optimizers import MakeOptimizer, MuonAdamW
 from vidiff.seeds import global_seed, mix
 from vidiff.training.guard import FiniteGuard, Guard
 from vidiff.training.processes import local, shard, unite, united_buffers
-from vidiff.training.starting import Start, Taken, take_weights
+from vidiff.training.starting import Start, take_weights
 from vidiff.types import Batch
 
 
@@ -29,9 +29,9 @@ class Task(LightningModule, ABC):
     """A model in training.
 
     Parts are built late, in ``configure_model``, so that a config is checked before anything is
-    built and a strategy can shard what is built. What a step draws depends on the seed (that of
-    ``seed_everything``), the epoch, the batch and the process alone, so a resumed run repeats what
-    an uninterrupted one would do.
+    built and a strategy can shard what is built. What a step draws depends only on the seed (that
+    of ``seed_everything``), the epoch, the batch and the process, so a resumed run repeats what an
+    uninterrupted one would do.
 
     Args:
         optimizer: which rule updates which parameter.
@@ -60,10 +60,7 @@ class Task(LightningModule, ABC):
         ema_decay: float = 0.998,
     ) -> None:
         super().__init__()
-        fractions = {"decay_fraction": decay_fraction, "final_lr_fraction": final_lr_fraction}
-        for name, fraction in fractions.items():
-            if not 0 <= fraction <= 1:
-                raise ValueError(f"{name} must be within [0, 1], got {fraction}")
+        within(0, 1, decay_fraction=decay_fraction, final_lr_fraction=final_lr_fraction)
         at_least(0, warmup_steps=warmup_steps)
         if not 0 <= ema_decay < 1:
             raise ValueError(f"ema_decay must be at least 0 and below 1, got {ema_decay}")
@@ -96,10 +93,7 @@ class Task(LightningModule, ABC):
         return 0
 
     def logged(self) -> frozenset[str] | None:
-        """Names of the values that training and validation log, known before; None if they are not.
-
-        A task that logs others says so here, or ablations cannot check the names of their metrics.
-        """
+        """Names of the values that are logged, by which ablations check theirs; None if unknown."""
         return None
 
     # -- Parts ----------------------------------------------------------------------------------
@@ -111,7 +105,8 @@ class Task(LightningModule, ABC):
             torch.manual_seed(self.seed)
             self.build_parts()
         if self.start is not None:
-            self.report_start(take_weights(self, self.start))
+            taken = take_weights(self, self.start).lines()
+            rank_zero_info("\n  ".join([f"begins from {self.start.checkpoint}", *taken]))
         if self.ema_decay:
             self.ema = nn.ModuleDict(copy.deepcopy(self.trained_parts())).requires_grad_(False)
         # DDP would put those of the first process in the place of the others' in each step.
@@ -124,11 +119,6 @@ class Task(LightningModule, ABC):
                     shard(part, self.device_mesh)
         self.parts_built = True
         self.train(self.training)
-
-    def report_start(self, found: Taken) -> None:
-        """Say what became of the weights of ``start``."""
-        assert self.start is not None
-        rank_zero_info("\n  ".join([f"begins from {self.start.checkpoint}", *found.lines()]))
 
     def train(self, mode: bool = True) -> Task:
         """Switch the trained parts; frozen ones and the moving average stay in evaluation mode."""
@@ -199,11 +189,7 @@ class Task(LightningModule, ABC):
             guard.watch(self.global_step, terms)
 
     def check_guards(self) -> bool:
-        """Ask the guards, on all processes together: False while a term of the loss is in doubt.
-
-        Raises:
-            FloatingPointError: if training must stop, naming the step and the term.
-        """
+        """Ask the guards, on all processes together; see ``Guard.check``."""
         return all(guard.check(self.trainer.strategy.reduce) for guard in self.guards)
 
     def on_train_end(self) -> None:
@@ -228,11 +214,7 @@ class Task(LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def lr_schedule(self) -> Callable[[int], float]:
-        """The learning rate over its peak, by step: a trapezoid.
-
-        Raises:
-            ValueError: if it is to decay at the end of a run that has none.
-        """
+        """The learning rate over its peak, by step; ``ValueError`` if the run has no end."""
         num_steps = self.trainer.estimated_stepping_batches if self.decay_fraction else 0
         if num_steps == float("inf"):
             raise ValueError(

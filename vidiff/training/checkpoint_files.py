@@ -25,12 +25,10 @@ class CheckpointFiles(TorchCheckpointIO):
 
     Lightning's own builds the whole file in memory, writes it to ``$TMPDIR`` and moves it, which
     needs its size in memory and on two disks, and is no single rename between disks.
-
-    Attributes:
-        opened: a checkpoint that is open already, and is not read again.
     """
 
     opened: CheckpointFile | None = None
+    """A checkpoint that is open already, and is not read again."""
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
         if self.opened is not None and self.opened.path == Path(path):
@@ -40,11 +38,6 @@ class CheckpointFiles(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
     ) -> None:
-        """See the base class.
-
-        Raises:
-            OSError: if the file cannot be written whole.
-        """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -62,11 +55,7 @@ def unfinished(path: Path) -> Path:
 
 
 def publish(temporary: Path, final: Path) -> None:
-    """Give a complete checkpoint, a file or a folder, its final name.
-
-    Raises:
-        OSError: if the disk does not take it.
-    """
+    """Give a complete checkpoint, a file or a folder, its final name."""
     files = [p for p in temporary.rglob("*") if p.is_file()] if temporary.is_dir() else [temporary]
     for path in [*files, temporary]:
         flush_to_disk(path)
@@ -91,11 +80,7 @@ def discard(path: Path) -> None:
 
 
 def link(target: Path, name: Path) -> None:
-    """Let ``name`` mean ``target`` in one step; a copy where the disk knows no links.
-
-    Raises:
-        OSError: if neither is possible.
-    """
+    """Let ``name`` mean ``target`` in one step; a copy where the disk knows no links."""
     temporary = unfinished(name)
     discard(temporary)
     try:
@@ -127,11 +112,7 @@ class WholeCheckpoints(Trainer):
         weights_only: bool | None = None,
         storage_options: Any | None = None,
     ) -> None:
-        """Write a checkpoint that is there whole or not at all; all processes call this together.
-
-        Raises:
-            OSError: on all processes, if the file cannot be written.
-        """
+        """Write it, all processes together; if that fails, an ``OSError`` is raised on all."""
         own = isinstance(self.strategy.checkpoint_io, CheckpointFiles)
         if self.model is None or not own or "://" in str(filepath):
             super().save_checkpoint(filepath, weights_only, storage_options)

@@ -38,8 +38,7 @@ class VideoDataModule(LightningDataModule):
         val_batch_size: the same in validation and test; null is ``batch_size``.
         num_workers: processes that prepare batches ahead; 0 prepares them in the training process.
             The batches are the same for any number. ``auto`` is 0 for training on the CPU, which
-            needs the cores itself, and elsewhere one less than the cores of each process, at most
-            8.
+            needs the cores itself, and elsewhere a process's cores but one, at most 8.
         seed: decides the order of the training clips.
     """
 
@@ -86,11 +85,7 @@ class VideoDataModule(LightningDataModule):
         }
 
     def dataset(self, split: Split) -> VideoDataset:
-        """The dataset of one split; made once.
-
-        Raises:
-            ValueError: if it has no clip.
-        """
+        """The dataset of one split, made once; ``ValueError`` if it has no clip."""
         if split not in self._datasets:
             if self.trainer is not None and not self.trainer.is_global_zero:
                 # All processes find the same folder: one says what it found.
@@ -128,13 +123,19 @@ class VideoDataModule(LightningDataModule):
 
     def val_dataloader(self) -> EvalLoader:
         loader = self._eval_loader("val")
-        self._tell_what_is_validated()
+        if not self._told and not self.dataset("val").held_out:
+            self._told = True
+            if self.trainer is None or self.trainer.is_global_zero:
+                log.warning(
+                    "validation is on the training clips, so val/loss is not that of new ones: "
+                    "keep some from training (video_folder: --data.dataset.val_fraction 0.1)"
+                )
         return loader
 
     def test_dataloader(self) -> EvalLoader:
         return self._eval_loader("test")
 
-    # Lightning restores a loader's own state in the middle of an epoch alone, ours always.
+    # Lightning restores a loader's own state only in the middle of an epoch, ours always.
 
     def state_dict(self) -> dict[str, Any]:
         return {"train": self._train_loader.state_dict()} if self._train_loader else {}
@@ -144,28 +145,15 @@ class VideoDataModule(LightningDataModule):
 
     def _eval_loader(self, split: Split) -> EvalLoader:
         dataset = self.dataset(split)
+        rank, world_size = share_of_data(self.trainer)
         batches = EvalBatches(
-            len(dataset),
-            self.val_batch_size,
-            *share_of_data(self.trainer),
-            num_sizes=dataset.num_sizes,
+            len(dataset), self.val_batch_size, rank, world_size, num_sizes=dataset.num_sizes
         )
         return self.loader(split, batches)
 
     def loader(self, split: Split, batches: Sampler[list[int]]) -> EvalLoader:
         """Loads the clips of a split at the indices that ``batches`` gives, once through."""
         return EvalLoader(self.dataset(split), batches, **self._settings(split))
-
-    def _tell_what_is_validated(self) -> None:
-        """Say once if validation is on what the model learns from."""
-        if self._told or self.dataset("val").held_out:
-            return
-        self._told = True
-        if self.trainer is None or self.trainer.is_global_zero:
-            log.warning(
-                "validation is on the training clips, so val/loss is not that of new ones: keep "
-                "some clips from training (video_folder: --data.dataset.val_fraction 0.1)"
-            )
 
     def _settings(self, split: Split) -> dict[str, Any]:
         on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"

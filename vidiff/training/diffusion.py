@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
@@ -15,6 +16,7 @@ from vidiff import generation
 from vidiff.autoencoders import Identity, MakeAutoencoder
 from vidiff.conditions import MakeCondition, Words
 from vidiff.denoisers import Denoiser, DiT, MakeDenoiser, compile_blocks
+from vidiff.diffusion import Network, Objective
 from vidiff.diffusion.loss_weights import Constant, MakeLossWeight
 from vidiff.diffusion.predictions import Flow, MakePrediction
 from vidiff.diffusion.schedules import MakeSchedule, Rectified
@@ -28,9 +30,11 @@ from vidiff.training.base import Task
 from vidiff.training.dropout import Dropout
 from vidiff.training.encoders import Encoders
 from vidiff.training.flops import model_flops
-from vidiff.training.held_out import NUM_BINS, bin_name, held_out_losses
 from vidiff.training.samples import PromptBatch
-from vidiff.types import Batch, Grid
+from vidiff.types import Batch, Grid, Known
+
+NUM_BINS = 4
+"""The held-out loss is logged for this many equal ranges of diffusion time."""
 
 
 class DiffusionTask(Task):
@@ -180,7 +184,6 @@ class DiffusionTask(Task):
         self.measure(batch, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """The same on the test split."""
         self.measure(batch, "test")
 
     def measure(self, batch: Batch, split: str) -> None:
@@ -232,3 +235,32 @@ class DiffusionTask(Task):
         self.clip_size = (size[0], size[1], size[2]) if size else None
         if self.parts_built:
             self.encoders.check(checkpoint)
+
+
+def held_out_draws(ids: Sequence[str], latents: Tensor) -> tuple[Tensor, Tensor]:
+    """Noise like ``latents`` and u (b,) in [0, 1), from each clip's id."""
+    generators = [torch.Generator().manual_seed(zlib.crc32(clip.encode())) for clip in ids]
+    u = torch.cat([torch.rand(1, generator=g) for g in generators])
+    noise = torch.stack([torch.randn(latents.shape[1:], generator=g) for g in generators])
+    return noise.to(latents), u.to(latents.device)
+
+
+def held_out_losses(
+    objective: Objective,
+    network: Network,
+    latents: Tensor,
+    ids: Sequence[str],
+    known: Known | None,
+) -> list[Tensor]:
+    """The squared error in each range of times, scalars; a clip's draws are always the same."""
+    noise, u = held_out_draws(ids, latents)
+    return [
+        objective.loss(network, latents, (k + u) / NUM_BINS, noise, known).unweighted.mean()
+        for k in range(NUM_BINS)
+    ]
+
+
+def bin_name(split: str, number: int) -> str:
+    """The name of the loss over a range of times, in percent."""
+    percent = 100 // NUM_BINS
+    return f"{split}/loss_t{number * percent}-{(number + 1) * percent}"

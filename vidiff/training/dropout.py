@@ -19,7 +19,6 @@ class Dropout:
     Args:
         shares: of clips: for each condition by itself, or by the condition's name, where those that
             are not named are never dropped; ``all`` drops all of a clip's conditions together.
-        names: of the conditions.
 
     Raises:
         ValueError: if a share is outside [0, 1], or a name is not known.

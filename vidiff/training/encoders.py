@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from torch import nn
 
 from vidiff.autoencoders import Autoencoder
-from vidiff.building import Node
+from vidiff.building import Node, build
 from vidiff.checkpoints import Checkpoint
 from vidiff.external import Named, check_named, named
 from vidiff.fingerprints import weights_hash
-from vidiff.model import Factories, autoencoder_from
+from vidiff.model import Factories
 
 
 class Encoders:
-    """The autoencoder and the conditions: all that encoding a dataset needs.
-
-    Args:
-        nodes: how they are built, under ``autoencoder`` and ``conditions``.
-    """
+    """The autoencoder and the conditions, which encoding a dataset needs; ``nodes`` build them."""
 
     autoencoder: Autoencoder
     conditions: nn.ModuleDict
@@ -32,11 +28,7 @@ class Encoders:
         self._adopted: Node | None = None
 
     def adopt(self, checkpoint: Checkpoint) -> None:
-        """Take the autoencoder from a checkpoint instead of its own file.
-
-        Raises:
-            ValueError: if it is built already.
-        """
+        """Take the autoencoder, which must not be built yet, from a checkpoint."""
         if hasattr(self, "autoencoder"):
             raise ValueError("adopt a checkpoint before configure_model() builds the parts")
         self._adopted = checkpoint.get("autoencoder")  # none for one in a folder, which is read
@@ -44,7 +36,8 @@ class Encoders:
     def build(self, factories: Factories) -> tuple[Autoencoder, nn.ModuleDict]:
         """Build both."""
         if self._adopted:
-            factories = replace(factories, autoencoder=autoencoder_from(self._adopted))
+            adopted = partial(build, self._adopted, Autoencoder)  # type: ignore[type-abstract]
+            factories = replace(factories, autoencoder=adopted)
         self.autoencoder, self.conditions = factories.make_encoders()
         return self.autoencoder, self.conditions
 
@@ -69,14 +62,11 @@ class Encoders:
 
     def held(self) -> dict[str, Any]:
         """What a checkpoint says of the encoders besides their weights."""
-        in_folder = "autoencoder" in self.named
-        return {"named": self.named} | ({} if in_folder else {"autoencoder": self.autoencoder_node})
+        if "autoencoder" in self.named:
+            return {"named": self.named}
+        return {"named": self.named, "autoencoder": self.autoencoder_node}
 
     def check(self, checkpoint: Checkpoint) -> None:
-        """Refuse a checkpoint that names other encoders.
-
-        Raises:
-            ValueError: if one was not built from a folder, or has other weights.
-        """
+        """Refuse (``ValueError``) a checkpoint that names other encoders, or other weights."""
         if held := checkpoint.get("named"):
             check_named(held, self.named)

@@ -1,7 +1,6 @@
 """``vidiff encode``: the autoencoder and frozen conditions, once over a dataset.
 
-Each process writes whole shards of its own, so that none waits for another, and a call that was cut
-off goes on with the shards that are missing, on more or fewer processes too.
+Each process writes whole shards of its own, so that none waits for another.
 """
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
+from torch.utils.data import Sampler
 
 from vidiff.building import describe
 from vidiff.checkpoints import Checkpoint, part_weights
@@ -27,13 +28,13 @@ from vidiff.conditions.base import each_condition, in_rows
 from vidiff.data import Split
 from vidiff.data.cache_files import Table, is_whole, shard_path, write_shard
 from vidiff.data.cache_index import DTYPES, INDEX, CachedSplit, Index, read_index
+from vidiff.data.loaders import EvalLoader
 from vidiff.files import write_text
 from vidiff.finite import bad_weight
 from vidiff.training.data import VideoDataModule
 from vidiff.training.diffusion import DiffusionTask
-from vidiff.training.encoding_jobs import Job, Jobs, ShardBatches
 from vidiff.training.processes import from_first, share_of_data
-from vidiff.types import Grid, LatentSample, Signal, Signals, VideoBatch, VideoSample
+from vidiff.types import Grid, LatentSample, Signal, VideoBatch, VideoSample
 
 # A process may have nothing left to do, or all of them.
 warnings.filterwarnings("ignore", message=".*Total length of `Jobs` across ranks is zero")
@@ -42,12 +43,78 @@ Missing = dict[Split, list[int]]
 """Numbers of the shards to write, by split."""
 
 
+@dataclass
+class Job:
+    """Clips to encode: their shard, its key, their places in it, whether they complete it."""
+
+    batch: VideoBatch
+    path: Path
+    key: str
+    rows: list[int]
+    last: bool
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(eq=False)
+class ShardBatches(Sampler[list[int]]):
+    """The clips of some shards, shard after shard; the last batch of one may be smaller."""
+
+    index: Index
+    split: Split
+    shards: Sequence[int]
+    batch_size: int
+
+    def __len__(self) -> int:
+        return sum(len(self.ranges(shard)) for shard in self.shards)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (list(clips) for shard in self.shards for clips in self.ranges(shard))
+
+    def ranges(self, shard: int) -> list[range]:
+        """The batches of one shard, as the source's indices."""
+        begin = shard * self.index.entries_per_shard
+        end = min(begin + self.index.entries_per_shard, self.index.num_entries(self.split))
+        num_sizes, step = len(self.index.sizes), self.batch_size
+        of_sizes = [range(begin + size, end, num_sizes) for size in range(num_sizes)]
+        return [of[i : i + step] for of in of_sizes for i in range(0, len(of), step)]
+
+
+@dataclass
+class Jobs:
+    """The jobs of one process; no ``DataLoader``, which Lightning would deal out once more."""
+
+    root: Path
+    parts: Sequence[tuple[ShardBatches, EvalLoader]]
+
+    @property
+    def num_clips(self) -> int:
+        """Clips to encode, for the progress bar."""
+        return sum(len(clips) for batches, _ in self.parts for clips in batches)
+
+    def __len__(self) -> int:
+        return sum(len(batches) for batches, _ in self.parts)
+
+    def __iter__(self) -> Iterator[Job]:
+        return chain.from_iterable(self._jobs(*part) for part in self.parts if len(part[0]))
+
+    def _jobs(self, batches: ShardBatches, loader: EvalLoader) -> Iterator[Job]:
+        loaded, index, split = iter(loader), batches.index, batches.split
+        for shard in batches.shards:
+            path, ranges = shard_path(self.root, split, shard), batches.ranges(shard)
+            begin = shard * index.entries_per_shard
+            for number, clips in enumerate(ranges, 1):
+                batch = next(loaded)
+                assert isinstance(batch, VideoBatch)
+                rows = [clip - begin for clip in clips]
+                yield Job(batch, path, index.key(split), rows, last=number == len(ranges))
+
+
 class Encoding(LightningModule):
     """Encodes jobs and writes each shard when its last clip is there.
 
-    Args:
-        task: whose autoencoder and conditions are used; its denoiser is never built.
-        checkpoint: of the task, if its weights are to be used instead of those of the config.
+    The task's denoiser is never built. Weights of a checkpoint replace those of the config.
     """
 
     predict_description = "Encoding"
@@ -67,12 +134,12 @@ class Encoding(LightningModule):
         with torch.random.fork_rng(devices=[]):  # as the task itself does
             torch.manual_seed(task.seed)
             task.build_encoders()
-        named = {f"conditions.{name}": part for name, part in task.conditions.items()}
-        parts = {"autoencoder": task.autoencoder, **named}
-        for name, part in parts.items():
-            if checkpoint is not None and (weights := part_weights(checkpoint, name)):
-                part.load_state_dict(weights)
+        conditions = {f"conditions.{name}": part for name, part in task.conditions.items()}
+        parts = {"autoencoder": task.autoencoder, **conditions}
         if checkpoint is not None:
+            for name, part in parts.items():
+                if weights := part_weights(checkpoint, name):
+                    part.load_state_dict(weights)
             task.encoders.check(checkpoint)
         if bad := bad_weight(parts.items()):
             raise FloatingPointError(
@@ -85,7 +152,8 @@ class Encoding(LightningModule):
         """Encode a batch, and write the shard that it completes; the number of its clips."""
         batch, sizes = job.batch, self.index.sizes
         encoded = self.task.autoencoder.encode(batch.pixels)
-        signals = self._signals(batch, encoded)
+        inputs = self._inputs(batch, encoded)
+        signals = {name: part(inputs) for name, part in self._frozen(by_caption=False).items()}
         latents = encoded.float().cpu()
         rows = zip(job.rows, latents, batch.captions, batch.ids, strict=True)
         for place, (row, *clip) in enumerate(rows):
@@ -108,17 +176,11 @@ class Encoding(LightningModule):
 
     def _frozen(self, by_caption: bool) -> dict[str, Condition]:
         """Frozen conditions that read captions only, or the others."""
-        conditions = each_condition(self.task.conditions).items()
         return {
             name: part
-            for name, part in conditions
+            for name, part in each_condition(self.task.conditions).items()
             if part.frozen and (part.reads == ("caption",)) == by_caption
         }
-
-    def _signals(self, batch: VideoBatch, latents: Tensor) -> Signals:
-        """Signals of the frozen conditions that read the clips themselves."""
-        inputs = self._inputs(batch, latents)
-        return {name: part(inputs) for name, part in self._frozen(by_caption=False).items()}
 
     def _tables(
         self, samples: Sequence[LatentSample], batch: VideoBatch, latents: Tensor
@@ -144,19 +206,11 @@ class Encoding(LightningModule):
             yield from (in_rows(signal, row) for row in range(len(some)))
 
     def _inputs(self, batch: VideoBatch, latents: Tensor) -> dict[str, Any]:
-        shape = tuple(latents.shape[1:])
-        return {**batch.inputs, "latents": latents, "latent_shape": shape}
+        return {**batch.inputs, "latents": latents, "latent_shape": tuple(latents.shape[1:])}
 
 
 class EncodingData(LightningDataModule):
-    """The clips of the shards that are missing, dealt to the processes.
-
-    Args:
-        data: loads the clips.
-        encoding: is told the index.
-        root: the cache's folder.
-        entries_per_shard: about how many clips a shard holds.
-    """
+    """The clips of the shards that are missing, dealt to the processes."""
 
     allow_zero_length_dataloader_with_multiple_devices = True
 
@@ -232,11 +286,7 @@ class EncodingData(LightningDataModule):
 
 
 def claim(root: Path, asked: Index) -> tuple[Index, Missing]:
-    """Make the folder, or find the same cache begun in it: its index and the missing shards.
-
-    Raises:
-        ValueError: if the folder holds anything else.
-    """
+    """Index and missing shards, in a new folder or one of the same call, else ``ValueError``."""
     known, index = root / INDEX, asked
     if known.exists() and any(root.glob("*.safetensors")):  # a call may fail before its first
         held = read_index(root)
@@ -247,9 +297,7 @@ def claim(root: Path, asked: Index) -> tuple[Index, Missing]:
             )
         index = replace(held, splits=held.splits | asked.splits)
     elif any(path.name != INDEX for path in root.glob("[!.]*")):
-        raise ValueError(
-            f"{root} is not empty and holds no latent cache: choose another --output folder"
-        )
+        raise ValueError(f"{root} is not empty and holds no latent cache: choose another --output")
     root.mkdir(parents=True, exist_ok=True)
     write_text(known, index.dumps())
     _sweep(root)

@@ -15,6 +15,8 @@ from torch import Tensor
 from vidiff.training.processes import Reduce
 
 _NEVER = 2**62
+_ZERO = 1e-8
+"""Size up to which a term counts as zero."""
 
 
 class Guard(ABC):
@@ -26,13 +28,10 @@ class Guard(ABC):
 
     @abstractmethod
     def check(self, reduce: Reduce) -> bool:
-        """Stop all processes if what was noted is bad.
-
-        Returns:
-            Whether all is well so far; all processes get the same answer.
+        """Whether all is well so far: the same on all processes.
 
         Raises:
-            FloatingPointError: naming the step and the term.
+            FloatingPointError: naming the step and the term, if training must stop.
         """
 
 
@@ -45,8 +44,7 @@ class FiniteGuard(Guard):
     def watch(self, step: int, terms: dict[str, Tensor]) -> None:
         for name, term in terms.items():
             bad = torch.where(term.detach().isfinite(), _NEVER, step)
-            earlier = self.first_bad.get(name)
-            self.first_bad[name] = bad if earlier is None else torch.minimum(earlier, bad)
+            self.first_bad[name] = torch.minimum(bad, self.first_bad.get(name, bad))
 
     def check(self, reduce: Reduce) -> bool:
         if not self.first_bad:
@@ -65,20 +63,10 @@ class FiniteGuard(Guard):
 
 
 class ZeroGuard(Guard):
-    """Remembers since when a term has been zero without a break, on all processes.
+    """Remembers since when a term has been zero, on all processes; stops after some such steps."""
 
-    Args:
-        names: of the terms that must not stay zero.
-        patience: steps in a row after which training stops.
-        advice: what the user can do.
-        tolerance: size up to which a term counts as zero.
-    """
-
-    def __init__(
-        self, names: Sequence[str], patience: int, advice: str, tolerance: float = 1e-8
-    ) -> None:
+    def __init__(self, names: Sequence[str], patience: int, advice: str) -> None:
         self.names, self.patience, self.advice = names, patience, advice
-        self.tolerance = tolerance
         self.since: dict[str, Tensor] = {}
         self.step = 0
 
@@ -86,7 +74,7 @@ class ZeroGuard(Guard):
         self.step = step
         for name in self.names:
             if name in terms:
-                zero = terms[name].detach().abs() <= self.tolerance
+                zero = terms[name].detach().abs() <= _ZERO
                 began = self.since.get(name, torch.full_like(zero, _NEVER, dtype=torch.long))
                 self.since[name] = torch.where(zero, began.clamp(max=step), _NEVER)
 

@@ -16,12 +16,11 @@ from vidiff.training.base import Task
 def load(path: str | Path, plugins: Sequence[str] = ()) -> Task:
     """Rebuild the task of a checkpoint, with its weights, in evaluation mode, on the CPU.
 
+    A ``DiffusionTask`` makes videos by ``task.sample(prompts, seed=0)``.
+
     Args:
         path: a checkpoint file, or the folder of a sharded one.
         plugins: files or modules that hold classes which the task needs.
-
-    Returns:
-        The task; a ``DiffusionTask`` makes videos by ``task.sample(prompts, seed=0)``.
 
     Raises:
         ValueError: if there is no such checkpoint, it is not one of a vidiff task, or a class that
@@ -36,8 +35,6 @@ def load(path: str | Path, plugins: Sequence[str] = ()) -> Task:
     try:
         task.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:
-        raise ValueError(
-            f"the weights in {path} do not fit the task that it names: {error}"
-        ) from error
+        raise ValueError(f"the weights in {path} do not fit its task: {error}") from error
     task.on_load_checkpoint(checkpoint)
     return task.eval()

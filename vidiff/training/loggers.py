@@ -22,10 +22,7 @@ def is_due(trainer: Trainer, step: int) -> bool:
 
 
 def viewers(trainer: Trainer) -> list[ShowGif]:
-    """Of the loggers, those that show videos: TensorBoard, and any that has ``log_video``.
-
-    Lightning's ``WandbLogger`` has. Others are passed over: all videos are files of the run folder.
-    """
+    """Of the loggers, those that show videos: TensorBoard, and any with ``log_video`` (W&B)."""
     return [show for logger in trainer.loggers if (show := _viewer(logger)) is not None]
 
 

@@ -26,12 +26,7 @@ def share_of_data(trainer: Trainer | None) -> tuple[int, int]:
 
 
 def from_first(trainer: Trainer, call: Callable[[], T]) -> T:
-    """The result of a call that only the first process makes; its error is raised in all of them.
-
-    Raises:
-        ValueError: of the call.
-        OSError: of the call.
-    """
+    """The result of a call of the first process; its ``ValueError`` or ``OSError`` is all's."""
     answer: T | ValueError | OSError | None = None
     if trainer.is_global_zero:
         try:
@@ -44,14 +39,8 @@ def from_first(trainer: Trainer, call: Callable[[], T]) -> T:
     return answer  # type: ignore[return-value]
 
 
-# -- Buffers that each process fills by itself, as each meets other clips ------------------------
-
-
 def united_buffers(module: nn.Module) -> dict[str, Tensor]:
-    """Boolean buffers that are true wherever they are in any process, by their full names.
-
-    A module names them in ``united``, as ``Words`` does.
-    """
+    """By their full names, the boolean buffers that modules name in ``united``, as ``Words``."""
     return {
         f"{prefix}.{name}" if prefix else name: getattr(part, name)
         for prefix, part in module.named_modules()
@@ -61,22 +50,13 @@ def united_buffers(module: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def unite(buffers: dict[str, Tensor], reduce: Reduce) -> None:
-    """Let all processes have what any of them met; all have to ask together, none each step."""
+    """Make buffers, which processes fill from clips of their own, true where they are in any."""
     for buffer in buffers.values():
         buffer.copy_(reduce(buffer.to(torch.uint8), reduce_op="max") > 0)
 
 
-# -- Weights spread over processes (FSDP2, Zhao et al. 2023) ---------------------------------------
-
-
 def shard(module: nn.Module, mesh: DeviceMesh) -> None:
-    """Shard every block of ``module`` by itself, then the rest of it, over the data's processes.
-
-    Blocks are the members of an ``nn.ModuleList``.
-
-    Raises:
-        ValueError: if the mesh splits tensors, which no part of vidiff knows how to do.
-    """
+    """Shard each block (in an ``nn.ModuleList``), then the rest (FSDP2, Zhao et al. 2023)."""
     if (size := mesh["tensor_parallel"].size()) > 1:
         raise ValueError(
             f"tensor_parallel_size must be 1, got {size}: set ModelParallelStrategy's "

@@ -1,4 +1,4 @@
-"""A folder of generated videos: a file a prompt, a contact sheet, ``samples.jsonl``."""
+"""Videos of prompts: what else they are conditioned on, and the folder that they come into."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from vidiff.background import Background
 from vidiff.checks import at_least
 from vidiff.files import write_text
+from vidiff.fingerprints import file_hash
 from vidiff.generation import Sampling
 from vidiff.training.processes import from_first, share_of_data
 from vidiff.video import ENDINGS, contact_sheet, read_clip, sheet_row, write_video
@@ -35,12 +37,8 @@ class SampleFolder:
     """Videos of one list of prompts, made with one seed and one set of settings.
 
     Args:
-        path: the folder.
-        prompts: all prompts.
         seed: which, with a prompt's index, decides its noise.
-        fps: of the files.
         size: height and width of the videos, in pixels.
-        settings: what else the videos were made with.
         scale: how much larger the files are, each pixel repeated; chosen by size where None.
         formats: endings of each video's files, without the dot: mp4, webm, gif.
     """
@@ -65,11 +63,7 @@ class SampleFolder:
         self._rows: dict[int, Image.Image] = {}  # of the contact sheet, of videos written here
 
     def claim(self) -> list[int]:
-        """Make the folder, or find the same samples begun in it: indices that are still missing.
-
-        Raises:
-            ValueError: if the folder holds anything else.
-        """
+        """The missing indices, in a new folder or one of the same call, else ``ValueError``."""
         plan = {"prompts": self.prompts, "seed": self.seed, "settings": self.settings}
         known = self.path / PLAN
         names = {path.name for path in self.path.glob("[!.]*")}
@@ -81,9 +75,7 @@ class SampleFolder:
                     "weights: choose another --output, or remove that folder"
                 )
         elif names - {PLAN}:
-            raise ValueError(
-                f"{self.path} is not empty and holds no samples: choose another folder"
-            )
+            raise ValueError(f"{self.path} is not empty and holds no samples: choose another one")
         else:
             self.path.mkdir(parents=True, exist_ok=True)
             write_text(known, json.dumps(plan, indent=1) + "\n")
@@ -91,7 +83,7 @@ class SampleFolder:
         return [index for index in prompts if not all(p.exists() for p in self.files(index))]
 
     def leave(self) -> None:
-        """Remove the plan, and the folder, if no video came of it."""
+        """Remove the folder if it holds only the plan."""
         if {path.name for path in self.path.glob("*")} == {PLAN}:
             (self.path / PLAN).unlink(missing_ok=True)
             self.path.rmdir()
@@ -142,17 +134,11 @@ class SampleFolder:
 
 @dataclass
 class PromptBatch:
-    """Videos to sample together.
-
-    Attributes:
-        prompts: b strings.
-        indices: their places in the whole list, which with the seed decide the noise.
-        inputs: what is known of the videos besides their prompts.
-        exact: leave mixed precision off, see ``VidiffTrainer.sample``.
-    """
+    """Videos to sample together; ``exact`` leaves mixed precision off."""
 
     prompts: list[str]
     indices: list[int]
+    """Places in the whole list, which with the seed decide the noise."""
     seed: int = 0
     sampling: Sampling = field(default_factory=Sampling)
     inputs: dict[str, Any] = field(default_factory=dict)
@@ -163,10 +149,9 @@ class PromptBatch:
 
 
 class PromptData(LightningDataModule):
-    """The missing prompts of a folder, dealt to the processes.
+    """The missing prompts of a folder, dealt to the processes, some twice.
 
-    All processes get equally many batches, or one that shards the model would wait for the others;
-    for that some make a video that another one makes as well.
+    All get equally many batches, as processes that share a sharded model wait for one another.
     """
 
     def __init__(
@@ -244,13 +229,61 @@ class WriteSamples(Callback):
 
 
 def read_formats(formats: str) -> list[str]:
-    """Endings of video files, apart by commas, each once: ``mp4,gif``.
-
-    Raises:
-        ValueError: if there is none, or one is unknown.
-    """
+    """Endings of video files that commas separate, each once; ``ValueError`` if one is unknown."""
     found = list(dict.fromkeys(name.strip().lower().lstrip(".") for name in formats.split(",")))
     known = [ending[1:] for ending in ENDINGS]
     if unknown := [name for name in found if name not in known]:
         raise ValueError(f"formats must be some of {', '.join(known)}, got {unknown[0]!r}")
     return found
+
+
+def for_each(inputs: Mapping[str, Any], num_videos: int) -> dict[str, Any]:
+    """Inputs that are the same for all videos, once for each: text, or tensors (b, ...)."""
+
+    def repeated(name: str, value: Any) -> Any:
+        if isinstance(value, str):
+            return [value] * num_videos
+        try:
+            tensor = torch.as_tensor(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"--inputs {name}: {value!r} is neither text, a number, nor lists of one length"
+            ) from error
+        return tensor.expand(num_videos, *tensor.shape)
+
+    return {name: repeated(name, value) for name, value in inputs.items()}
+
+
+def image_hashes(files: str) -> list[str]:
+    """Hashes of the files that semicolons separate."""
+    return [file_hash(path) for path in _paths(files)]
+
+
+def read_images(files: str, num_videos: int, size: tuple[int, int]) -> Tensor:
+    """One picture for each video: (b, 3, h, w) in [-1, 1], scaled to cover h x w, and cropped.
+
+    Raises:
+        ValueError: if there are neither one nor as many, or one cannot be read.
+    """
+    paths = _paths(files)
+    if len(paths) not in (1, num_videos):
+        raise ValueError(
+            f"--image has {len(paths)} files for {num_videos} prompts: give one, or one for each"
+        )
+    pictures = [_read(path, size) for path in paths]
+    return torch.stack(pictures * (num_videos if len(paths) == 1 else 1))
+
+
+def _paths(files: str) -> list[Path]:
+    return [Path(name.strip()).expanduser() for name in files.split(";") if name.strip()]
+
+
+def _read(path: Path, size: tuple[int, int]) -> Tensor:
+    try:
+        with Image.open(path) as opened:
+            upright = ImageOps.exif_transpose(opened).convert("RGB")
+            fitted = ImageOps.fit(upright, size[::-1], Image.Resampling.BICUBIC)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise ValueError(f"--image {path} cannot be read as a picture: {error}") from error
+    values = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8)
+    return values.view(*size, 3).permute(2, 0, 1) / 127.5 - 1

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vidiff.autoencoders import Autoencoder
 from vidiff.precision import full_precision
@@ -21,18 +22,33 @@ from vidiff.reconstruction import (
     Sums,
     widest,
 )
-from vidiff.training.frozen import Detached
 from vidiff.training.processes import Reduce
+
+M = TypeVar("M", bound=nn.Module)
 
 DEFAULTS: tuple[MakeReconstructionMetric, ...] = (PSNR, SSIM, Flicker, Latents, Codebook)
 
 
-class Scores:
-    """Several metrics of one validation.
+class Detached(Generic[M]):
+    """Keeps a frozen network, which moves to where it is called, out of a task's checkpoints."""
 
-    All processes must take in equally many batches. How clips are dealt to batches and processes
-    makes no difference; but of fewer clips than processes, some count twice.
-    """
+    def __init__(self, module: M) -> None:
+        self.module = module.requires_grad_(False).eval()
+        self._device: torch.device | None = None
+
+    def on(self, device: torch.device) -> M:
+        """The network on ``device``."""
+        if self._device != device:
+            with torch.inference_mode(False):  # validation may move it, and training use it
+                self.module, self._device = self.module.to(device), device
+        return self.module
+
+    def __call__(self, *tensors: Tensor, **settings: Any) -> Any:
+        return self.on(tensors[0].device)(*tensors, **settings)
+
+
+class Scores:
+    """Several metrics of one validation, whose processes must take in equally many batches."""
 
     def __init__(self, factories: Sequence[MakeReconstructionMetric] | None) -> None:
         makers = DEFAULTS if factories is None else factories
@@ -54,11 +70,7 @@ class Scores:
                     totals[name] = totals[name] + value if name in totals else value
 
     def compute(self, reduce: Reduce) -> dict[str, Tensor]:
-        """The scores so far, over all processes, which call this together.
-
-        Raises:
-            ValueError: if two metrics give scores of the same name.
-        """
+        """The scores so far, over all processes; ``ValueError`` if two have the same name."""
         flat = [value.flatten() for sums in self.sums for value in sums.values()]
         if not flat:
             return {}

@@ -17,13 +17,7 @@ from vidiff.units import listed
 
 @dataclass
 class Start:
-    """Which weights a run begins from.
-
-    Attributes:
-        checkpoint: a file or folder that a vidiff task or ``import-weights`` wrote.
-        include: parts, modules or shell patterns of names; all parts that are trained, if empty.
-        exclude: the same, of what stays as it is built.
-    """
+    """Which weights a run begins from, see ``VidiffTrainer.fit``."""
 
     checkpoint: str
     include: Sequence[str] = ()
@@ -32,36 +26,25 @@ class Start:
 
 @dataclass
 class Taken:
-    """What became of each tensor, by name.
-
-    Attributes:
-        taken: from the checkpoint.
-        misfits: of another shape there: ours and theirs.
-        missing: not in the checkpoint.
-        left: in the checkpoint, and not asked for or unknown here.
-    """
+    """What became of each tensor, by name; of misfits, the shape here and there."""
 
     taken: list[str] = field(default_factory=list)
     misfits: dict[str, tuple[Sequence[int], Sequence[int]]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    """In the checkpoint, and not asked for or unknown here."""
 
     def lines(self) -> list[str]:
         """What a user has to know, a line for each kind that there is."""
-        misfits = [
-            f"{name} {list(ours)}, there {list(theirs)}"
-            for name, (ours, theirs) in self.misfits.items()
-        ]
-        return [
-            line
-            for line in (
-                f"taken: {_by_part(self.taken)}",
-                misfits and f"did not fit, stays as built: {listed(misfits)}",
-                self.missing and f"not in the checkpoint, stays as built: {_by_part(self.missing)}",
-                self.left and f"left in the checkpoint: {_by_part(self.left)}",
-            )
-            if line
-        ]
+        shapes = [f"{name} {list(a)}, there {list(b)}" for name, (a, b) in self.misfits.items()]
+        lines = [f"taken: {_by_part(self.taken)}"]
+        if shapes:
+            lines.append(f"did not fit, stays as built: {listed(shapes)}")
+        if self.missing:
+            lines.append(f"not in the checkpoint, stays as built: {_by_part(self.missing)}")
+        if self.left:
+            lines.append(f"left in the checkpoint: {_by_part(self.left)}")
+        return lines
 
 
 @torch.no_grad()
@@ -103,22 +86,19 @@ def take_weights(task: nn.Module, start: Start) -> Taken:
 
 def _asked(task: nn.Module, own: Iterable[str], start: Start) -> list[str]:
     """Names of the task's tensors that are asked for."""
-    names = list(own)
+    names, exclude = list(own), start.exclude
     include = start.include or sorted(
         {name.partition(".")[0] for name, p in task.named_parameters() if p.requires_grad}
     )
-    for pattern in (*include, *start.exclude):
+    for pattern in (*include, *exclude):
         if not any(_means(pattern, name) for name in names):
             parts = sorted({name.partition(".")[0] for name in names})
             raise ValueError(
                 f"--init_from: no weight of this model is called {pattern!r}"
                 f"{nearest(pattern, [*parts, *names])}; its parts: {', '.join(parts)}"
             )
-    return [
-        name
-        for name in names
-        if any(_means(p, name) for p in include) and not any(_means(p, name) for p in start.exclude)
-    ]
+    wanted = [name for name in names if any(_means(pattern, name) for pattern in include)]
+    return [name for name in wanted if not any(_means(pattern, name) for pattern in exclude)]
 
 
 def _means(pattern: str, name: str) -> bool:

@@ -34,9 +34,8 @@ class StopSignals:
     def listen(self, trainer: Trainer, may_end_now: Callable[[], bool]) -> None:
         """Begin, in all processes together; ``may_end_now`` decides when a signal comes."""
         self.may_end_now, self.speaks = may_end_now, trainer.is_global_zero
-        self.number, self.at_once = 0, False
-        if trainer.received_sigterm:  # before training began
-            self.number = signal.SIGTERM
+        self.at_once = False
+        self.number = signal.SIGTERM if trainer.received_sigterm else 0  # before training began
         self._agreement = Agreement() if trainer.world_size > 1 else None
         if self._agreement is not None:
             # Lightning's waits for the device in each step.
@@ -48,13 +47,8 @@ class StopSignals:
                     signal.signal(number, self._hear)
 
     def agreed(self) -> int:
-        """The signal after which this step is the last, 0 if there is none.
-
-        Asked after each step, by all processes.
-        """
-        if self._agreement is not None:
-            return self._agreement.ask(self.number)
-        return self.number
+        """The signal after which this step is the last, or 0; all processes ask after each step."""
+        return self._agreement.ask(self.number) if self._agreement else self.number
 
     def finish(self) -> None:
         """Training ends by itself."""
@@ -106,10 +100,5 @@ class Agreement:
 
 
 def end(number: int) -> None:
-    """End this process as the signal does.
-
-    Raises:
-        KeyboardInterrupt: for SIGINT.
-        SIGTERMException: for SIGTERM.
-    """
+    """End this process as the signal does."""
     raise KeyboardInterrupt if number == signal.SIGINT else SIGTERMException

@@ -27,12 +27,14 @@ from vidiff.training.checkpoint_files import CheckpointFiles, WholeCheckpoints
 from vidiff.training.data import VideoDataModule
 from vidiff.training.diffusion import DiffusionTask
 from vidiff.training.encoding import Encoding, EncodingData
-from vidiff.training.sample_inputs import for_each, image_hashes, read_images
 from vidiff.training.samples import (
     PromptData,
     SampleFolder,
     WriteSamples,
+    for_each,
+    image_hashes,
     read_formats,
+    read_images,
 )
 from vidiff.training.starting import Start
 
@@ -55,7 +57,6 @@ class VidiffTrainer(WholeCheckpoints):
         matmul_precision: of products of float32 matrices, for
             ``torch.set_float32_matmul_precision``; ``auto`` is ``high`` (TF32) in the steps of
             training on GPUs that have it, and ``highest`` elsewhere.
-        kwargs: as Lightning's ``Trainer`` takes them.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class VidiffTrainer(WholeCheckpoints):
         self.keep_precision = KeepPrecision(choice, asked, matmul_precision)
         add_defaults(kwargs)
         self.chooses_log_interval = kwargs.get("log_every_n_steps") is None
-        # First, so that what others do between two steps is not done in TF32.
+        # First, as what others do between two steps is not to be in TF32.
         kwargs["callbacks"] = [self.keep_precision, *kwargs["callbacks"]]
         super().__init__(
             precision=cast(_PRECISION_INPUT, choice.precision if choice else asked), **kwargs
@@ -96,10 +97,6 @@ class VidiffTrainer(WholeCheckpoints):
         """Train a task, from the beginning, from a checkpoint, or from weights alone.
 
         Args:
-            model: the task.
-            train_dataloaders: of the training clips, without a datamodule.
-            val_dataloaders: of the validation clips, without a datamodule.
-            datamodule: the clips.
             ckpt_path: a checkpoint to go on with; ``init_from`` no longer counts then.
             weights_only: read nothing from the checkpoint but tensors and plain values.
             init_from: a checkpoint whose weights a new run begins from; what does not fit stays as
@@ -152,8 +149,6 @@ class VidiffTrainer(WholeCheckpoints):
         it stopped.
 
         Args:
-            model: the task to sample from.
-            datamodule: not used.
             prompts: 'text;text', a .txt file with a prompt a line, or a .csv or .jsonl table with
                 a column caption or prompt.
             output: folder to write into; new, or of the same call.
@@ -181,7 +176,6 @@ class VidiffTrainer(WholeCheckpoints):
             formats: of each video's files, with commas between: mp4, webm, gif.
             exact: leave mixed precision off, so that the same seed gives the same video whatever
                 the batch size; without it sampling may be faster, and differ by a few grey levels.
-            opened: that of ``ckpt_path``, if it is open already.
 
         Raises:
             ValueError: if there is no checkpoint or prompt, prompts look like a path and there is
@@ -242,10 +236,7 @@ class VidiffTrainer(WholeCheckpoints):
 
     @contextmanager
     def holding(self, opened: CheckpointFile) -> Iterator[None]:
-        """Let Lightning have a checkpoint that is open, where it would read the file again.
-
-        Not with sharded weights, where each process reads its part by itself.
-        """
+        """Let Lightning have a checkpoint that is open, but not of shards, instead of reading."""
         io = self.strategy.checkpoint_io
         if isinstance(io, CheckpointFiles):
             io.opened = opened
@@ -276,8 +267,6 @@ class VidiffTrainer(WholeCheckpoints):
         further splits can be added later.
 
         Args:
-            model: a diffusion task, whose encoders are used.
-            datamodule: whose dataset is encoded.
             output: folder to write into; new, or of the same call.
             splits: some of train, val and test, with commas between.
             num_epochs: epochs of the training split to encode, where each draws starts or crops
@@ -287,7 +276,6 @@ class VidiffTrainer(WholeCheckpoints):
             entries_per_shard: clips in one file. A process holds that many latents in memory.
             ckpt_path: a checkpoint of the task, whose encoders are used.
             weights_only: not used: nothing but tensors and plain values is ever read.
-            opened: that of ``ckpt_path``, if it is open already.
 
         Raises:
             ValueError: if the task is no diffusion task, an option is wrong, the clips do not fit
@@ -321,11 +309,7 @@ def _brings_precision(arguments: dict[str, Any]) -> bool:
 
 
 def read_splits(splits: str) -> list[Split]:
-    """Splits apart by commas, each once.
-
-    Raises:
-        ValueError: if there is none, or one is unknown.
-    """
+    """Splits that commas separate, each once; ``ValueError`` if one is unknown."""
     names = dict.fromkeys(name.strip() for name in splits.split(","))
     found: list[Split] = [split for split in get_args(Split) if split in names]
     if len(found) != len(names):

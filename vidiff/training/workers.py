@@ -1,8 +1,4 @@
-"""How many dataloader workers a process gets.
-
-``auto`` counts the cores that this process may use, and takes its part of what the processes on the
-node share.
-"""
+"""How many dataloader workers a process gets: ``auto`` counts its part of the node's cores."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 from vidiff.data import LatentCache, Split
 from vidiff.training.data import VideoDataModule
 from vidiff.training.diffusion import DiffusionTask
-from vidiff.training.encoders import Encoders
 
 
 class CheckCache(Callback):
@@ -34,17 +33,10 @@ def check(trainer: Trainer, task: LightningModule, split: Split) -> None:
     data = getattr(trainer, "datamodule", None)
     if not isinstance(task, DiffusionTask) or not isinstance(data, VideoDataModule):
         return
-    if isinstance(dataset := data.dataset(split), LatentCache):
-        compare(task.encoders, dataset)
-
-
-def compare(encoders: Encoders, cache: LatentCache) -> None:
-    """Refuse a cache of other encoders.
-
-    Raises:
-        ValueError: if one differs.
-    """
-    autoencoder, conditions = encoders.hashes()
+    cache = data.dataset(split)
+    if not isinstance(cache, LatentCache):
+        return
+    autoencoder, conditions = task.encoders.hashes()
     # A condition that is missing on either side is computed in training.
     pairs = [("autoencoder", "model.autoencoder", autoencoder, cache.index.autoencoder)] + [
         (f"condition {name!r}", f"model.conditions.{name}", ours, cache.index.conditions[name])

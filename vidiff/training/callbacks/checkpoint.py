@@ -61,7 +61,7 @@ class SaveCheckpoint(ModelCheckpoint):
             return  # nothing is saved
 
         def may_end_now() -> bool:
-            """Whether there is nothing to wait for: what is trained is saved, or stands still."""
+            """Whether what is trained is saved, or stands still."""
             alone = trainer.world_size == 1
             return alone and (trainer.validating or self._is_saved(trainer))
 
@@ -91,9 +91,7 @@ class SaveCheckpoint(ModelCheckpoint):
             name = f"doubtful_step_{trainer.global_step:08d}.ckpt"
             trainer.save_checkpoint(os.path.join(self.dirpath, name), weights_only=False)
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: Trainer, *args: Any) -> None:
         if not self.signals.at_once:
             return
         self.signals.at_once = False

@@ -28,16 +28,13 @@ class KeepPrecision(Callback):
     Args:
         choice: what was chosen for this machine; None where a precision was asked for.
         asked: that one, as it was called.
-        matmul: how float32 matrices are multiplied, by ``torch.set_float32_matmul_precision``.
-            ``auto`` is ``high`` in the steps of training on GPUs with TF32, and else what it is.
+        matmul: see ``VidiffTrainer``'s ``matmul_precision``.
     """
 
     def __init__(
-        self,
-        choice: Choice | None = None,
-        asked: str | None = None,
+        self, choice: Choice | None = None, asked: str | None = None,
         matmul: MatmulPrecision = "auto",
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.choice, self.asked, self.matmul = choice, asked, matmul
         self.quiet = False
         """Whether nothing is said, as mixed precision is left off."""
@@ -73,8 +70,7 @@ class KeepPrecision(Callback):
     def teardown(self, *args: Any, **kwargs: Any) -> None:
         self._restore()
 
-    def on_exception(self, *args: Any) -> None:
-        self._restore()
+    on_exception = teardown
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.began is None:

@@ -44,12 +44,10 @@ class RunProgressBar(TQDMProgressBar):
             self._lines = ExitStack()
             self._lines.enter_context(lines_above_bars())
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def teardown(self, *args: Any, **kwargs: Any) -> None:
         self._let_go()
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, *args: Any) -> None:
         for bar in live_bars():  # or the error would stand on the bar's own line
             bar.close()
         self._let_go()
@@ -75,8 +73,6 @@ class RunProgressBar(TQDMProgressBar):
 
     def init_predict_tqdm(self) -> Tqdm:
         return _below(super().init_predict_tqdm)
-
-    # -- Training ---------------------------------------------------------------------------------
 
     def on_train_start(self, trainer: Trainer, *_: Any) -> None:
         bar = self.init_train_tqdm()
@@ -107,8 +103,6 @@ class RunProgressBar(TQDMProgressBar):
         if isinstance(pl_module, Task) and pl_module.last_loss is not None:
             metrics["train/loss"] = float(pl_module.last_loss)
         return metrics
-
-    # -- Sampling and encoding --------------------------------------------------------------------
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_predict_start(trainer, pl_module)

@@ -1,4 +1,4 @@
-"""Originals beside their reconstructions, and the figures of each validation."""
+"""Originals next to their reconstructions, and the scores of each validation."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ SHORT_SIDE = 128
 
 
 class Reconstructions(Callback):
-    """Shows the first videos of each validation beside their reconstructions, originals left.
+    """Shows the first videos of each validation next to their reconstructions, originals left.
 
     They go as gifs into ``reconstructions/step_…`` of the run folder, and to the loggers that show
     videos (TensorBoard, Weights & Biases). ``reconstructions/metrics.csv`` has a row for each
-    validation of the run: the step, and every figure that begins with ``val/``. After ``vidiff
-    validate`` or ``test`` the videos are in ``reconstructions/validate`` or ``test``, and no row is
-    added. A folder that is there already stays as it is.
+    validation of the run: the step, and every score that begins with ``val/``. ``vidiff validate``
+    and ``test`` only write the videos, into ``reconstructions/validate`` and ``test``. A folder
+    that is there already stays as it is.
 
     Args:
         num_videos: how many, at most those of the first process.
@@ -49,11 +49,7 @@ class Reconstructions(Callback):
         self._pairs: list[Tensor] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse a task that reconstructs nothing.
-
-        Raises:
-            TypeError: if it is no ``AutoencoderTask``.
-        """
+        """Refuse (``TypeError``) a task that reconstructs nothing."""
         if not isinstance(pl_module, AutoencoderTask):
             name = type(pl_module).__name__
             raise TypeError(f"Reconstructions needs an AutoencoderTask, not a {name}")
@@ -72,7 +68,7 @@ class Reconstructions(Callback):
             self._pairs += [beside(*(x.float().cpu() for x in pair)) for pair in pairs]
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        figures = trainer.callback_metrics  # asked by every process, as reducing takes all of them
+        scores = trainer.callback_metrics  # asked by every process, as reducing takes all of them
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
         assert trainer.state.fn is not None
@@ -81,7 +77,7 @@ class Reconstructions(Callback):
         name = f"step_{trainer.global_step:08d}" if fitting else trainer.state.fn.value
         self._write(trainer, folder / name)
         if fitting:
-            row = {name: f"{x:.6g}" for name, x in figures.items() if name.startswith("val/")}
+            row = {name: f"{x:.6g}" for name, x in scores.items() if name.startswith("val/")}
             add_row(folder / TABLE, {"step": str(trainer.global_step), **row})
 
     on_test_start = on_validation_start

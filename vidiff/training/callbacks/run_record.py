@@ -1,4 +1,4 @@
-"""``run.json``: what a run was, so that its figures can be told apart from others'."""
+"""``run.json``: what a run was, so that its scores can be told apart from others'."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import json
 import os
 import platform
 import resource
-import subprocess
 import time
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
+from subprocess import DEVNULL, SubprocessError, check_output
 from typing import Any
 
 import torch
@@ -33,10 +33,9 @@ PACKAGES = ("vidiff", "torchvision", "lightning", "jsonargparse", "numpy", "av")
 class RunRecord(Callback):
     """Writes ``run.json`` into the run folder when training starts, goes on, stops and fails.
 
-    It holds versions, a hash of the config, the state of the source, hardware, counts of
-    parameters, dataloader workers, steps, seconds of training, the median time of a step without
-    validation, and the most memory that was in use. Seconds are those of all sessions: a run that
-    goes on in its folder counts what it lost since its last checkpoint as well.
+    It holds versions, a hash of the config, the source's state, hardware, numbers of parameters and
+    workers, steps, seconds of training, the median time of a step, and peak memory. Seconds are
+    those of all sessions, with what was lost since the last checkpoint.
 
     Args:
         every_seconds: at most so often it is written while training goes on.
@@ -96,9 +95,7 @@ class RunRecord(Callback):
         self._write(trainer, "finished")
         self._stop()  # checkpoints of the end are written after this
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: Trainer, task: Any, exception: BaseException) -> None:
         if self._since is None:
             return
         stopped = isinstance(exception, (KeyboardInterrupt, SIGTERMException))
@@ -123,17 +120,12 @@ class RunRecord(Callback):
     def _seconds_so_far(self) -> float:
         return self.seconds + (time.monotonic() - self._since if self._since is not None else 0.0)
 
-    @staticmethod
-    def _precision(trainer: Trainer) -> dict[str, str]:
-        keepers = [c for c in trainer.callbacks if isinstance(c, KeepPrecision)]  # type: ignore[attr-defined]
-        return keepers[0].record if keepers else {}
-
     def _write(self, trainer: Trainer, status: str) -> None:
         if not trainer.is_global_zero:
             return
         self._written = time.monotonic()
-        folder = Path(trainer.default_root_dir)
         steps = trainer.estimated_stepping_batches
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
         record = {
             "status": status,
             "step": trainer.global_step,
@@ -147,11 +139,12 @@ class RunRecord(Callback):
                 "num_processes": trainer.world_size,
                 "strategy": type(trainer.strategy).__name__,
                 "precision": str(trainer.precision),
-                **self._precision(trainer),
+                **next((c.record for c in callbacks if isinstance(c, KeepPrecision)), {}),
                 **hardware(),
             },
         }
-        write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
+        path = Path(trainer.default_root_dir, "run.json")
+        write_text(path, json.dumps(record, indent=2) + "\n")
 
 
 def peak_memory() -> dict[str, int]:
@@ -165,15 +158,14 @@ def peak_memory() -> dict[str, int]:
 
 def describe_run(task: LightningModule) -> dict[str, Any]:
     """What stays the same while a run goes on."""
-    averages = [p for name, p in task.named_parameters() if name.startswith("ema.")]
-    total = sum(p.numel() for p in task.parameters()) - sum(p.numel() for p in averages)
+    own = [p for name, p in task.named_parameters() if not name.startswith("ema.")]
     config = json.dumps(dict(task.hparams), sort_keys=True, default=repr)
     return {
         "task": type(task).__name__,
         "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
         "parameters": {
-            "trained": sum(p.numel() for p in task.parameters() if p.requires_grad),
-            "total": total,
+            "trained": sum(p.numel() for p in own if p.requires_grad),
+            "total": sum(p.numel() for p in own),
         },
         "versions": {"python": platform.python_version(), **_versions()},
         "source": source_state(),
@@ -182,12 +174,11 @@ def describe_run(task: LightningModule) -> dict[str, Any]:
 
 def hardware() -> dict[str, Any]:
     """Processors of this machine."""
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "cpu": platform.processor() or platform.machine(),
         "num_cpus": os.cpu_count(),
         "num_threads": torch.get_num_threads(),
-        "gpus": gpus,
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
     }
 
 
@@ -197,14 +188,12 @@ def source_state() -> dict[str, Any]:
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
+        return check_output(command, stderr=DEVNULL, text=True, timeout=10).strip()
 
     try:
         git("ls-files", "--error-unmatch", "__init__.py")  # not a package inside another checkout
         commit, changed = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", str(folder))
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, SubprocessError):
         return {}
     return {"commit": commit, "changed": bool(changed)}
 
@@ -212,8 +201,6 @@ def source_state() -> dict[str, Any]:
 def _versions() -> dict[str, str]:
     found = {"torch": str(torch.__version__)}  # names the build, unlike the package's metadata
     for package in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found

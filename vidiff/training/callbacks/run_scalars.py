@@ -16,10 +16,7 @@ from vidiff.pages.runs import SCALARS
 
 
 class RunScalars(Callback):
-    """Writes what ``fit`` logs into ``scalars.jsonl`` of the run folder, which reports read.
-
-    It stands beside the loggers that are asked for, if any. A run that goes on adds to its file.
-    """
+    """Writes what ``fit`` logs into ``scalars.jsonl`` of the run folder, which reports read."""
 
     def __init__(self) -> None:
         self._file: ScalarFile | None = None
@@ -41,11 +38,7 @@ class RunScalars(Callback):
 
 
 class ScalarFile(Logger):
-    """A logger of one file: scalars as JSON, a line each time.
-
-    Args:
-        folder: of the run.
-    """
+    """A logger of one file: scalars as JSON, a line each time."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()

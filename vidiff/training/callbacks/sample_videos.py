@@ -67,11 +67,7 @@ class SampleVideos(Callback):
         self.sample(trainer, pl_module)
 
     def sample(self, trainer: Trainer, task: LightningModule) -> None:
-        """Sample once at the current step.
-
-        Raises:
-            TypeError: if the task makes no videos.
-        """
+        """Sample once at the current step; a ``TypeError`` refuses a task that makes no videos."""
         if not isinstance(task, DiffusionTask):
             raise TypeError(f"SampleVideos needs a DiffusionTask, not a {type(task).__name__}")
         if trainer.global_step in (0, self._last_step):

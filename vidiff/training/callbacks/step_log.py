@@ -34,11 +34,8 @@ class StepLog(Callback):
     """Logs the learning rate, the norm of the gradient, and the share of time waiting for data.
 
     The norm is that before clipping. All are logged as often as the loss, and measured only then:
-    no step waits for the device. Time is this process's, without validation. Where data are the
-    brake, it is said once, with the number of dataloader workers to try.
-
-    Where the trainer is not told how often to log, a run gets a hundred logs at least, and one
-    every 50 steps.
+    no step waits for the device. Time is this process's, without validation. A hint is given once
+    where data are too slow. By default a run logs every 50 steps, and at least a hundred times.
     """
 
     def __init__(self) -> None:
@@ -128,13 +125,7 @@ def gradient_norm(optimizer: Optimizer) -> Tensor:
 
 
 def hint(share: float, workers: int, cores: int) -> str:
-    """What to do where training waits for data.
-
-    Args:
-        share: of the time that is spent waiting.
-        workers: how many prepare batches now.
-        cores: that these and the training process may use.
-    """
+    """What to do where training waits for data this share of the time, by workers and cores."""
     said = f"training waits for data {100 * share:.0f} % of the time with {workers} workers: "
     # One batch is made in the time of w steps, w being the workers, or in the waiting alone.
     needed = math.ceil((workers or share) / max(1 - share, 0.01) - 1e-6)

@@ -16,10 +16,9 @@ from vidiff.types import Batch, Grid
 class Throughput(Callback):
     """Logs clips, tokens and floating-point operations per second of all processes together.
 
-    Operations are those that the model needs: one forward pass, and twice that for the backward
-    pass of what is trained; counted once. Rates are averaged from one log to the next, so no step
-    waits for the device. Validation is left out; put this before other callbacks, and what they do
-    between two steps counts in the next rate.
+    Operations are those of ``Task.count_flops``. Rates are averaged from one log to the next, so no
+    step waits for the device; validation is left out. What callbacks after this one do between two
+    steps counts in the next rate.
     """
 
     def __init__(self) -> None:

@@ -241,7 +241,7 @@ LATER: dict[str, tuple[Config, str]] = {
     "heads": (changed(model__denoiser__num_heads=5), "width 24 does not divide among num_heads 5"),
     "clip": (changed(data__dataset__height=20), "20 latent height do not divide into patches of 8"),
     "sampler": (changed(model__sampler="ddpm"), "sampler DDPM does not fit schedule Rectified"),
-    "number": (changed(model__warmup_steps=-1), "warmup_steps must not be negative, got -1"),
+    "number": (changed(model__warmup_steps=-1), "warmup_steps must be at least 0, got -1"),
     "batch": (changed(data__batch_size=0), "batch_size must be at least 1, got 0"),
     "strategy": (changed(trainer__strategy="ddddp"), "unknown strategy 'ddddp', did you mean 'ddp"),
     "accelerator": (changed(trainer__accelerator="gqu"), "unknown accelerator 'gqu', did you"),
@@ -575,4 +575,4 @@ def test_a_checkpoint_that_nothing_writes_is_refused(checker: Checker, tmp_path:
     diffusion = changed(trainer__default_root_dir=str(tmp_path / "second"))
     message = refused(with_first(checker, diffusion), reading(tmp_path, "second"))
     assert message is not None
-    assert message.endswith("no autoencoder: what is trained there first is a DiffusionTask")
+    assert message.endswith("will hold a DiffusionTask, and no autoencoder")

@@ -66,9 +66,8 @@ def table(ablation: Ablation, runs: Sequence[Run], folders: Mapping[str, RunFold
 def _precision(ablation: Ablation, runs: Sequence[Run]) -> list[str]:
     """What all runs are trained in, where it was chosen for them."""
     kept = OnePrecision(Path(str(ablation.output)))
-    found = precisions([(run.name, run.config, {}) for run in runs])
     chosen = kept.chosen
-    if set(found) != {chosen.get("precision")}:
+    if {*precisions([(run.name, run.config, {}) for run in runs])} != {chosen.get("precision")}:
         return []
     return [
         f"All are trained in {chosen['precision']}: {chosen['why']}. {kept.path} keeps this; set "

@@ -14,21 +14,20 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vidiff.ablation.ask.cells import Run
 from vidiff.ablation.ask.file import Ablation, read_ablation
 from vidiff.ablation.check.preparation import DATA, Preparation, Work
-from vidiff.ablation.judge.collect import collect
-from vidiff.ablation.judge.schema import Results, write_results
-from vidiff.ablation.report.csv_file import render_csv
-from vidiff.ablation.report.markdown import render_markdown
-from vidiff.ablation.report.page import render_html
 from vidiff.ablation.run.folder import read_or_empty
 from vidiff.ablation.run.progress import Progress
 from vidiff.ablation.run.runner import Runner
 from vidiff.errors import Errors, UsageError
 from vidiff.files import read_json, write_text
 from vidiff.registry import nearest
+
+if TYPE_CHECKING:
+    from vidiff.ablation.judge.schema import Results
 
 RESULTS, PAGE, TABLE, CSV = "results.json", "report.html", "report.md", "results.csv"
 
@@ -116,6 +115,8 @@ def run(ablation: Ablation, work: Work, retries: int, num_at_once: int | None = 
 
 def judge(file: Path, asked: Preparation, work: Work) -> Results:
     """Step 4: what all runs gave, and what it says; a ``UsageError`` if none is done yet."""
+    from vidiff.ablation.judge.collect import collect
+
     results = collect(asked.ablation, file, *work, read_or_empty(asked.output / DATA))
     if not results.status.done:
         raise UsageError(f"no run of {file} is done yet: there is nothing to report")
@@ -124,6 +125,11 @@ def judge(file: Path, asked: Preparation, work: Work) -> Results:
 
 def report(results: Results, output: Path) -> None:
     """Step 5: write the results into a folder, for programs and for people."""
+    from vidiff.ablation.judge.schema import write_results
+    from vidiff.ablation.report.csv_file import render_csv
+    from vidiff.ablation.report.markdown import render_markdown
+    from vidiff.ablation.report.page import render_html
+
     text = render_markdown(results)
     write_results(results, output / RESULTS)
     write_text(output / CSV, render_csv(results))

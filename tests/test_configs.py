@@ -142,7 +142,7 @@ def test_an_ablation_has_three_seeds_and_every_run_of_it_builds(
     monkeypatch.chdir(ROOT)  # where ablations are called, and what their paths begin from
     preparation = Preparation(read_ablation(path.relative_to(ROOT)))
     assert len(preparation.ablation.seeds) >= 3
-    runs = make_runs(preparation.cells(), preparation.base, preparation.ablation.seeds)
+    runs = make_runs(preparation.cells, preparation.base, preparation.ablation.seeds)
     checked = [(run.name, preparation.checker.examine(run.config)) for run in runs]
     assert [(name, said) for name, said in checked if isinstance(said, str)] == []
     options = preparation.ablation.samples, preparation.ablation.evaluation

@@ -69,7 +69,9 @@ def measure(folder: Path, count: int, num_at_once: int) -> None:
     from vidiff.ablation.ask.file import read_ablation
     from vidiff.ablation.check.preparation import Preparation
     from vidiff.ablation.judge.collect import collect
-    from vidiff.ablation.report import render_csv, render_html, render_markdown
+    from vidiff.ablation.report.csv_file import render_csv
+    from vidiff.ablation.report.markdown import render_markdown
+    from vidiff.ablation.report.page import render_html
     from vidiff.ablation.run.folder import RunFolder
     from vidiff.ablation.run.progress import Progress
     from vidiff.ablation.run.runner import Runner

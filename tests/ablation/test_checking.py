@@ -575,4 +575,4 @@ def test_a_checkpoint_that_nothing_writes_is_refused(checker: Checker, tmp_path:
     diffusion = changed(trainer__default_root_dir=str(tmp_path / "second"))
     message = refused(with_first(checker, diffusion), reading(tmp_path, "second"))
     assert message is not None
-    assert message.endswith("no autoencoder: what is trained there first is a DiffusionTask")
+    assert message.endswith("will hold a DiffusionTask, and no autoencoder")

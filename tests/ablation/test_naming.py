@@ -14,11 +14,13 @@ from test_ablate import TINY, write
 from vidiff.__main__ import main
 from vidiff.ablation.ask.cells import expand, make_runs
 from vidiff.ablation.ask.nodes import get
-from vidiff.ablation.check.names import Names, check_names, logged_by
+from vidiff.ablation.check.options import Names, check_names, logged_by
 from vidiff.ablation.judge.collect import collect
 from vidiff.ablation.judge.run_results import read_run
 from vidiff.ablation.judge.schema import Results
-from vidiff.ablation.report import render_csv, render_html, render_markdown
+from vidiff.ablation.report.csv_file import render_csv
+from vidiff.ablation.report.markdown import render_markdown
+from vidiff.ablation.report.page import render_html
 from vidiff.files import read_json
 from vidiff.training import AutoencoderTask
 from vidiff.training.diffusion import DiffusionTask

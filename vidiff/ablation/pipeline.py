@@ -16,14 +16,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidiff.ablation.ask.cells import Run
 from vidiff.ablation.ask.file import Ablation, read_ablation
-from vidiff.ablation.ask.selection import select
 from vidiff.ablation.check.preparation import DATA, Preparation, Work
 from vidiff.ablation.run.folder import read_or_empty
 from vidiff.ablation.run.progress import Progress
 from vidiff.ablation.run.runner import Runner
 from vidiff.errors import Errors, UsageError
 from vidiff.files import read_json, write_text
+from vidiff.registry import nearest
 
 if TYPE_CHECKING:
     from vidiff.ablation.judge.schema import Results
@@ -34,17 +35,7 @@ RESULTS, PAGE, TABLE, CSV = "results.json", "report.html", "report.md", "results
 def run_ablation(
     file: Path, asked: Preparation, only: Sequence[str] = (), retries: int = 1
 ) -> bool:
-    """Run an ablation to its report.
-
-    Args:
-        file: of the ablation.
-        asked: what is in it.
-        only: the part that is run, as ``AXIS=VALUE``; the report is of all runs.
-        retries: how often a run that fails is tried again.
-
-    Returns:
-        Whether all runs of this part are done.
-    """
+    """Run a part of an ablation; the report is of all. Returns whether this part is done."""
     select([], asked.ablation, only)  # a part that does not exist is refused at once
     runs, folders = check(asked)
     if not run(asked.ablation, asked.first_work(), retries):
@@ -63,12 +54,31 @@ def ask(file: Path, output: str | None = None, plugins: Sequence[str] = ()) -> P
     return Preparation(ablation, plugins)
 
 
-def check(asked: Preparation, may_train: bool = True) -> Work:
-    """Step 2: all runs, solved for and checked; what they need for that is trained or timed.
+def select(runs: Sequence[Run], ablation: Ablation, only: Sequence[str]) -> list[Run]:
+    """Runs that have, of each axis, one of the values in ``only``; or a ``UsageError``."""
+    known = {axis: list(values) for axis, values in ablation.axes.items()}
+    known["seed"] = [str(seed) for seed in ablation.seeds]
+    wanted: dict[str, set[str]] = {}
+    for word in only:
+        axis, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(f"--only {word}: give AXIS=VALUE, as in seed={known['seed'][0]}")
+        if axis not in known:
+            raise UsageError(
+                f"--only {word}: unknown axis{nearest(axis, known)}; known: {', '.join(known)}"
+            )
+        if value not in known[axis]:
+            raise UsageError(
+                f"--only {word}: {axis} has no such value{nearest(value, known[axis])}; "
+                f"known: {', '.join(known[axis])}"
+            )
+        wanted.setdefault(axis, set()).add(value)
+    having = [(run, {**run.cell.choices, "seed": str(run.seed)}) for run in runs]
+    return [run for run, has in having if all(has[axis] in wanted[axis] for axis in wanted)]
 
-    Raises:
-        Errors: with everything that is wrong.
-    """
+
+def check(asked: Preparation, may_train: bool = True) -> Work:
+    """Step 2: all runs, solved for and checked, or ``Errors``; may train and time for that."""
     match = asked.ablation.match
     if unsolved := asked.unsolved():
         assert match is not None, "there is something to solve for"
@@ -91,9 +101,8 @@ def run(ablation: Ablation, work: Work, retries: int, num_at_once: int | None = 
     done = sum(folders[run.id].is_done() for run in runs)
     if done == len(runs):
         return True
-    num_at_once = min(num_at_once or launcher.num_at_once, launcher.num_at_once)
-    width = max(len(run.name) for run in runs)
-    progress = Progress(len(runs), done, num_at_once, width)
+    num_at_once = num_at_once or launcher.num_at_once
+    progress = Progress(len(runs), done, num_at_once, width=max(len(run.name) for run in runs))
     if done:
         progress.say(f"{done} of {len(runs)} runs are done already")
     runner = Runner(folders, launcher, progress, ablation.budget, retries, num_at_once)
@@ -117,7 +126,9 @@ def judge(file: Path, asked: Preparation, work: Work) -> Results:
 def report(results: Results, output: Path) -> None:
     """Step 5: write the results into a folder, for programs and for people."""
     from vidiff.ablation.judge.schema import write_results
-    from vidiff.ablation.report import render_csv, render_html, render_markdown
+    from vidiff.ablation.report.csv_file import render_csv
+    from vidiff.ablation.report.markdown import render_markdown
+    from vidiff.ablation.report.page import render_html
 
     text = render_markdown(results)
     write_results(results, output / RESULTS)

@@ -45,7 +45,7 @@ def prepare(folder: Path, base: dict[str, Any] | None = None, **changes: Any) ->
 
 
 def runs_of(preparation: Preparation) -> list[Run]:
-    return make_runs(preparation.cells(), preparation.base, [0, 1])
+    return make_runs(preparation.cells, preparation.base, [0, 1])
 
 
 @pytest.mark.parametrize("asked", [{}, {"precision": "auto"}])
@@ -90,7 +90,7 @@ def test_precision_may_be_what_is_tried(tmp_path: Path, machine: Any) -> None:
             "half": {"trainer.precision": "bf16-mixed"},
         }
     }
-    cells = prepare(tmp_path, axes=axes).cells()
+    cells = prepare(tmp_path, axes=axes).cells
     found = [nodes.get(cell.config(BASE), PRECISION) for cell in cells]
     assert found == ["32-true", "bf16-mixed"]
 

@@ -11,9 +11,10 @@ import pytest
 from scipy import stats
 
 from vidiff import schema
-from vidiff.ablation.judge.statistics import Comparison, Observations, compare, holm, judge, mean
-from vidiff.ablation.judge.statistics.intervals import bootstrap
-from vidiff.ablation.judge.statistics.permutation import FLIPS, sign_flips, smallest_p
+from vidiff.ablation.judge.statistics.comparison import FLIPS, Comparison, sign_flips, smallest_p
+from vidiff.ablation.judge.statistics.contrasts import compare
+from vidiff.ablation.judge.statistics.intervals import Observations, bootstrap, mean
+from vidiff.ablation.judge.statistics.verdicts import holm, judge
 
 NAN = float("nan")
 
@@ -142,7 +143,7 @@ class TestSignFlips:
     def test_memory_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         units = normal(64, centre=0.2)
         whole = sign_flips(units)
-        monkeypatch.setattr("vidiff.ablation.judge.statistics.permutation.AT_ONCE", 640)
+        monkeypatch.setattr("vidiff.ablation.judge.statistics.comparison.AT_ONCE", 640)
         assert sign_flips(units) == whole
 
 

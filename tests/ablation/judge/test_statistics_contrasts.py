@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from vidiff.ablation.judge.statistics import Effect, compare, interactions, main_effects
+from vidiff.ablation.judge.statistics.contrasts import Effect, compare, interactions, main_effects
 from vidiff.schema import plain
 
 AXES = {"depth": ["2", "4"], "width": ["small", "large"]}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vidiff.ablation.judge.statistics import further_seeds
+from vidiff.ablation.judge.statistics.verdicts import further_seeds
 
 
 def searched(differences: list[float], num_comparisons: int, per_seed: bool) -> int | None:

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vidiff.ablation.judge.statistics import Comparison, Observations, compare, judge, mean
+from vidiff.ablation.judge.statistics.comparison import Comparison
+from vidiff.ablation.judge.statistics.contrasts import compare
+from vidiff.ablation.judge.statistics.intervals import Observations, mean
+from vidiff.ablation.judge.statistics.verdicts import judge
 
 
 @dataclass

@@ -17,10 +17,8 @@ from processes import is_alive, wait
 from ray_plugin import PLUGIN
 from slurm_cluster import NoSlurmError, slurm_cluster
 
-from vidiff.ablation.launchers import slurm_queue
 from vidiff.ablation.launchers.base import Handle, Job
-from vidiff.ablation.launchers.slurm import Slurm
-from vidiff.ablation.launchers.slurm_queue import SlurmQueue
+from vidiff.ablation.launchers.slurm import Slurm, SlurmQueue
 from vidiff.registry import get_component
 
 ENDED = ("succeeded", "failed")
@@ -51,7 +49,7 @@ def slurm() -> Iterator[None]:
 @pytest.fixture(params=["slurm", "local"])
 def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways of running jobs: by Slurm, and by submitit's local executor."""
-    monkeypatch.setattr(slurm_queue, "INTERVAL", 0.3)
+    monkeypatch.setattr("vidiff.ablation.launchers.slurm.INTERVAL", 0.3)
     if request.param == "slurm":
         request.getfixturevalue("slurm")
     return request.param
@@ -59,7 +57,7 @@ def cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def real(slurm: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slurm_queue, "INTERVAL", 0.3)
+    monkeypatch.setattr("vidiff.ablation.launchers.slurm.INTERVAL", 0.3)
     monkeypatch.setattr("vidiff.ablation.launchers.slurm.LATE", 0.5)  # the file system is local
 
 
@@ -284,7 +282,7 @@ def test_a_thousand_jobs_are_one_question(tmp_path: Path, monkeypatch: pytest.Mo
     )
     squeue.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(slurm_queue, "INTERVAL", 3600.0)
+    monkeypatch.setattr("vidiff.ablation.launchers.slurm.INTERVAL", 3600.0)
     queue = SlurmQueue()
     jobs = [SimpleNamespace(job_id=str(number)) for number in range(1, 1003)]
     for _ in range(3):
@@ -298,7 +296,7 @@ def test_where_slurm_does_not_answer_jobs_are_not_given_up(
 ) -> None:
     squeue, job = tmp_path / "squeue", SimpleNamespace(job_id="1")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(slurm_queue, "INTERVAL", 0.0)
+    monkeypatch.setattr("vidiff.ablation.launchers.slurm.INTERVAL", 0.0)
     squeue.write_text("#!/bin/sh\necho 1 RUNNING\n")
     squeue.chmod(0o755)
     queue = SlurmQueue()

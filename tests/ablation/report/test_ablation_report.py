@@ -29,10 +29,13 @@ from vidiff.ablation.judge.schema import (
     Status,
     Video,
 )
-from vidiff.ablation.judge.statistics import Comparison, Effect, Estimate
-from vidiff.ablation.report import phrases, render_csv, render_html, render_markdown
-from vidiff.ablation.report.curves import make_curves
-from vidiff.ablation.report.page import colours
+from vidiff.ablation.judge.statistics.comparison import Comparison
+from vidiff.ablation.judge.statistics.contrasts import Effect
+from vidiff.ablation.judge.statistics.intervals import Estimate
+from vidiff.ablation.report import phrases
+from vidiff.ablation.report.csv_file import render_csv
+from vidiff.ablation.report.markdown import render_markdown
+from vidiff.ablation.report.page import colours, make_curves, render_html
 from vidiff.pages import charts
 from vidiff.video import write_video
 

@@ -13,8 +13,8 @@ import pytest
 from processes import wait
 from toy_runs import COUNT, counts, toy_folder, toy_run, toy_runner
 
-from vidiff.ablation.ask.devices import devices_of
 from vidiff.ablation.ask.file import Budget
+from vidiff.ablation.ask.nodes import devices_of
 from vidiff.ablation.launchers import Job, Local
 from vidiff.ablation.run.runner import make_job
 

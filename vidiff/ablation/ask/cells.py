@@ -32,13 +32,8 @@ Axes = Mapping[str, Mapping[str, Mapping[str, Any]]]
 class Cell:
     """One combination of the values of all axes.
 
-    Attributes:
-        choices: the name of the value of each axis.
-        nodes: what these replace in the base config, by dotted key.
-        is_baseline: whether the others are compared with it.
-        solved: what was solved for to make it equal to the baseline, by dotted key.
-        equality: the quantity that was made equal, over the baseline's; None if none was.
-        to_be_validated: whether cells are compared by what validation finds at their ends.
+    ``solved`` makes it equal to the baseline, and ``equality`` is what was made equal, over the
+    baseline's. ``to_be_validated``: cells are compared by what validation finds at their ends.
     """
 
     choices: Mapping[str, str]
@@ -66,11 +61,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Run:
-    """A cell with a seed, of weights, noise and the order of the clips.
-
-    ``config`` is complete, but for the folder of the run; ``id`` is a hash of it, whatever the cell
-    is called.
-    """
+    """A cell with a seed; ``config`` is complete but for the run's folder, ``id`` a hash of it."""
 
     cell: Cell
     seed: int
@@ -90,22 +81,17 @@ def expand(
 ) -> list[Cell]:
     """All combinations of the values, the baseline (by default of first values) first.
 
-    Raises:
-        ValueError: if two axes replace the same node, or the baseline is left out.
+    A ``ValueError`` if two axes replace the same node, or the baseline is left out.
     """
     chosen = {axis: next(iter(values)) for axis, values in axes.items()} | dict(baseline or {})
     cells = []
     for names in itertools.product(*axes.values()):
         choices = dict(zip(axes, names, strict=True))
-        if any(all(choices[a] == v for a, v in left_out.items()) for left_out in exclude):
-            continue
-        cells.append(Cell(choices, _nodes(axes, choices), choices == chosen))
+        if not any(left_out.items() <= choices.items() for left_out in exclude):
+            cells.append(Cell(choices, _nodes(axes, choices), choices == chosen))
     if not any(cell.is_baseline for cell in cells):
         named = ", ".join(f"{axis}={value}" for axis, value in chosen.items())
-        raise ValueError(
-            f"exclude leaves out the baseline ({named}), which the others are compared with: name "
-            "another one by baseline"
-        )
+        raise ValueError(f"exclude leaves out the baseline ({named}): name another one by baseline")
     return sorted(cells, key=lambda cell: not cell.is_baseline)
 
 
@@ -139,10 +125,7 @@ def alike(runs: Sequence[Run]) -> Iterator[tuple[Run, Run]]:
 
 
 def _validated_after_the_last_step(config: Config) -> Config:
-    """A config that is validated after its last step, if it were only at the ends of epochs.
-
-    These need not come before the end of training, nor at the same step in all cells.
-    """
+    """Validated after its last step, as epochs need not end there, nor alike in all cells."""
     steps, interval = nodes.get(config, STEPS), nodes.get(config, INTERVAL)
     if _is_count(interval) or not _is_count(steps):
         return config
@@ -150,7 +133,7 @@ def _validated_after_the_last_step(config: Config) -> Config:
 
 
 def _validated_at_the_end(config: Config) -> Config:
-    """A config that is validated as often at least, and once more a few steps before its end."""
+    """Validated at least as often, and once more a few steps before its end."""
     interval = nodes.get(config, INTERVAL)
     if not _is_count(interval) or not _is_count(nodes.get(config, STEPS)):
         return config
@@ -174,8 +157,6 @@ def _nodes(axes: Axes, choices: Mapping[str, str]) -> dict[str, Any]:
     for axis, value in choices.items():
         for key, node in axes[axis][value].items():
             if key in found:
-                raise ValueError(
-                    f"axes {by[key]} and {axis} both replace {key}: put their values into one axis"
-                )
+                raise ValueError(f"axes {by[key]} and {axis} both replace {key}: join these axes")
             found[key], by[key] = node, axis
     return found

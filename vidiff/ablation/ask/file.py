@@ -106,8 +106,6 @@ class Ablation:
         samples: options of ``vidiff sample``: the same prompts and noise in every run. Null: no
             videos are made.
         evaluation: options of ``vidiff evaluate`` for these videos.
-        budget: of time.
-        launcher: where runs run.
         output: folder to write reports into; ``runs/ablations/NAME`` by default.
         runs: folder of the runs, which ablations may share; ``runs/ablations/runs`` by default, or
             ``runs`` in ``output`` where that is given.
@@ -131,11 +129,7 @@ class Ablation:
 
 
 def read_ablation(path: Path) -> Ablation:
-    """Read an ablation file, with paths from here, and axes spelt out.
-
-    Raises:
-        UsageError: in one line, if anything in it cannot be.
-    """
+    """Read an ablation file, with paths from here, and axes spelt out; or a ``UsageError``."""
     from jsonargparse import ArgumentError, ArgumentParser
 
     from vidiff.cli.names import install
@@ -148,24 +142,20 @@ def read_ablation(path: Path) -> Ablation:
                              f"{', '.join(known)}")  # fmt: skip
     install()
     # jsonargparse would build what looks like a class where anything may stand.
-    plain = {name: node.pop(name) for name in (*_MAPPINGS, "exclude") if name in node}
-    match = node.get("match")
+    plain = {name: node.pop(name) for name in _PLAIN if name in node}
+    match = node.pop("match", None)
     if isinstance(match, str):
-        match = node["match"] = {"equal": match}
+        match = {"equal": match}
     if match is not None and not isinstance(match, dict):
         raise UsageError(
             f"{path}: match must be none, parameters, flops, time or a mapping, got {match!r}"
         )
-    matched = (match or {}).get("equal") != "none"
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(
-        Ablation, as_group=False, skip={*_MAPPINGS, "exclude", "match", "budget"}
-    )
+    parser.add_class_arguments(Ablation, as_group=False, skip={*_PLAIN, "match", "budget"})
     parser.add_class_arguments(Budget, "budget")
-    if matched and node.get("match"):
+    if match and match.get("equal") != "none":
+        node["match"] = match
         parser.add_class_arguments(Match, "match")
-    else:
-        node.pop("match", None)
     try:
         _check_launcher(node.get("launcher"))
         given = parser.instantiate(parser.parse_object(node)).as_dict()
@@ -180,15 +170,15 @@ def read_ablation(path: Path) -> Ablation:
 def _check_launcher(node: Any) -> None:
     """Raise a ``UsageError`` if the launcher is one that a plugin of ours would bring."""
     name = node.get("class_path") if isinstance(node, Mapping) else node
-    if name == "ray" and name not in list_components("launcher"):
+    known = list_components("launcher")
+    if name == "ray" and name not in known:
         raise UsageError(
             "launcher: ray is a plugin: install it by `pip install ./plugins/vidiff-ray`, or name "
-            f"it by --plugins plugins/vidiff-ray/vidiff_ray; known: "
-            f"{', '.join(list_components('launcher'))}"
+            f"it by --plugins plugins/vidiff-ray/vidiff_ray; known: {', '.join(known)}"
         )
 
 
-_MAPPINGS = ("axes", "baseline", "samples", "evaluation")
+_PLAIN = ("axes", "baseline", "exclude", "samples", "evaluation")
 
 
 def _mappings(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,15 +210,15 @@ def _checked(ablation: Ablation, path: Path) -> Ablation:
     if min(ablation.seeds) < 0:
         raise ValueError(f"seeds must not be negative, got {min(ablation.seeds)}")
     measured = [name for name in ablation.metrics if "/" not in name]
-    if measured and (ablation.samples is None or ablation.evaluation is None):
+    samples, evaluation = ablation.samples, ablation.evaluation
+    if measured and (samples is None or evaluation is None):
         raise ValueError(
             f"{measured[0]} is measured on videos: say by samples and evaluation how they are made "
             "and measured, or name a value that training logs, such as val/loss"
         )
-    if (ablation.samples is None) != (ablation.evaluation is None):
+    if (samples is None) != (evaluation is None):
         raise ValueError("samples and evaluation belong together: give both or neither")
     folder = path.parent
-    samples = ablation.samples
     if samples is not None:
         if not isinstance(samples.get("prompts"), str):
             raise ValueError("samples needs prompts: a file with a prompt a line, or 'text;text'")
@@ -236,21 +226,19 @@ def _checked(ablation: Ablation, path: Path) -> Ablation:
             raise ValueError(f"samples.{min(taken)} is set by the ablation: leave it out")
         if looks_like_file(samples["prompts"]):
             samples = samples | {"prompts": os.path.normpath(folder / samples["prompts"])}
-    if taken := {"generated", "output", "overwrite", "config", "c"} & {
-        *(ablation.evaluation or {})
-    }:
+    if taken := {"generated", "output", "overwrite", "config", "c"} & {*(evaluation or {})}:
         raise ValueError(f"evaluation.{min(taken)} is set by the ablation: leave it out")
-    changed: dict[str, Any] = {
-        "axes": axes,
-        "baseline": _choices("baseline", ablation.baseline, axes, short),
-        "exclude": [_choices("exclude", one, axes, short) for one in ablation.exclude],
-        "base": _beside(folder, ablation.base),
-        "first": [_beside(folder, config) for config in ablation.first],
-        "samples": samples,
-        "output": str(ablation.output or OUTPUT / name_of(path)),
-        "runs": str(ablation.runs or Path(ablation.output or OUTPUT) / "runs"),
-    }
-    return replace(ablation, **changed)
+    return replace(
+        ablation,
+        axes=axes,
+        baseline=_choices("baseline", ablation.baseline, axes, short),
+        exclude=[_choices("exclude", one, axes, short) for one in ablation.exclude],
+        base=_beside(folder, ablation.base),
+        first=[_beside(folder, config) for config in ablation.first],
+        samples=samples,
+        output=str(ablation.output or OUTPUT / name_of(path)),
+        runs=str(ablation.runs or Path(ablation.output or OUTPUT) / "runs"),
+    )
 
 
 def name_of(path: Path) -> str:
@@ -298,7 +286,6 @@ def _short(name: str, axes: Iterable[str]) -> str:
 def _choices(
     where: str, given: Mapping[str, Any], axes: Mapping[str, Any], short: Mapping[str, str]
 ) -> dict[str, str]:
-    """Named values of named axes."""
     choices = {}
     for key, named in given.items():
         axis, value = short.get(key, key), _name(named)

@@ -1,13 +1,10 @@
-"""Nodes of a config, by the dotted keys that the command line has for them.
-
-A user never types ``class_path`` and ``init_args``: ``model.denoiser.width`` is the width of the
-denoiser, however its node is written.
-"""
+"""Nodes of a config, by the dotted keys that the command line has for them."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 Config = dict[str, Any]
@@ -30,11 +27,28 @@ def get(config: Config, key: str, default: Any = None) -> Any:
     """The node at a dotted key, or ``default`` if there is none."""
     node: Any = config
     for name in key.split("."):
-        settings = _settings(node)
-        if settings is None or name not in settings:
+        if isinstance(node, Mapping) and "class_path" in node:
+            node = node.get("init_args") or {}
+        if not isinstance(node, Mapping) or name not in node:
             return default
-        node = settings[name]
+        node = node[name]
     return node
+
+
+def devices_of(config: Config) -> tuple[int, int, bool]:
+    """Devices of a node, nodes, and whether the devices are GPUs, as the trainer has them.
+
+    Where the config leaves the number to the machine, it is one.
+    """
+    devices = get(config, "trainer.devices", "auto")
+    if isinstance(devices, str) and devices.isdigit():
+        devices = int(devices)
+    count = len(devices) if isinstance(devices, list) else devices
+    accelerator = get(config, "trainer.accelerator", "auto")
+    has_gpu = any(Path("/dev").glob("nvidia[0-9]*"))  # without importing torch
+    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and has_gpu)
+    number = count if isinstance(count, int) and count > 0 else 1
+    return number, int(get(config, "trainer.num_nodes", 1) or 1), on_gpu
 
 
 def _parent(config: Config, key: str) -> tuple[dict[str, Any], str]:
@@ -63,9 +77,3 @@ def _opened(holder: dict[str, Any], place: str, node: Any) -> dict[str, Any]:
     if "class_path" in node:
         node = node.setdefault("init_args", {})
     return node
-
-
-def _settings(node: Any) -> Mapping[str, Any] | None:
-    if not isinstance(node, Mapping):
-        return None
-    return node.get("init_args") or {} if "class_path" in node else node

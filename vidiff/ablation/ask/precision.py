@@ -1,7 +1,7 @@
 """The precision of an ablation's runs: ``auto`` is one precision for all, chosen once.
 
-The choice stays in the output folder. A file that was begun on one machine and goes on on another
-so keeps its runs, whose names are hashes of configs that hold the precision.
+The choice stays in the output folder: on another machine runs, named by hashes of their configs,
+would otherwise be new ones.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 
 from vidiff.ablation.ask import nodes
 from vidiff.ablation.ask.cells import Cell
-from vidiff.ablation.ask.devices import devices_of
 from vidiff.ablation.ask.nodes import Config
 from vidiff.files import read_json, write_json
 
@@ -39,7 +38,12 @@ class OnePrecision:
         if asked != "auto":
             return config
         if not self.chosen:
-            self.chosen = _choose(config)
+            from vidiff.precision import choose, device_of
+
+            accelerator = nodes.get(config, "trainer.accelerator", "auto")
+            on_gpu = nodes.devices_of(config)[2]  # for which jobs are handed out
+            device = "cuda" if on_gpu else device_of(accelerator)
+            self.chosen = asdict(choose(device)) | {"device": device}
         config = {key: value for key, value in config.items() if key != PRECISION}
         return nodes.replace(config, {PRECISION: self.chosen["precision"]})
 
@@ -51,15 +55,6 @@ class OnePrecision:
             return replace(cell, nodes={**cell.nodes, PRECISION: precision})
 
         return [chosen(c) if c.nodes.get(PRECISION) == "auto" else c for c in cells]
-
-
-def _choose(config: Config) -> dict[str, str]:
-    from vidiff.precision import choose, device_of
-
-    accelerator = nodes.get(config, "trainer.accelerator", "auto")
-    _, _, on_gpu = devices_of(config)  # for which jobs are handed out
-    device = "cuda" if on_gpu else device_of(accelerator)
-    return asdict(choose(device)) | {"device": device}
 
 
 def precisions(runs: Sequence[tuple[str, Config, Mapping[str, Any]]]) -> dict[str, list[str]]:

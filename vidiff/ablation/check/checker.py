@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import yaml
+from jsonargparse import Namespace
+from lightning.pytorch.accelerators import AcceleratorRegistry
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import StrategyRegistry
 
 from vidiff.ablation.ask import nodes
 from vidiff.ablation.ask.nodes import Config
+from vidiff.ablation.check import options
 from vidiff.ablation.check.models import Models
 from vidiff.ablation.check.parser import Once, Parser
 from vidiff.costs.configs import clip_sizes, num_devices
-from vidiff.errors import UsageError
+from vidiff.costs.count import Clips, Counts
+from vidiff.errors import Errors, UsageError
 from vidiff.registry import nearest
-
-if TYPE_CHECKING:
-    from jsonargparse import Namespace
-
-    from vidiff.ablation.check.names import Names
-    from vidiff.ablation.check.options import Measured
-    from vidiff.costs.count import Clips, Counts
+from vidiff.training.trainer import VidiffTrainer
+from vidiff.types import LatentSample
 
 
 @dataclass(frozen=True)
@@ -40,15 +38,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class RunCosts:
-    """What a run takes.
-
-    Attributes:
-        parameters: those that are trained, of all parts.
-        flops_per_step: of one device and the optimizer, a multiply-add counted as two.
-        steps: at most.
-        tokens: video tokens of all steps and devices; 0 where a model has none.
-        flops: of all steps, on one device.
-    """
+    """What a run takes: FLOPs of one device (a multiply-add is two), video tokens of all."""
 
     parameters: int
     flops_per_step: int
@@ -60,13 +50,7 @@ class RunCosts:
 class Checker:
     """Refuses what ``vidiff fit`` would refuse, and counts what it would do.
 
-    Data are opened only where nothing else has the size of the clips.
-
-    Args:
-        first: configs that are trained before, as in ``Models``.
-
-    Attributes:
-        parser: of all model commands.
+    Data are opened only where nothing else has the size of the clips. ``first``: as in ``Models``.
     """
 
     def __init__(self, first: Sequence[Config] = ()) -> None:
@@ -85,18 +69,14 @@ class Checker:
     def check(self, config: Config) -> Checked:
         """Parse a config, and build and count its model on the meta device.
 
-        Raises:
-            UsageError: if it cannot be parsed, or cannot be a part of an ablation.
-            ValueError: if its parts do not fit together.
+        A ``UsageError`` if it is no config of an ablation; a ``ValueError`` if its parts misfit.
         """
         parsed = self._parser.parse(config)
         for name in ("trainer", "data"):
             if not hasattr(parsed[name], "get"):
                 raise UsageError(f"{name}: expected settings, got {parsed[name]!r}")
         if parsed.get("ckpt_path"):
-            raise UsageError(
-                "ckpt_path: a run of an ablation goes on from its own checkpoints: leave it out"
-            )
+            raise UsageError("ckpt_path: runs go on from their own checkpoints: leave it out")
         if parsed.trainer.max_steps < 1:
             raise UsageError(
                 "trainer.max_steps: say how many steps there are, since runs are compared by them; "
@@ -107,7 +87,7 @@ class Checker:
         return Checked(parsed, clips, self._once(self._models.count, parsed.model, clips))
 
     def settings(self, config: Config, key: str) -> dict[str, Any]:
-        """What the part at a dotted key will be built with, see ``Parser.settings``."""
+        """See ``Parser.settings``."""
         return self._parser.settings(config, key)
 
     def parameters(self, config: Config) -> int:
@@ -137,28 +117,32 @@ class Checker:
         metrics: Iterable[str] = (),
     ) -> list[str]:
         """What is wrong with options of sampling and evaluation, and with names of metrics."""
-        from vidiff.ablation.check.names import check_names
-        from vidiff.ablation.check.options import check_measuring
+        errors: list[str] = []
+        measured = None
+        try:
+            options.check_sampling(self.parser, samples)
+        except (ValueError, UsageError) as error:
+            errors.append(_line(error))
+        try:
+            measured = options.check_evaluation(evaluation, base)
+        except Errors as several:
+            errors += [f"evaluation: {line}" for line in several.lines]
+        except (ValueError, UsageError) as error:
+            errors.append(_line(error))
+        return errors + options.check_names(metrics, self._names(base, measured))
 
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "base.yaml"
-            path.write_text(yaml.safe_dump(base), encoding="utf-8")
-            errors, measured = check_measuring(self.parser, samples, evaluation, path)
-        return errors + check_names(metrics, self._names(base, measured))
-
-    def _names(self, base: Config, measured: Measured | None) -> Names:
-        from vidiff.ablation.check.names import Names, logged_by
-
+    def _names(self, base: Config, measured: options.Measured | None) -> options.Names:
         scores, unmeasured = measured or (None, {})
         try:
             parsed = self._parser.parse(base)
             task = self._models.make(parsed.model)
             trainer = self._parser.instantiate("trainer", parsed.trainer)
         except Exception:  # ``examine`` reports what is wrong there
-            return Names(measured=scores, unmeasured=unmeasured)
+            return options.Names(measured=scores, unmeasured=unmeasured)
         callbacks = trainer.callbacks or []
         callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
-        return Names(logged_by(task, callbacks), trainer.limit_val_batches != 0, scores, unmeasured)
+        logged, validated = options.logged_by(task, callbacks), trainer.limit_val_batches != 0
+        return options.Names(logged, validated, scores, unmeasured)
 
     def data(self, base: Config) -> dict[str, Any]:
         """What the clips of a config are: the dataset, its settings, and a hash of its content."""
@@ -173,16 +157,8 @@ class Checker:
             "fingerprint": dataset.fingerprint() or "drawn from the settings",
         }
 
-    # -- What fit would find out later -------------------------------------------------------------
-
     def _check_trainer(self, trainer: Namespace) -> None:
         """Build the trainer and its callbacks: on the CPU, as runs may be for other machines."""
-        from lightning.pytorch.accelerators import AcceleratorRegistry
-        from lightning.pytorch.plugins.environments import LightningEnvironment
-        from lightning.pytorch.strategies import StrategyRegistry
-
-        from vidiff.training.trainer import VidiffTrainer
-
         for name, known in {
             "accelerator": ["auto", "gpu", *AcceleratorRegistry.available_accelerators()],
             "strategy": ["auto", *StrategyRegistry.available_strategies()],
@@ -204,9 +180,6 @@ class Checker:
 
     def _clips(self, data: Namespace) -> Clips:
         """As the dataset's arguments say; where they do not, as its first clips are."""
-        from vidiff.costs.count import Clips
-        from vidiff.types import LatentSample
-
         module = self._parser.instantiate("data", data)
         sizes = clip_sizes(data.dataset)
         if None not in sizes[0]:
@@ -227,7 +200,6 @@ def _line(error: Exception) -> str:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Without what a trainer says of the machine."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -27,7 +27,7 @@ def table(ablation: Ablation, runs: Sequence[Run], folders: Mapping[str, RunFold
     rate, how = _rate(runs, folders, costs, ablation.launcher.num_at_once)
     matched = ablation.match
     head = ["cell", "parameters", "FLOPs/step", "steps", "FLOPs", "time/run", "runs", "done"]
-    rows = [[*head, *(["equal", "by"] if matched else [])]]
+    rows = [head + (["equal", "by"] if matched else [])]
     left = 0.0
     for name in dict.fromkeys(run.cell.name for run in runs):
         mine = [run for run in runs if run.cell.name == name]
@@ -66,9 +66,8 @@ def table(ablation: Ablation, runs: Sequence[Run], folders: Mapping[str, RunFold
 def _precision(ablation: Ablation, runs: Sequence[Run]) -> list[str]:
     """What all runs are trained in, where it was chosen for them."""
     kept = OnePrecision(Path(str(ablation.output)))
-    found = precisions([(run.name, run.config, {}) for run in runs])
     chosen = kept.chosen
-    if set(found) != {chosen.get("precision")}:
+    if {*precisions([(run.name, run.config, {}) for run in runs])} != {chosen.get("precision")}:
         return []
     return [
         f"All are trained in {chosen['precision']}: {chosen['why']}. {kept.path} keeps this; set "

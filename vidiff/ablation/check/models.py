@@ -5,28 +5,25 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
+from jsonargparse import Namespace
 
 from vidiff.ablation.ask import nodes
 from vidiff.ablation.ask.cells import ROOT
 from vidiff.ablation.ask.nodes import Config
 from vidiff.ablation.check.parser import Parser
 from vidiff.costs.configs import checkpoint_of
-
-if TYPE_CHECKING:
-    from jsonargparse import Namespace
-
-    from vidiff.costs.count import Clips, Counts
-    from vidiff.training import Task
+from vidiff.costs.count import Clips, Counts, count, num_trained
+from vidiff.costs.plan import plan
+from vidiff.training import AutoencoderTask, Task
 
 
 class Models:
     """Builds and counts parsed models.
 
-    Args:
-        parser: has parsed them.
-        first: configs that are trained before. An autoencoder from the folder of one of them is
-            built as it will be once trained.
+    An autoencoder from the folder of a config that comes ``first`` is built as it will be trained.
     """
 
     def __init__(self, parser: Parser, first: Sequence[Config]) -> None:
@@ -35,15 +32,10 @@ class Models:
 
     def parameters(self, model: Namespace) -> int:
         """The trained parameters of a model, which is built and not run."""
-        from vidiff.costs.count import num_trained
-
         return num_trained(self.build(model))
 
     def count(self, model: Namespace, clips: Clips) -> Counts:
         """Count a batch of each size and the optimizer step; a ``ValueError`` if they misfit."""
-        from vidiff.costs.count import Counts, count, num_trained
-        from vidiff.costs.plan import plan
-
         task = self.build(model)
         try:
             return count(task, clips, self.parser.once.keep)
@@ -58,8 +50,6 @@ class Models:
 
     def build(self, model: Namespace) -> Task:
         """The task of a model, on the meta device."""
-        import torch
-
         task = self.make(model)
         task.ema_decay = 0.0  # a second copy would add nothing to what is counted
         with torch.device("meta"), warnings.catch_warnings():
@@ -71,12 +61,8 @@ class Models:
         """The task of a model, whose parts are not built yet."""
         return self.parser.instantiate("model", self._with_stand_ins(model))
 
-    # -- What is still to be trained ---------------------------------------------------------------
-
     def _with_stand_ins(self, node: Any) -> Any:
         """A node in which what will be trained stands in the place of its checkpoint."""
-        from jsonargparse import Namespace
-
         if not isinstance(node, Namespace):
             return node
         checkpoint = checkpoint_of(node) if "class_path" in node else None
@@ -94,16 +80,11 @@ class Models:
 
     def _autoencoder(self, checkpoint: str, config: Config) -> Namespace:
         """The node of the autoencoder that a config trains."""
-        from vidiff.training import AutoencoderTask
-
         task = self.parser.instantiate("model", self.parser.parse(config).model)
         if not isinstance(task, AutoencoderTask):
-            raise ValueError(
-                f"{checkpoint} will hold no autoencoder: what is trained there first is a "
-                f"{type(task).__name__}"
-            )
-        name = "autoencoder"
-        return self.parser.argument("AutoencoderTask", name, task.hparams[name])
+            raise ValueError(f"{checkpoint} will hold a {type(task).__name__}, and no autoencoder")
+        node = task.hparams["autoencoder"]
+        return self.parser.argument("AutoencoderTask", "autoencoder", node)
 
 
 def _resolved(path: Any) -> Path:

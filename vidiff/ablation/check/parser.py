@@ -1,23 +1,23 @@
 """Configs parsed as ``vidiff fit`` does it, a thousand of them in seconds.
 
-A section of a config means the same by itself as together with the others, and so does an argument
-of a model and a setting of that. Each is parsed once: whole models would take most of the time that
-checking a cell takes.
+A section of a config means the same by itself as with the others, and so does an argument of a
+model and a setting of that: each is parsed once, as parsing is most of what checking a cell takes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
+from jsonargparse import Namespace, get_loader
 
 from vidiff.ablation.ask.nodes import Config
+from vidiff.cli.model import make_parser, refuse_others
+from vidiff.cli.parser import VidiffParser
 from vidiff.costs.configs import arguments
-
-if TYPE_CHECKING:
-    from jsonargparse import Namespace
+from vidiff.plugins import load_all, load_plugins, requested_plugins
 
 SECTIONS = {"seed_everything", "plugins", "data", "model", "trainer"}
 
@@ -50,24 +50,16 @@ class Parser:
     """Parses configs, and refuses what ``vidiff fit -c`` refuses in them, in the same words."""
 
     def __init__(self, once: Once) -> None:
-        from vidiff.cli.model import make_parser
-        from vidiff.plugins import load_all
-
         load_all([])
         self.once, self.commands = once, make_parser()
         assert self.commands._subcommands_action is not None
         self._fit: Any = self.commands._subcommands_action.choices["fit"]
 
     def parse(self, config: Config) -> Namespace:
-        """The config as ``vidiff fit -c`` reads it, without defaults of the model's arguments.
+        """The config as ``vidiff fit -c`` reads it (or a ``UsageError``), without model defaults.
 
         It must not be changed: other configs share its parts.
-
-        Raises:
-            UsageError: if ``vidiff fit`` would refuse it.
         """
-        from jsonargparse import Namespace
-
         self.once(_load_plugins, config.get("plugins"))
         if not (set(config) <= SECTIONS and config.get("model") is not None):
             return self.once(self._whole, config)
@@ -78,8 +70,6 @@ class Parser:
 
     def instantiate(self, name: str, node: Any) -> Any:
         """What a parsed section stands for."""
-        from jsonargparse import Namespace
-
         return self._fit.instantiate(Namespace(**{name: node}))[name]
 
     def argument(self, class_path: str, name: str, value: Any) -> Any:
@@ -87,11 +77,7 @@ class Parser:
         return self.once(self._argument, class_path, name, value).init_args[name]
 
     def settings(self, config: Config, key: str) -> dict[str, Any]:
-        """What the part at a dotted key will be built with, defaults of its class included.
-
-        Raises:
-            ValueError: if there is no part at this key.
-        """
+        """What the part at a key is built with, defaults included; a ``ValueError`` without one."""
         node: Any = self.parse(config)
         for name in key.split("."):
             inside = node.get("init_args") if "class_path" in node else node
@@ -136,17 +122,12 @@ class Parser:
         return self._alone({"model": model}, defaults=False).model
 
     def _alone(self, config: Config, defaults: bool) -> Namespace:
-        from jsonargparse import get_loader
-
         read = get_loader("yaml")(yaml.safe_dump(config))  # by it 1e-3 is a number, as in a file
         return _parsed(lambda: self._fit.parse_object(read, _skip_required=True, defaults=defaults))
 
 
 def _parsed(parse: Callable[[], Namespace]) -> Namespace:
     """Parse as ``VidiffCLI.parse_arguments`` does."""
-    from vidiff.cli.model import refuse_others
-    from vidiff.cli.parser import VidiffParser
-
     VidiffParser.refusals.clear()
     parsed = parse()
     refuse_others(parsed)
@@ -155,15 +136,12 @@ def _parsed(parse: Callable[[], Namespace]) -> Namespace:
 
 def _load_plugins(plugins: Any) -> None:
     """Those that a config names, as the command line does before it makes its parser."""
-    from vidiff.plugins import load_plugins, requested_plugins
-
     if isinstance(plugins, str):
         plugins = requested_plugins(["--plugins", plugins])
     load_plugins([str(name) for name in plugins] if isinstance(plugins, list) else [])
 
 
 def _is_plain_class(node: Any) -> bool:
-    """Whether a node is a class with settings, written out."""
     return (
         isinstance(node, dict)
         and set(node) == {"class_path", "init_args"}

@@ -1,14 +1,14 @@
 """From an ablation file to runs that are known to build, each with its folder.
 
-Everything is checked before anything is trained, and nothing is checked twice: what was counted and
-solved stays in the output folder, so that a later call needs no model to go on.
+What was counted and solved stays in the output folder: a later call needs no model to go on.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,6 @@ from vidiff.ablation.ask.cells import ROOT, Cell, Run, alike, content_id, expand
 from vidiff.ablation.ask.file import Ablation
 from vidiff.ablation.ask.nodes import Config
 from vidiff.ablation.ask.precision import OnePrecision
-from vidiff.ablation.check.errors import errors_of, explain, grouped
 from vidiff.ablation.run.folder import COSTS, RunFolder, make_folder, read_or_empty
 from vidiff.errors import UsageError
 from vidiff.files import read_json, write_json
@@ -40,12 +39,7 @@ TIMED_STEPS = 100
 
 @dataclass
 class Preparation:
-    """An ablation on its way to runs.
-
-    Attributes:
-        ablation: what was asked.
-        plugins: files and modules that all configs name, besides their own.
-    """
+    """An ablation on its way to runs; all configs name ``plugins`` besides their own."""
 
     ablation: Ablation
     plugins: Sequence[str] = ()
@@ -54,11 +48,6 @@ class Preparation:
     def output(self) -> Path:
         """The folder of its report."""
         return Path(str(self.ablation.output))
-
-    @property
-    def store(self) -> Path:
-        """The folder of its runs."""
-        return Path(str(self.ablation.runs))
 
     @cached_property
     def base(self) -> Config:
@@ -88,15 +77,12 @@ class Preparation:
         return Checker(first=list(self.first.values()))
 
     @cached_property
-    def _cells(self) -> list[Cell]:
+    def cells(self) -> list[Cell]:
+        """The cells before anything is solved for; validated at their ends if a metric needs it."""
         cells = expand(self.ablation.axes, self.ablation.baseline, self.ablation.exclude)
         by_validation = any(name.startswith("val/") for name in self.ablation.metrics)
         cells = [replace(cell, to_be_validated=by_validation) for cell in cells]
         return self.precision.cells(cells, self.base)
-
-    def cells(self) -> list[Cell]:
-        """The cells before anything is solved for; validated at their ends if a metric needs it."""
-        return list(self._cells)
 
     # -- What is trained before ------------------------------------------------------------------
 
@@ -105,15 +91,10 @@ class Preparation:
         runs = self._first_runs()
         folders = {}
         for run in runs:
-            (phase,) = make_folder(run, self.store)[0].phases
-            place = self.output / "first" / run.id
+            folder = make_folder(run, self.output / "first")[0]
             root = Path(str(nodes.get(run.config, ROOT, "runs/unnamed")))
-            words = [
-                str(place / "config.yaml") if word.endswith("config.yaml") else word
-                for word in phase.words
-            ]
-            phase = replace(phase, words=tuple(words), folder=root)
-            folders[run.id] = RunFolder(place, [phase], train=root)
+            phases = [replace(phase, folder=root) for phase in folder.phases]
+            folders[run.id] = RunFolder(folder.path, phases, train=root)
             folders[run.id].prepare(run.config, f"{run.cell.name}, trained before all others")
         return runs, folders
 
@@ -134,7 +115,7 @@ class Preparation:
             "trainer.callbacks": [],
         }  # fmt: skip
         runs, folders = [], {}
-        for cell in self.cells():
+        for cell in self.cells:
             config = nodes.replace(cell.config(self.base), short)
             run = Run(cell, 0, config, content_id(config))
             folder, config = make_folder(run, self.output / "timing")
@@ -163,16 +144,12 @@ class Preparation:
         if self.ablation.match is None:
             return []
         known = self._known()
-        return [cell for cell in self.cells() if self._key(cell) not in known]
+        return [cell for cell in self.cells if self._key(cell) not in known]
 
     def solve(self, seconds: Mapping[str, float] | None = None) -> list[str]:
         """Solve for what makes all cells equal to the baseline, and keep it.
 
-        Args:
-            seconds: of a step, by the name of a cell, where time is to be equal.
-
-        Returns:
-            What went wrong, a line a cell.
+        ``seconds``: of a step, by the name of a cell, where time is to be equal. Returns errors.
         """
         known, errors = self._known(), []
         for cell in self.unsolved():
@@ -202,7 +179,7 @@ class Preparation:
 
     @property
     def _baseline(self) -> Cell:
-        return next(cell for cell in self._cells if cell.is_baseline)
+        return next(cell for cell in self.cells if cell.is_baseline)
 
     def _known(self) -> dict[str, Any]:
         return read_or_empty(self.output / SOLVED)
@@ -216,33 +193,30 @@ class Preparation:
     # -- Runs -------------------------------------------------------------------------------------
 
     def work(self) -> Work:
-        """All runs and their folders, which need not exist.
-
-        Raises:
-            ValueError: if cells are not solved for, or two are the same.
-        """
+        """All runs and their folders; a ``ValueError`` for cells that are unsolved, or the same."""
         if missing := self.unsolved():
             raise ValueError(
                 f"it is not known yet what makes {missing[0].name} equal to the baseline: call "
                 "without --report first"
             )
-        cells, known = self.cells(), self._known()
+        cells = self.cells
         if self.ablation.match is not None:
+            known = self._known()
             cells = [replace(cell, **known[self._key(cell)]) for cell in cells]
         runs = make_runs(cells, self.base, self.ablation.seeds)
         for one, other in alike(runs):
             raise ValueError(
-                f"the cells {one.cell.name} and {other.cell.name} are the same config: leave one "
-                "out, or correct what it replaces"
+                f"cells {one.cell.name} and {other.cell.name} have the same config: leave one out"
             )
         return runs, {run.id: self._folder(run)[0] for run in runs}
 
     def _folder(self, run: Run) -> tuple[RunFolder, Config]:
-        return make_folder(run, self.store, self.ablation.samples, self.ablation.evaluation)
+        ablation, store = self.ablation, Path(str(self.ablation.runs))
+        return make_folder(run, store, ablation.samples, ablation.evaluation)
 
     def check_cells(self) -> list[str]:
         """Parse and build every cell before anything is solved for; returns what is wrong."""
-        runs = make_runs(self.cells(), self.base, self.ablation.seeds[:1])
+        runs = make_runs(self.cells, self.base, self.ablation.seeds[:1])
         return self._explain(runs, self._examine(runs))
 
     def check(self, runs: Sequence[Run], folders: Mapping[str, RunFolder]) -> list[str]:
@@ -259,7 +233,7 @@ class Preparation:
             return []
         first = self._first_runs() if unchecked else []
         costs = self._examine(unchecked)
-        errors = self._explain(unchecked, costs) + grouped(errors_of(first, self._examine(first)))
+        errors = self._explain(unchecked, costs) + self._explain(first, self._examine(first))
         # All cells are compared by the names of the baseline's values.
         config = next((run.config for run in runs if run.cell.is_baseline), self.base)
         errors += self.checker.check_measuring(
@@ -272,8 +246,10 @@ class Preparation:
             folder, config = self._folder(run)
             folder.prepare(config, f"{run.name}; {ablation.question}")
         for run, found in zip(unchecked, costs, strict=True):
-            before = {"seconds_before": self._seconds_before_if_known(run.config)}
-            write_json(folders[run.id].path / COSTS, vars(found) | before)
+            before = 0.0
+            with suppress(ValueError):  # it has not run yet, and time need not be equal
+                before = self.seconds_before(run.config)
+            write_json(folders[run.id].path / COSTS, vars(found) | {"seconds_before": before})
         if unchecked:
             write_json(self.output / DATA, self.checker.data(self.base))
         write_json(self.output / ASKED, asked)
@@ -283,10 +259,35 @@ class Preparation:
         return [self.checker.examine(run.config) for run in runs]
 
     def _explain(self, runs: Sequence[Run], costs: Sequence[RunCosts | str]) -> list[str]:
-        return explain(runs, costs, self.ablation.axes, self.base, self.checker.examine)
+        """A line for each value that is wrong by itself, and for each other mistake.
 
-    def _seconds_before_if_known(self, config: Config) -> float:
-        try:
-            return self.seconds_before(config)
-        except ValueError:  # not yet, and not needed to be equal
-            return 0.0
+        Each run reports only its first error, so one broken value would mask the other errors of
+        its runs. A value whose runs all fail is therefore examined by itself, in the base config.
+        """
+        pairs = zip(runs, costs, strict=True)
+        errors = [(run, found) for run, found in pairs if isinstance(found, str)]
+        failed = {run.cell.name for run, _ in errors}
+        wrong: dict[str, list[str]] = {}
+        for axis, values in self.ablation.axes.items():
+            for value, changed in values.items():
+                having = {run.cell.name for run in runs if run.cell.choices.get(axis) == value}
+                if not having or not having <= failed:
+                    continue
+                error = self.checker.examine(nodes.replace(self.base, changed))
+                if isinstance(error, str):
+                    wrong.setdefault(error, []).append(f"{axis}={value}")
+                    errors = [each for each in errors if each[0].cell.choices[axis] != value]
+        return [f"{', '.join(who)}: {error}" for error, who in wrong.items()] + _grouped(errors)
+
+
+def _grouped(errors: Iterable[tuple[Run, str]]) -> list[str]:
+    """A line for each mistake, with the first cell that has it and the number of the others."""
+    cells: dict[str, list[str]] = {}
+    for run, error in errors:
+        cells.setdefault(error, []).append(run.cell.name)
+    lines = []
+    for error, names in cells.items():
+        num_others = len(set(names)) - 1
+        others = f" and {num_others} more cells" if num_others else ""
+        lines.append(f"{names[0]}{others}: {error}")
+    return lines

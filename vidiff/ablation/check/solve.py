@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vidiff.ablation.ask import nodes
+from vidiff.ablation.ask.cells import STEPS
 from vidiff.ablation.ask.file import Match
 from vidiff.ablation.ask.nodes import Config
+from vidiff.ablation.check.checker import Checker
 from vidiff.errors import UsageError
 from vidiff.units import large
 
-if TYPE_CHECKING:
-    from vidiff.ablation.check.checker import Checker
-
-STEPS = "trainer.max_steps"
 UNITS = {"parameters": "trained parameters", "flops": "FLOPs"}
 
 DOUBLINGS = 12
@@ -31,12 +29,8 @@ def solve(
 ) -> tuple[Config, dict[str, Any], float]:
     """Solve for ``match.by``, so that a cell equals the baseline in parameters or FLOPs.
 
-    Returns:
-        The config with the solution; the solution by dotted key, empty for the baseline; and what
-        was to be equal, over the baseline's.
-
-    Raises:
-        ValueError: if no value makes the cell equal enough.
+    Returns the config with the solution; the solution by dotted key, empty for the baseline; and
+    what was to be equal, over the baseline's. A ``ValueError`` if no value makes it equal enough.
     """
     if config == baseline:
         return config, {}, 1.0
@@ -55,7 +49,6 @@ def solve(
 
 
 def _steps(config: Config, baseline: Config, match: Match, checker: Checker) -> tuple[int, float]:
-    """As many steps as take what all steps of the baseline take."""
     ours, target = checker.costs(config).flops_per_step, checker.costs(baseline).flops
     multiple = match.multiple or 1
     steps = multiple * max(1, round(target / ours / multiple))
@@ -63,14 +56,11 @@ def _steps(config: Config, baseline: Config, match: Match, checker: Checker) -> 
 
 
 def _width(config: Config, baseline: Config, match: Match, checker: Checker) -> tuple[int, float]:
-    """The value whose count is nearest to the baseline's."""
     part, _, name = match.by.rpartition(".")
     settings = checker.settings(config, part)
     now = settings.get(name)
     if not isinstance(now, int) or isinstance(now, bool):
-        raise ValueError(
-            f"match.by: {match.by} is {now!r}, and only a whole number can be solved for"
-        )
+        raise ValueError(f"match.by: {match.by} is {now!r}: only whole numbers are solved for")
     multiples = [match.multiple or 1]
     heads = settings.get("num_heads")
     if match.multiple is None and name == "width" and isinstance(heads, int):
@@ -96,16 +86,15 @@ def _width(config: Config, baseline: Config, match: Match, checker: Checker) -> 
 
 
 class _Search:
-    """The value whose count is nearest to a target, where counts rise with values.
+    """The value whose count, an error where it is impossible, is nearest to a target.
 
-    Args:
-        count: of a value; raises an error for one that is not possible.
-        multiple: what values are multiples of.
+    Counts rise with values, which are multiples of ``multiple``.
     """
 
     def __init__(self, count: Callable[[int], int], multiple: int = 1) -> None:
         self.count, self.multiple = count, multiple
-        self.counts: dict[int, int | None] = {}  # by multiples; None where it is not possible
+        self.counts: dict[int, int] = {}  # of possible values, by multiples
+        self.impossible: set[int] = set()
         self.reason = ""
 
     def nearest(self, target: int, now: int) -> tuple[int, int]:
@@ -113,11 +102,11 @@ class _Search:
         start = max(1, round(now / self.multiple))
         below, above = self._bracket(target, start)
         while (middle := self._possible(below, above)) is not None:
-            if self._count_of(middle) < target:
+            if self.counts[middle] < target:
                 below = middle
             else:
                 above = middle
-        known = sorted((k, n) for k, n in self.counts.items() if n is not None)
+        known = sorted(self.counts.items())
         if any(one > other for (_, one), (_, other) in pairwise(known)):
             raise ValueError("the count does not rise with it")
         best, count = min(known, key=lambda pair: (abs(pair[1] - target), abs(pair[0] - start)))
@@ -131,11 +120,10 @@ class _Search:
             if found is None:
                 near = f"from {number * self.multiple} on, in steps of {self.multiple}"
                 raise ValueError(f"none {near}, can be built ({self.reason})")
-            if self._count_of(found) >= target:
+            if self.counts[found] >= target:
                 return below, found
             below, number = found, 2 * found
-        least = min(count for count in self.counts.values() if count is not None)
-        if least == self._count_of(below):
+        if min(self.counts.values()) == self.counts[below]:
             raise ValueError("the count does not depend on it")
         raise ValueError(f"{below * self.multiple} is still too little")
 
@@ -146,38 +134,30 @@ class _Search:
         return self._first_possible(near[: 2 * GAP])
 
     def _first_possible(self, numbers: Iterable[int]) -> int | None:
-        return next((k for k in numbers if self._try(k) is not None), None)
+        return next(filter(self._is_possible, numbers), None)
 
-    def _try(self, number: int) -> int | None:
-        if number not in self.counts:
+    def _is_possible(self, number: int) -> bool:
+        if number not in self.counts and number not in self.impossible:
             try:
                 self.counts[number] = self.count(number * self.multiple)
             except (ValueError, UsageError, RuntimeError) as error:
-                self.counts[number], self.reason = None, " ".join(str(error).split())
-        return self.counts[number]
-
-    def _count_of(self, number: int) -> int:
-        count = self.counts[number]
-        assert count is not None
-        return count
+                self.impossible.add(number)
+                self.reason = " ".join(str(error).split())
+        return number in self.counts
 
 
 def steps_of_equal_time(
     seconds: float, of_baseline: float, before: float, config: Config
 ) -> tuple[dict[str, int], float]:
-    """Steps that take as long as the baseline's, with what was trained before.
+    """Steps that take as long as the baseline's: by seconds of a step of each, and its config.
 
-    Args:
-        seconds: of a step.
-        of_baseline: seconds of a step of the baseline.
-        before: seconds of what was trained before, over the baseline's.
-        config: of the baseline.
+    ``before``: seconds of what was trained before, over the baseline's.
     """
-    total = of_baseline * int(nodes.get(config, "trainer.max_steps"))
+    total = of_baseline * int(nodes.get(config, STEPS))
     steps = round((total - before) / seconds)
     if steps < 1:
         raise ValueError(
             f"what is trained before it takes {before:.0f} s, and the baseline {total:.0f} s in "
             "all: raise trainer.max_steps of the base config"
         )
-    return {"trainer.max_steps": steps}, (steps * seconds + before) / total
+    return {STEPS: steps}, (steps * seconds + before) / total

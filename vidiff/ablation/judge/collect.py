@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Any, TypeVar
 from vidiff.ablation.ask.cells import Cell, Run
 from vidiff.ablation.ask.file import Ablation, name_of
 from vidiff.ablation.ask.precision import OnePrecision, precisions
-from vidiff.ablation.judge import statistics
 from vidiff.ablation.judge.run_results import RunResults, read_run
 from vidiff.ablation.judge.schema import (
     CellResult,
@@ -28,7 +28,10 @@ from vidiff.ablation.judge.schema import (
     Results,
     Status,
 )
-from vidiff.ablation.judge.statistics import Comparison, Effect, Estimate
+from vidiff.ablation.judge.statistics.comparison import Comparison
+from vidiff.ablation.judge.statistics.contrasts import Effect, compare, interactions, main_effects
+from vidiff.ablation.judge.statistics.intervals import Estimate, Observations, mean
+from vidiff.ablation.judge.statistics.verdicts import judge
 from vidiff.ablation.run.folder import RunFolder, prompts_of
 from vidiff.captions import read_prompts
 
@@ -42,15 +45,7 @@ def collect(
     folders: Mapping[str, RunFolder],
     data: Mapping[str, Any] | None = None,
 ) -> Results:
-    """Read what all runs gave, and judge the cells by it.
-
-    Args:
-        ablation: what was asked.
-        path: of its file.
-        runs: all of them.
-        folders: theirs, by id.
-        data: what the clips were, for the record.
-    """
+    """Read what all runs gave, and judge the cells by it; ``data`` is for the record."""
     output = Path(str(ablation.output))
     found = [read_run(run, folders[run.id], list(ablation.metrics), output) for run in runs]
     refuse_mixed(found)
@@ -104,7 +99,7 @@ def refuse_mixed(found: Sequence[RunResults]) -> None:
     """Scores of different protocols, prompts or networks do not compare: a ``ValueError``."""
     first: dict[str, tuple[str, str]] = {}
     for one in found:
-        prints = one.evaluation.fingerprints if one.evaluation else {}
+        prints = one.evaluation.group.fingerprints if one.evaluation else {}
         for metric, fingerprint in prints.items():
             run, known = first.setdefault(metric, (one.run.id, fingerprint))
             if known != fingerprint:
@@ -112,9 +107,6 @@ def refuse_mixed(found: Sequence[RunResults]) -> None:
                     f"{metric} was measured in different ways in the runs {run} and {one.run.id}: "
                     "remove the older one's evaluation folder and call again"
                 )
-
-
-# -- Judging --------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -138,8 +130,9 @@ def _judge(
         cell.name: {r.run.seed: r.values[metric] for r in of_cell[cell.name] if metric in r.values}
         for cell in cells
     }
-    everyone = [one for some in of_cell.values() for one in some]
-    limits = (0.0, 1.0) if _unit(metric, everyone) == "share" else None
+    is_share = _unit(metric, [one for some in of_cell.values() for one in some]) == "share"
+    limits = (0.0, 1.0) if is_share else None
+    most = 1.0 if is_share else math.inf  # a difference, between two such values
     judged = _Judged({name: _estimate(values, limits) for name, values in seen.items() if values})
     baseline = next(cell for cell in cells if cell.is_baseline)
     theirs = seen[baseline.name]
@@ -148,48 +141,42 @@ def _judge(
     judged.is_compared = True
     better = ablation.metrics[metric] == "higher"
     compared = {
-        name: statistics.compare(values, theirs, higher_is_better=better)
+        name: compare(values, theirs, higher_is_better=better)
         for name, values in seen.items()
         if name != baseline.name and {*values} & {*theirs}
     }
-    verdicts = statistics.judge(list(compared.values()), correct_seeds=True)
+    verdicts = judge(list(compared.values()), correct_seeds=True)
     judged.differences = {
-        name: _within(one, limits, 1) for name, one in zip(compared, verdicts, strict=True)
+        name: _within(one, most) for name, one in zip(compared, verdicts, strict=True)
     }
     crossed = {tuple(cell.choices.items()): seen[cell.name] for cell in cells}
     axes = {axis: list(values) for axis, values in ablation.axes.items()}
     asked: dict[str, Any] = {"higher_is_better": better, "correct_seeds": True}
-    main = statistics.main_effects(crossed, axes, baseline.choices, **asked)
-    pairs = statistics.interactions(crossed, axes, baseline.choices, **asked)
-    judged.main_effects, judged.interactions = (
-        [replace(one, comparison=_within(one.comparison, limits, times)) for one in effects]
-        for times, effects in ((1, main), (2, pairs))
-    )
+    main = main_effects(crossed, axes, baseline.choices, **asked)
+    pairs = interactions(crossed, axes, baseline.choices, **asked)
+    judged.main_effects = [replace(e, comparison=_within(e.comparison, most)) for e in main]
+    judged.interactions = [replace(e, comparison=_within(e.comparison, 2 * most)) for e in pairs]
     return judged
 
 
-def _estimate(values: statistics.Observations, limits: tuple[float, float] | None) -> Estimate:
-    estimate = statistics.mean(values, limits=limits)
+def _estimate(values: Observations, limits: tuple[float, float] | None) -> Estimate:
+    estimate = mean(values, limits=limits)
     low, high = estimate.interval or (0.0, 1.0)
     if low == high:  # seeds that agree wholly say nothing of how sure they are
         estimate = replace(estimate, interval=None, method="")
     return estimate
 
 
-def _within(one: Comparison, limits: tuple[float, float] | None, times: int) -> Comparison:
+def _within(one: Comparison, most: float) -> Comparison:
     """A difference whose interval is cut off where no difference of such values can be."""
-    if limits is None or one.interval is None:
+    if one.interval is None:
         return one
-    most = times * (limits[1] - limits[0])
     low, high = one.interval
     return replace(one, interval=(max(low, -most), min(high, most)))
 
 
 def _of_cell(cell: Cell, by_metric: Mapping[str, Mapping[str, T]]) -> dict[str, T]:
     return {metric: found[cell.name] for metric, found in by_metric.items() if cell.name in found}
-
-
-# -- Records --------------------------------------------------------------------------------------
 
 
 def _status(found: Sequence[RunResults]) -> Status:

@@ -36,11 +36,6 @@ class Evaluation:
         return self.report.groups["run"]
 
     @property
-    def fingerprints(self) -> Mapping[str, str]:
-        """By metric: equal where it was measured in the same way."""
-        return self.group.fingerprints
-
-    @property
     def protocol(self) -> dict[str, Any]:
         """How clips were chosen and prepared."""
         protocol = self.report.protocol
@@ -97,13 +92,10 @@ class RunResults:
     """What a run gave, as far as it has come.
 
     Attributes:
-        run: which one.
-        result: its record in the results.
-        values: of each metric: one for each prompt, in their order, NaN where there is none; or
-            only one.
         record: ``run.json`` of the training.
         costs: counted before it was started.
-        evaluation: of its videos; None if there is no report of them.
+        values: of each metric: one for each prompt, in their order, NaN where there is none; or
+            only one.
         missing: why metrics of a run that is done are not there, by name.
     """
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from vidiff import schema
 from vidiff.ablation.ask.file import Budget, Match
-from vidiff.ablation.judge.statistics import Comparison, Effect, Estimate
+from vidiff.ablation.judge.statistics.comparison import Comparison
+from vidiff.ablation.judge.statistics.contrasts import Effect
+from vidiff.ablation.judge.statistics.intervals import Estimate
 
 NAME, VERSION = "vidiff ablation", 2
 
@@ -184,7 +186,6 @@ class Results:
 
     def best_cells(self, most: int) -> list[CellResult]:
         """The baseline, then others; of more than ``most``, those best by the first metric."""
-        baseline = [cell for cell in self.cells if cell.is_baseline]
         others = [cell for cell in self.cells if not cell.is_baseline]
         name, metric = next(iter(self.metrics.items()))
 
@@ -194,9 +195,9 @@ class Results:
                 return math.inf
             return -value if metric.higher_is_better else value
 
-        best = sorted(range(len(others)), key=lambda place: badness(others[place]))
-        room = max(0, most - len(baseline))
-        return baseline + [others[place] for place in sorted(best[:room])]
+        baseline = [cell for cell in self.cells if cell.is_baseline]
+        best = {cell.name for cell in sorted(others, key=badness)[: max(0, most - len(baseline))]}
+        return baseline + [cell for cell in others if cell.name in best]
 
 
 def write_results(results: Results, path: Path) -> None:
@@ -205,9 +206,5 @@ def write_results(results: Results, path: Path) -> None:
 
 
 def read_results(path: Path) -> Results:
-    """Read results as ``write_results`` wrote them.
-
-    Raises:
-        ValueError: if the file is missing, something else, or of another version; says what to do.
-    """
+    """Read what ``write_results`` wrote; raises a ``ValueError`` that says what to do instead."""
     return schema.read(Results, path, NAME, VERSION, command="`vidiff ablate FILE.yaml --report`")

@@ -19,13 +19,10 @@ class Job:
 
     Attributes:
         name: for lists of jobs; letters, digits, ``-``, ``_`` and ``.``.
-        words: the command.
         folder: of the run, absolute, on a file system that the job sees; logs go there.
         cwd: working folder, absolute.
         env: variables besides those of this process.
         num_devices: devices (and processes) of each node.
-        num_nodes: nodes.
-        on_gpu: whether the devices are GPUs.
     """
 
     name: str
@@ -70,11 +67,7 @@ class Launcher(ABC):
 
     @abstractmethod
     def start(self, job: Job) -> Handle:
-        """Start a job, or hand it to a queue.
-
-        Raises:
-            ValueError: if it cannot be started, as it asks for devices that are not there.
-        """
+        """Start a job, or hand it to a queue; a ``ValueError`` if it asks for what is not there."""
 
     def attach(self, record: Mapping[str, Any]) -> Handle | None:
         """The job of an earlier process, by its handle's record, if it still waits or runs."""

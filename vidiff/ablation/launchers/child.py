@@ -28,11 +28,10 @@ PR_SET_PDEATHSIG = 1  # of prctl(2)
 def start(
     words: Sequence[str], cwd: str, env: Mapping[str, str], output: IO[bytes] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a command as the head of a process group of its own.
+    """Start a command as the head of a process group of its own; ``env`` adds to this process's.
 
     It gets SIGTERM when this process ends, in whatever way. It ignores SIGUSR1 and SIGUSR2, by
-    which Slurm announces the end of the job's time: those are for this process. ``env`` adds to the
-    variables of this process; without ``output`` the command prints where this process does.
+    which Slurm announces the end of the job's time: those are for this process.
     """
     prepare = (sys.executable, "-I", "-S", __file__, str(os.getpid()))
     return subprocess.Popen(

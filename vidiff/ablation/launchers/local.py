@@ -37,7 +37,8 @@ class Local(Launcher):
                 f"{job.name} asks for {job.num_nodes} nodes, and the launcher local has only this "
                 "machine: use slurm, or set trainer.num_nodes to 1"
             )
-        slot = next(k for k in range(self.num_at_once) if not self._is_taken(k))
+        taken = {k for k, process in self._slots.items() if process.popen.poll() is None}
+        slot = next(k for k in range(self.num_at_once) if k not in taken)
         env, cores = {}, self._cores(slot)
         if job.on_gpu:
             env["CUDA_VISIBLE_DEVICES"] = ",".join(self._devices(slot, job))
@@ -50,15 +51,10 @@ class Local(Launcher):
         self._slots[slot] = process
         return process
 
-    def _is_taken(self, slot: int) -> bool:
-        process = self._slots.get(slot)
-        return process is not None and process.popen.poll() is None
-
     def _cores(self, slot: int) -> set[int]:
         """A slot's share of the cores that this process may use; all have one at least."""
-        have = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [
-            *range(os.cpu_count() or 1)
-        ]  # fmt: skip
+        every = range(os.cpu_count() or 1)
+        have = sorted(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else every)
         each = max(1, len(have) // self.num_at_once)
         start = slot * each % len(have)
         return set(have[start : start + each])

@@ -5,16 +5,20 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
+import sys
+import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
 from vidiff.ablation.launchers import child
 from vidiff.ablation.launchers.base import Handle, Job, Launcher, State
-from vidiff.ablation.launchers.slurm_command import Command
-from vidiff.ablation.launchers.slurm_queue import LocalQueue, Queue, SlurmQueue
 from vidiff.registry import register
 
 if TYPE_CHECKING:
@@ -26,6 +30,10 @@ FOLDER = "slurm"
 MAX_TIMEOUTS = 100
 """Turns of ``minutes`` that a run may take."""
 
+INTERVAL = 5.0
+"""Seconds between two questions to Slurm."""
+
+WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT"}
 ENDED = ("succeeded", "failed")
 
 LATE = 15.0
@@ -93,7 +101,7 @@ class Slurm(Launcher):
             "slurm_constraint": constraint, "slurm_exclude": exclude, "slurm_setup": setup,
             "stderr_to_stdout": True,
         }  # fmt: skip
-        self._queue: Queue = SlurmQueue() if cluster == "slurm" else LocalQueue()
+        self._queue = SlurmQueue() if cluster == "slurm" else LocalQueue()
 
     def start(self, job: Job) -> Submitted:
         """Submit a job; a ``ValueError`` if there is no Slurm here, or it refuses the job."""
@@ -155,7 +163,7 @@ class Slurm(Launcher):
 class Submitted(Handle):
     """A job that was submitted to a queue."""
 
-    def __init__(self, job: submitit.Job[Any], queue: Queue) -> None:
+    def __init__(self, job: submitit.Job[Any], queue: SlurmQueue | LocalQueue) -> None:
         self.job, self._queue = job, queue
         self._seen = time.monotonic()  # when the queue was last looked at, for this job
         self._gone: float | None = None
@@ -190,19 +198,57 @@ class Submitted(Handle):
             time.sleep(0.2)
 
     def _outcome(self, waited: float) -> State:
-        """What an ended job gave: a result of each of its tasks."""
         from submitit.core.utils import JobPaths, pickle_load
 
-        paths = [
-            JobPaths(self.job.paths.folder, self.job.job_id, task).result_pickle
-            for task in range(self.job.num_tasks)
-        ]
-        found = [pickle_load(path)[0] for path in paths if path.exists()]
+        tasks = range(self.job.num_tasks)
+        files = [JobPaths(self.job.paths.folder, self.job.job_id, t).result_pickle for t in tasks]
+        found = [pickle_load(file)[0] for file in files if file.exists()]
         if any(outcome != "success" for outcome in found):
             return "failed"
-        if len(found) == len(paths):
+        if len(found) == len(files):
             return "succeeded"
         return "failed" if self._stopped or waited > LATE else "running"
+
+
+class SlurmQueue:
+    """The user's jobs in Slurm, by ``squeue``.
+
+    ``squeue`` is called once in ``INTERVAL`` seconds, however many jobs there are and however often
+    each is asked for. (submitit asks ``sacct``, at last every ten minutes; that needs accounting.)
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: dict[str, State] = {}
+        self._asked = self._known = float("-inf")
+
+    def look(self, job: submitit.Job[Any]) -> tuple[float, State | None]:
+        """When ``squeue`` last answered (monotonic clock), and the job's place there, if any."""
+        with self._lock:
+            if time.monotonic() - self._asked >= INTERVAL:
+                self._ask()
+            return self._known, self._jobs.get(job.job_id)
+
+    def _ask(self) -> None:
+        self._asked = time.monotonic()
+        words = ["squeue", "--noheader", "--user", str(os.getuid()), "--format", "%i %T"]
+        result = subprocess.run(words, capture_output=True, text=True)
+        if result.returncode:  # slurmctld is away; its jobs are not
+            warnings.warn(
+                f"squeue: {result.stderr.strip()}; asking again in {INTERVAL:g} s", stacklevel=2
+            )
+            return
+        lines = [line.split() for line in result.stdout.splitlines()]
+        self._jobs = {job: "waiting" if state in WAITING else "running" for job, state in lines}
+        self._known = self._asked
+
+
+class LocalQueue:
+    """The processes of submitit's local executor."""
+
+    def look(self, job: submitit.Job[Any]) -> tuple[float, State | None]:
+        """Now, and whether the job runs."""
+        return time.monotonic(), None if job.done() else "running"
 
 
 @contextmanager
@@ -216,3 +262,64 @@ def _outside_of_jobs() -> Iterator[None]:
         yield
     finally:
         os.environ.update(hidden)
+
+
+@dataclass
+class Command:
+    """What submitit starts in each task of a job; only these plain values travel there."""
+
+    words: tuple[str, ...]
+    cwd: str
+    env: dict[str, str]
+    requeue: bool
+
+    def __call__(self) -> None:
+        """Run the command; a ``RuntimeError`` if it fails."""
+        told: list[int] = []
+
+        def tell(number: int, frame: FrameType | None) -> None:
+            told.append(number)
+
+        signal.signal(signal.SIGTERM, tell)
+        process = child.start(self.words, self.cwd, self.env)
+        try:
+            while process.poll() is None and not told:
+                time.sleep(0.1)
+            if told:
+                self._leave(process)
+        finally:  # also when submitit requeues, on its own signal
+            child.end(process)
+        if process.returncode:
+            raise RuntimeError(f"{self.words[0]} ended with exit status {process.returncode}")
+
+    def checkpoint(self) -> Any:
+        """What submitit is to run when the job is started again: the same."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(replace(self)) if self.requeue else None
+
+    def _leave(self, process: subprocess.Popen[bytes]) -> None:
+        """End, told by SIGTERM.
+
+        Slurm has cancelled or requeued the job by now, whatever its exit status; or a task of it
+        failed; or it is given time before it is preempted (GraceTime), and were it to end by
+        itself in that time, Slurm would take it for failed: then it is requeued here.
+        """
+        if _is_in_grace():
+            from submitit.core.job_environment import JobEnvironment
+
+            usual = signal.getsignal(JobEnvironment._usr_sig())
+            assert callable(usual)
+            usual(signal.SIGTERM, None)  # the first task requeues the job, and exits
+            child.end(process)
+            time.sleep(child.PATIENCE)  # the others wait for that
+        sys.exit(128 + signal.SIGTERM)
+
+
+def _is_in_grace() -> bool:
+    """Whether the job that this process belongs to is to be preempted, but still runs."""
+    if (job := os.environ.get("SLURM_JOB_ID")) is None:
+        return False
+    words = ["squeue", "--noheader", "--jobs", job, "--Format", "State:20,PreemptTime:20"]
+    said = subprocess.run(words, capture_output=True, text=True).stdout.split()
+    return said[:1] == ["RUNNING"] and said[1:] != ["N/A"]

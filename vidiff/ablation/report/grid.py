@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vidiff.ablation.judge.schema import CellResult, Results, RunResult
+from vidiff.ablation.judge.schema import Results, RunResult
 from vidiff.pages.media import Media, embed_clip
 
 MAX_BYTES = 20_000_000
@@ -26,15 +26,9 @@ class Shown:
 
 @dataclass
 class VideoGrid:
-    """Rows are prompts, columns cells; one such table for each seed.
+    """Rows are prompts, columns cells; one such table for each seed, None where a run has none.
 
-    Attributes:
-        cells: names of the columns.
-        prompts: of the rows.
-        tables: by seed, rows of videos; None where a run has none.
-        media: by key.
-        num_left_out: videos for which there was no room.
-        num_cells_left_out: cells that have videos but no column.
+    For ``num_left_out`` videos there was no room, and ``num_cells_left_out`` cells have no column.
     """
 
     cells: list[str] = field(default_factory=list)
@@ -45,13 +39,12 @@ class VideoGrid:
     num_cells_left_out: int = 0
     num_bytes: int = 0
 
-    @property
-    def uris(self) -> dict[str, str]:
-        """Addresses by key."""
-        return {key: media.uri for key, media in self.media.items()}
-
-    def add(self, run: RunResult, index: int, path: Path) -> Shown | None:
-        """Embed a video of a run, if there is room for it."""
+    def add(self, run: RunResult | None, index: int, prompt: str, folder: Path) -> Shown | None:
+        """Embed a run's video, if it is of this prompt, its file exists, and there is room."""
+        if run is None or index >= len(run.videos) or run.videos[index].prompt != prompt:
+            return None
+        if not (path := folder / run.videos[index].path).is_file():
+            return None
         media = embed_clip(path) if self.num_bytes < MAX_BYTES else None
         if media is None or self.num_bytes + len(media.uri) > MAX_BYTES:
             self.num_left_out += 1
@@ -73,25 +66,11 @@ def make_grid(results: Results, folder: Path) -> VideoGrid:
     indices = range(0, len(videos), -(-len(videos) // MAX_PROMPTS))
     grid.prompts = [videos[index].prompt for index in indices]
     for seed in results.seeds[:MAX_SEEDS]:
-        runs = [_run_of(cell, seed) for cell in cells]
+        runs = [next((r for r in c.runs if r.seed == seed and r.videos), None) for c in cells]
         rows = [
-            [_video_at(grid, run, index, prompt, folder) for run in runs]
+            [grid.add(run, index, prompt, folder) for run in runs]
             for index, prompt in zip(indices, grid.prompts, strict=True)
         ]
         if any(video for row in rows for video in row):
             grid.tables[seed] = rows
     return grid
-
-
-def _video_at(
-    grid: VideoGrid, run: RunResult | None, index: int, prompt: str, folder: Path
-) -> Shown | None:
-    """A run's video, if its file exists and it is of this prompt."""
-    if run is None or index >= len(run.videos) or run.videos[index].prompt != prompt:
-        return None
-    path = folder / run.videos[index].path
-    return grid.add(run, index, path) if path.is_file() else None
-
-
-def _run_of(cell: CellResult, seed: int) -> RunResult | None:
-    return next((run for run in cell.runs if run.seed == seed and run.videos), None)

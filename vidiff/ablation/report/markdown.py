@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vidiff.ablation.judge.schema import CellResult, Provenance, Results
-from vidiff.ablation.judge.statistics import Effect
+from vidiff.ablation.judge.statistics.contrasts import Effect
 from vidiff.ablation.report import phrases
 from vidiff.units import duration, large
 
@@ -126,11 +126,8 @@ def _provenance(source: Provenance) -> Iterator[str]:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = [list(head), ["---"] * len(head), *map(list, rows)]
-    return [*("| " + " | ".join(map(_cell, line)) + " |" for line in lines), ""]
-
-
-def _cell(text: str) -> str:
-    return _plain(text).replace("|", "\\|")
+    escaped = ([_plain(text).replace("|", "\\|") for text in line] for line in lines)
+    return [*(f"| {' | '.join(line)} |" for line in escaped), ""]
 
 
 def _plain(text: Any) -> str:

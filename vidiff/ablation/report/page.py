@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
-from vidiff.ablation.judge.schema import Results
+from vidiff.ablation.judge.schema import Results, RunResult
 from vidiff.ablation.report import phrases
-from vidiff.ablation.report.curves import AGAINST, MAX_LINES, make_curves
 from vidiff.ablation.report.grid import make_grid
 from vidiff.pages import charts
 from vidiff.pages.environment import make_environment
@@ -24,6 +25,17 @@ NUM_COLOURS = 12
 
 MAX_SENTENCES = 12
 """Answers of one metric that are shown at once."""
+
+SETTINGS = ("file", "match", "budget", "provenance")
+
+MAX_LINES = 12
+"""Cells whose curves are drawn."""
+
+AGAINST = {"steps": "step", "FLOPs": "FLOPs", "seconds": "seconds of training steps"}
+"""What may be along the horizontal axis, and what to write there."""
+
+Rows = list[tuple[float, list[float]]]
+"""(step, the values of all seeds there) in order."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +57,7 @@ class Axis:
 
 
 def render_html(results: Results, folder: Path) -> str:
-    """An ablation as a self-contained HTML page, in which all text is escaped.
-
-    Args:
-        results: to show.
-        folder: from where paths of videos are given; those that are missing are not shown.
-    """
+    """The results as a self-contained HTML page; paths of videos are from ``folder``."""
     environment = make_environment("vidiff", "ablation/report")
     environment.filters.update(
         duration=duration, count=partial(large, digits=3), chance=phrases.chance
@@ -67,20 +74,14 @@ def render_html(results: Results, folder: Path) -> str:
         num_lines=MAX_LINES,
         num_sentences=MAX_SENTENCES,
         grid=grid,
-        uris=grid.uris,
+        uris={key: media.uri for key, media in grid.media.items()},
         colours=colours(results),
-        settings={
-            name: plain(getattr(results, name))
-            for name in ("file", "match", "budget", "provenance")
-        },
+        settings={name: plain(getattr(results, name)) for name in SETTINGS},
     )
 
 
 def colours(results: Results) -> dict[str, str]:
-    """One colour for each cell in the whole page; the baseline is grey.
-
-    Of more cells than colours, those whose curves are drawn have one for themselves.
-    """
+    """A colour for each cell, first for those whose curves are drawn; the baseline is grey."""
     drawn = [cell.name for cell in results.best_cells(MAX_LINES) if not cell.is_baseline]
     names = dict.fromkeys([*drawn, *(cell.name for cell in results.cells)])
     names.pop(results.baseline, None)
@@ -95,11 +96,7 @@ def _axis(results: Results, metric: str) -> Axis:
         if (score := cell.scores.get(metric)) and math.isfinite(score.value)
     }
     seeds = {
-        cell.name: [
-            run.scores[metric]
-            for run in cell.runs
-            if math.isfinite(run.scores.get(metric, math.nan))
-        ]
+        cell.name: [s for run in cell.runs if math.isfinite(s := run.scores.get(metric, math.nan))]
         for cell in results.cells
     }
     ends = [end for score in scores.values() for end in (score.value, *(score.interval or ()))]
@@ -118,3 +115,53 @@ def _axis(results: Results, metric: str) -> Axis:
         for name, score in scores.items()
     }
     return Axis(low, high, places)
+
+
+def make_curves(results: Results, against: str) -> list[charts.Chart]:
+    """A chart of each quantity that was logged, validation first: a line for each cell.
+
+    Lines are means over seeds, shaded from the lowest to the highest.
+    """
+    tags: dict[str, dict[str, Rows]] = {}
+    for cell in results.best_cells(MAX_LINES):
+        costs = cell.costs
+        scales = {"steps": 1.0, "FLOPs": costs.flops_per_step, "seconds": costs.seconds_per_step}
+        scale = scales[against]
+        if scale is None:
+            continue
+        for tag, rows in _over_seeds(cell.runs).items():
+            tags.setdefault(tag, {})[cell.name] = [(x * scale, values) for x, values in rows]
+    order = sorted(tags, key=lambda tag: (tag.startswith("train/"), "loss" not in tag, tag))
+    return [
+        _chart(tag, tags[tag], AGAINST[against])
+        for tag in order
+        if any(len(rows) > 1 for rows in tags[tag].values())
+    ]
+
+
+def _chart(tag: str, cells: Mapping[str, Rows], x: str) -> charts.Chart:
+    return charts.make_chart(
+        tag,
+        {name: [(place, fmean(values)) for place, values in rows] for name, rows in cells.items()},
+        x=x,
+        bands={
+            name: (
+                [(place, min(values)) for place, values in rows],
+                [(place, max(values)) for place, values in rows],
+            )
+            for name, rows in cells.items()
+            if len(rows) > 1 and len(rows[0][1]) > 1
+        },
+    )
+
+
+def _over_seeds(runs: Sequence[RunResult]) -> dict[str, Rows]:
+    """By tag, the values of runs at the steps that all of them have, where all are finite."""
+    found: dict[str, Rows] = {}
+    for tag in dict.fromkeys(tag for run in runs for tag in run.curves):
+        curves = [dict(run.curves[tag]) for run in runs if tag in run.curves]
+        steps = sorted(set.intersection(*map(set, curves)))
+        rows: Rows = [(step, [curve[step] for curve in curves]) for step in steps]
+        if rows := [row for row in rows if all(map(math.isfinite, row[1]))]:
+            found[tag] = rows
+    return found

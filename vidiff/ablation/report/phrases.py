@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from vidiff.ablation.ask.file import Match
 from vidiff.ablation.judge.schema import Metric, Precision, Results
-from vidiff.ablation.judge.statistics import Comparison, Effect
+from vidiff.ablation.judge.statistics.comparison import Comparison
+from vidiff.ablation.judge.statistics.contrasts import Effect
+from vidiff.units import listed
 
 Interval = tuple[float, float] | None
 
@@ -56,9 +57,9 @@ def answers(results: Results, name: str) -> list[str]:
     """
     metric, baseline = results.metrics[name], results.baseline
     found: dict[str, list[str]] = {"better": [], "worse": [], "cannot tell": []}
-    compared = [(cell.name, cell.differences[name]) for cell in results.cells
-                if name in cell.differences]  # fmt: skip
-    for cell, judged in sorted(compared, key=lambda pair: -abs(pair[1].difference)):
+    compared = {cell.name: cell.differences.get(name) for cell in results.cells}
+    known = [(cell, judged) for cell, judged in compared.items() if judged]
+    for cell, judged in sorted(known, key=lambda pair: -abs(pair[1].difference)):
         if judged.verdict == "cannot tell":
             interval = gap_between(judged.interval, metric)
             size = ", ".join(filter(None, [gap(judged.difference, metric), interval]))
@@ -142,13 +143,8 @@ def precision(found: Precision) -> str:
         name, chosen = next(iter(found.runs)), found.chosen
         why = f" ({chosen.why})" if chosen and name.startswith(chosen.precision) else ""
         return f"All runs are trained in {name}{why}."
-    listed = [f"{name} in {_some(runs)}" for name, runs in found.runs.items()]
-    return f"Runs differ in precision, which may be what makes them differ: {'; '.join(listed)}."
-
-
-def _some(names: Sequence[str], most: int = 4) -> str:
-    left = len(names) - most
-    return ", ".join(names[:most]) + (f" and {left} more" if left > 0 else "")
+    parts = "; ".join(f"{name} in {listed(runs, most=4)}" for name, runs in found.runs.items())
+    return f"Runs differ in precision, which may be what makes them differ: {parts}."
 
 
 def _sizes(judged: Comparison, metric: Metric) -> str:

@@ -39,10 +39,7 @@ LOG, LOCK = "log.txt", "lock"
 
 @dataclass(frozen=True)
 class Phase:
-    """A command of a run: ``fit``, ``sample`` or ``evaluate``, and the folder that it writes into.
-
-    ``key`` is of what it does; where that changes, the phase is to be done again.
-    """
+    """A command of a run, ``fit``, ``sample`` or ``evaluate``; done again where ``key`` changes."""
 
     name: str
     words: tuple[str, ...]
@@ -52,14 +49,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Status:
-    """How far a run is.
-
-    Attributes:
-        done: seconds that phases took which are done, by key.
-        attempts: how often work on it was begun.
-        error: of the last failure, in one line; empty if it did not fail.
-        seconds: of all attempts together.
-    """
+    """How far a run is: by key the seconds that each phase took, the last error, all seconds."""
 
     done: Mapping[str, float]
     attempts: int = 0
@@ -68,10 +58,7 @@ class Status:
 
 
 class RunFolder:
-    """The folder of a run, which need not exist, and what is to be done in it.
-
-    ``train`` is the run folder of ``vidiff fit``; by default ``train`` in it.
-    """
+    """The folder of a run, which need not exist, and what is to be done in it."""
 
     def __init__(self, path: Path, phases: Sequence[Phase] = (), train: Path | None = None) -> None:
         self.path, self.phases, self.train = path, list(phases), train or path / "train"
@@ -112,8 +99,6 @@ class RunFolder:
         ]
         return json.loads(json.dumps({"phases": phases}))
 
-    # -- State ------------------------------------------------------------------------------------
-
     def status(self) -> Status:
         """What was done so far, by whichever process."""
         return Status(**({"done": {}} | read_or_empty(self.path / STATE)))
@@ -131,16 +116,12 @@ class RunFolder:
         """Keep a status; only who holds the lock may."""
         write_json(self.path / STATE, {**vars(status), "done": dict(status.done)})
 
-    # -- Lock -------------------------------------------------------------------------------------
-
     def claim(self, patience: float = 1.0) -> int | None:
         """Take the lock: a file descriptor, or None if another process works on the run.
 
         The kernel releases it with the last process that has the file open, however that ends; a
-        training that outlives its worker inherits it, and keeps others out.
-
-        Args:
-            patience: seconds to try for, as another process may just be looking.
+        training that outlives its worker inherits it, and keeps others out. Tried for ``patience``
+        seconds, as another process may just be looking.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
@@ -176,10 +157,7 @@ def make_folder(
     samples: Mapping[str, Any] | None = None,
     evaluation: Mapping[str, Any] | None = None,
 ) -> tuple[RunFolder, Config]:
-    """The folder of a run in ``store``, and the run's config with its place in it.
-
-    Without ``samples``, the options of ``vidiff sample``, no videos are made.
-    """
+    """The folder of a run in ``store``, and the run's config with its place in it."""
     path = store / run.id
     config = nodes.replace(run.config, {ROOT: str(path / "train")})
     program = (sys.executable, "-P", "-m", "vidiff")  # not what lies in the working folder

@@ -25,20 +25,15 @@ class Place:
     num_steps: int | None = None
     seconds_per_step: float | None = None
 
-    @property
-    def seconds_left(self) -> float | None:
-        """Of training."""
-        if None in (self.step, self.num_steps, self.seconds_per_step):
-            return None
-        return (self.num_steps - self.step) * self.seconds_per_step  # type: ignore[operator]
-
     def __str__(self) -> str:
         if self.phase != "fit":
             return {"sample": "making videos", "evaluate": "measuring"}.get(self.phase, self.phase)
-        if self.step is None:
+        if self.step is None or self.num_steps is None:
             return "starting"
-        left = "" if self.seconds_left is None else f", {duration(self.seconds_left)} left"
-        return f"step {self.step:,} of {self.num_steps:,}{left}"
+        text = f"step {self.step:,} of {self.num_steps:,}"
+        if self.seconds_per_step is None:
+            return text
+        return f"{text}, {duration((self.num_steps - self.step) * self.seconds_per_step)} left"
 
 
 def place_of(folder: RunFolder) -> Place:
@@ -56,12 +51,7 @@ def place_of(folder: RunFolder) -> Place:
 class Progress:
     """Writes a line a run: over and over on a terminal, now and then into a file.
 
-    Args:
-        total: runs of the ablation.
-        done: of them, from earlier calls.
-        num_at_once: that run side by side.
-        width: of the names.
-        write: prints; to stderr by default.
+    ``done`` of the ``total`` runs are from earlier calls; ``width`` is that of the names.
     """
 
     def __init__(
@@ -73,7 +63,7 @@ class Progress:
         write: Callable[[str], Any] | None = None,
     ) -> None:
         self.total, self.done, self.num_at_once, self.width = total, done, num_at_once, width
-        self.write = write or _to_stderr
+        self.write = write or sys.stderr.write
         self.live = write is None and sys.stderr.isatty()
         self.took: list[float] = []
         self.numbers: dict[str, int] = {}
@@ -132,8 +122,3 @@ class Progress:
         if self.height:
             self.write(f"\x1b[{self.height}A\x1b[J")
             self.height = 0
-
-
-def _to_stderr(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidiff.ablation.ask.cells import Run
-from vidiff.ablation.ask.devices import devices_of
 from vidiff.ablation.ask.file import Budget
+from vidiff.ablation.ask.nodes import devices_of
 from vidiff.ablation.launchers.base import Handle, Job, Launcher
 from vidiff.ablation.run.folder import RunFolder
 from vidiff.ablation.run.progress import Progress, place_of
@@ -27,33 +27,16 @@ SHOW = 1.0  # seconds between two looks into the folders of those that run
 
 @dataclass
 class _Active:
-    """A run in progress.
-
-    Attributes:
-        handle: of the job; None where another call started it.
-        since: when it began to run, on the monotonic clock; None while it waits in a queue.
-        spent: seconds of earlier attempts.
-    """
-
     run: Run
     folder: RunFolder
-    handle: Handle | None
-    since: float | None
-    spent: float
+    handle: Handle | None  # None where another call started it
+    spent: float  # seconds of earlier attempts
+    since: float | None = None  # when it began to run; None while it waits in a queue
     shown: float = 0.0
 
 
 class Runner:
-    """Runs what is left of an ablation.
-
-    Args:
-        folders: by the id of a run.
-        launcher: where they run.
-        progress: shows what happens.
-        budget: of time.
-        retries: how often a run that fails is tried again, from its last checkpoint.
-        num_at_once: runs side by side; by default as many as the launcher allows.
-    """
+    """Runs what is left of an ablation, as many runs at once as the launcher allows by default."""
 
     def __init__(
         self,
@@ -84,8 +67,7 @@ class Runner:
                             waiting.append(one.run)
                 ours = sum(one.handle is not None for one in active.values())
                 while waiting and ours < self.num_at_once and not over:
-                    over = self._is_spent(active.values())
-                    if over:
+                    if over := self._is_spent(active.values()):
                         break
                     run = waiting.popleft()
                     if self.folders[run.id].is_done():  # by another call, meanwhile
@@ -120,20 +102,15 @@ class Runner:
 
     def _start(self, run: Run) -> _Active:
         folder = self.folders[run.id]
-        spent = folder.status().seconds
-        handle = None
+        one = _Active(run, folder, None, folder.status().seconds)
         if not folder.is_busy():
-            handle = self._attached(folder) or self.launcher.start(make_job(run, folder))
-            if handle.record is not None:
-                write_json(folder.path / HANDLE, handle.record)
-        one = _Active(run, folder, handle, None, spent)
+            queued = folder.path / HANDLE  # by an earlier call; it may still be there
+            found = self.launcher.attach(read_json(queued)) if queued.exists() else None
+            one.handle = found or self.launcher.start(make_job(run, folder))
+            if one.handle.record is not None:
+                write_json(queued, one.handle.record)
         self._show(one)
         return one
-
-    def _attached(self, folder: RunFolder) -> Handle | None:
-        """The job that an earlier call handed to a queue, if it is still there."""
-        path = folder.path / HANDLE
-        return self.launcher.attach(read_json(path)) if path.exists() else None
 
     def _watch(self, one: _Active) -> bool:
         """Look at a run; whether it has ended, well or not."""
@@ -172,8 +149,7 @@ class Runner:
         return True
 
     def _is_to_be_tried_again(self, run: Run) -> bool:
-        tries_left = self.failures[run.id] <= self.retries
-        return not self.folders[run.id].is_done() and tries_left
+        return self.failures[run.id] <= self.retries and not self.folders[run.id].is_done()
 
     def _is_spent(self, active: Iterable[_Active]) -> bool:
         if self.budget.hours is None:
@@ -199,14 +175,6 @@ def make_job(run: Run, folder: RunFolder) -> Job:
     """The job that does the work of a run."""
     words = (sys.executable, "-P", "-m", "vidiff.ablation.run.worker", str(folder.path))
     name = re.sub(r"[^\w.-]+", "-", f"{run.id}-{run.cell.name}-{run.seed}").strip("-")[:80]
-    devices, nodes, on_gpu = devices_of(run.config)
-    return Job(
-        name=name, words=words, folder=folder.path.resolve(), cwd=Path.cwd(), env=_environment(),
-        num_devices=devices, num_nodes=nodes, on_gpu=on_gpu,
-    )  # fmt: skip
-
-
-def _environment() -> dict[str, str]:
-    """With it, a job finds what this process imports, wherever it starts."""
-    path = os.environ.get("PYTHONPATH")
-    return {} if path is None else {"PYTHONPATH": path}
+    # With it, a job finds what this process imports, wherever it starts.
+    env = {key: value for key, value in os.environ.items() if key == "PYTHONPATH"}
+    return Job(name, words, folder.path.resolve(), Path.cwd(), env, *devices_of(run.config))

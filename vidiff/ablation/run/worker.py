@@ -1,8 +1,7 @@
 """Does the work of one run: ``python -m vidiff.ablation.run.worker FOLDER``, wherever that may be.
 
-It takes the lock of the folder, runs the commands that are not done yet one after the other, and
-keeps count of what is done. Started twice, or again after it was killed, it does nothing twice:
-training goes on from its last checkpoint, and who comes second leaves at once.
+Started twice, or again after it was killed, it does nothing twice: training goes on from its last
+checkpoint, and who comes second leaves at once.
 """
 
 from __future__ import annotations
@@ -26,12 +25,7 @@ TAIL = 65536  # bytes of a log that are looked through for the reason of a failu
 
 
 def work(path: Path) -> int:
-    """Do what is left of the run in a folder.
-
-    Returns:
-        0 if the run is done, ``BUSY`` if another process works on it, else the exit status of the
-        command that failed.
-    """
+    """Do what is left of the run in a folder; an exit status, ``BUSY`` if another works on it."""
     folder = RunFolder.read(path)
     rank = int(os.environ.get("SLURM_PROCID", 0))
     if rank:  # the first process of a job keeps the books
@@ -67,8 +61,7 @@ def _work_on(folder: RunFolder, lock: int) -> int:
 def _run(phase: Phase, log: Path, keep: int | None = None) -> int:
     """Run a command, which inherits ``keep`` and the signals that end this process.
 
-    Returns:
-        Its exit status; not 0 after such a signal, though some commands then end with 0.
+    Returns its exit status; not 0 after such a signal, though some commands then end with 0.
     """
     with log.open("ab") as file:
         file.write(f"\n$ {' '.join(phase.words)}\n".encode())

@@ -22,7 +22,7 @@ from functools import partial
 import numpy as np
 
 from vidiff.ablation.judge.statistics.comparison import Comparison, of_differences
-from vidiff.ablation.judge.statistics.observations import Observations, all_seeds, longest, table
+from vidiff.ablation.judge.statistics.intervals import Observations, all_seeds, longest, table
 from vidiff.ablation.judge.statistics.verdicts import judge
 
 Choice = tuple[str, str]
@@ -34,15 +34,10 @@ Cells = Mapping[tuple[Choice, ...], Observations] | Mapping[frozenset[Choice], O
 
 @dataclass(frozen=True)
 class Effect:
-    """What an axis, or two together, do on average over the others.
+    """What an axis, or two together, do on average over ``num_settings`` of the others.
 
-    Attributes:
-        axes: one of a main effect, two of an interaction.
-        values: of these axes.
-        against: their baseline values.
-        num_settings: of the other axes that it is a mean over; 0 where the cells were not seen.
-        comparison: its size and verdict. An interaction is "better" where both values together do
-            more than the sum of what each does by itself.
+    Its ``values`` are compared with the baseline's, ``against``. An interaction is "better" where
+    both values together do more than the sum of what each does by itself.
     """
 
     axes: tuple[str, ...]
@@ -52,17 +47,14 @@ class Effect:
     comparison: Comparison
 
 
-def compare(
-    cell: Observations, baseline: Observations, *, higher_is_better: bool, seed: int = 0
-) -> Comparison:
+def compare(cell: Observations, baseline: Observations, *, higher_is_better: bool) -> Comparison:
     """A cell less the baseline, paired by seed and prompt; what one side lacks does not count.
 
-    The verdict is on this comparison alone; ``judge`` gives those of a family.
+    The verdict is on only this comparison; ``judge`` gives those of a family.
     """
     both = (cell, baseline)
     ours, theirs = (table(one, all_seeds(both), longest(both)) for one in both)
-    found = of_differences(ours - theirs, higher_is_better=higher_is_better, seed=seed)
-    return judge([found])[0]
+    return judge([of_differences(ours - theirs, higher_is_better=higher_is_better)])[0]
 
 
 def contrast(cells: Cells, changes: Mapping[str, Choice]) -> tuple[np.ndarray, int]:
@@ -97,22 +89,11 @@ def effects(
     *,
     higher_is_better: bool,
     correct_seeds: bool = False,
-    seed: int = 0,
 ) -> list[Effect]:
     """Main effects of axes (order 1), or interactions of pairs of axes (order 2).
 
-    Args:
-        order: how many axes an effect is of; their values, or pairs of values, are a family.
-        cells: what was seen; cells may be missing.
-        axes: their values, by name.
-        baseline: the value of each axis that others are compared with.
-        higher_is_better: the metric's direction.
-        correct_seeds: as in ``judge``.
-        seed: of the permutation tests.
-
-    Returns:
-        In the order of axes and values; nothing for fewer than two axes with several values, whose
-        effects are the cells' own differences.
+    Each axis, or pair, has a family of comparisons; cells may be missing. There are none for fewer
+    than two axes with several values, whose effects are the cells' own differences.
     """
     crossed = [axis for axis, values in axes.items() if len(values) > 1]
     if len(crossed) < 2:
@@ -126,10 +107,8 @@ def effects(
             contrast(cells, dict(zip(chosen, zip(values, against, strict=True), strict=True)))
             for values in family
         ]
-        judged = judge(
-            [of_differences(d, higher_is_better=higher_is_better, seed=seed) for d, _ in tables],
-            correct_seeds=correct_seeds,
-        )
+        compared = [of_differences(d, higher_is_better=higher_is_better) for d, _ in tables]
+        judged = judge(compared, correct_seeds=correct_seeds)
         found += [
             Effect(chosen, values, against, num_settings, comparison)
             for values, (_, num_settings), comparison in zip(family, tables, judged, strict=True)

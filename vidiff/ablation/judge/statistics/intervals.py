@@ -12,11 +12,10 @@ last digit of its intervals differs; and importing it takes a second.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from vidiff.ablation.judge.statistics.observations import Observations, seed_means, table
 
 RESAMPLES = 10_000
 """Of the bootstrap."""
@@ -26,17 +25,19 @@ AT_ONCE = 2**21
 
 Interval = tuple[float, float]
 
+Observations = Mapping[int, np.ndarray]
+"""Values of one metric in one cell, by seed: (num_prompts,), or one of a metric of whole sets.
+
+Entry p is of the same prompt and the same noise in every cell and seed; NaN where it is missing.
+"""
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """The mean of one metric in one cell.
+    """The mean over seeds of the seeds' means over prompts; NaN where there is no value.
 
-    Attributes:
-        value: mean over seeds of the seeds' means over prompts; NaN where there is no value.
-        interval: around it; None where nothing was repeated, or all prompts are equal.
-        method: of the interval, in words.
-        num_seeds: that have a value.
-        num_prompts: that have a value in some seed; 1 for a metric of whole sets.
+    Its interval is None where nothing was repeated, or all prompts are equal. ``num_prompts``: that
+    have a value in some seed; 1 for a metric of whole sets.
     """
 
     value: float
@@ -49,14 +50,7 @@ class Estimate:
 def mean(
     observations: Observations, *, limits: tuple[float, float] | None = None, seed: int = 0
 ) -> Estimate:
-    """A cell's mean, with its interval.
-
-    Args:
-        observations: of the cell.
-        limits: the least and the largest possible value, such as (0, 1) for a share; the interval
-            ends there.
-        seed: of the bootstrap: equal values give equal intervals.
-    """
+    """A cell's mean, with its interval, which ends at ``limits``, such as (0, 1) for a share."""
     values = table(observations, sorted(observations))
     means = seed_means(values)
     num_seeds, num_prompts = len(means), int(np.isfinite(values).any(axis=0).sum())
@@ -77,6 +71,42 @@ def mean(
         low, high = np.clip(interval, *limits)
         interval = float(low), float(high)
     return Estimate(float(means.mean()), interval, method, num_seeds, num_prompts)
+
+
+def table(
+    observations: Observations, seeds: Sequence[int], num_prompts: int | None = None
+) -> np.ndarray:
+    """The values as (num_seeds, num_prompts), NaN for what is missing or not finite.
+
+    A shorter array lacks the last prompts; by default there are as many as the longest has.
+    """
+    if num_prompts is None:
+        num_prompts = longest([observations])
+    rows = np.full((len(seeds), num_prompts), np.nan)
+    for row, seed in zip(rows, seeds, strict=True):
+        if seed in observations:
+            values = np.asarray(observations[seed], dtype=float)
+            assert values.ndim == 1, f"one value a prompt, got shape {values.shape}"
+            row[: len(values)] = values
+    return np.where(np.isfinite(rows), rows, np.nan)
+
+
+def all_seeds(cells: Iterable[Observations]) -> list[int]:
+    """Every seed that some cell has, in order."""
+    return sorted({seed for observations in cells for seed in observations})
+
+
+def longest(cells: Iterable[Observations]) -> int:
+    """The number of prompts of the cell that has most."""
+    return max((len(values) for each in cells for values in each.values()), default=0)
+
+
+def seed_means(values: np.ndarray) -> np.ndarray:
+    """(num_seeds, num_prompts) to means over the prompts there are, of the seeds that have any."""
+    seen = np.isfinite(values)
+    some = seen.any(axis=1)
+    sums = np.where(seen, values, 0.0).sum(axis=1)
+    return np.asarray(sums[some] / seen.sum(axis=1)[some])
 
 
 def student(values: np.ndarray, level: float = 0.05) -> Interval:

@@ -1,4 +1,4 @@
-"""Better, worse, or cannot tell: the rule, and the sentence that says why."""
+"""Better, worse, or cannot tell: the rule, the sentence that says why, and seeds to add."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from vidiff.ablation.judge.statistics.comparison import Comparison
-from vidiff.ablation.judge.statistics.permutation import smallest_p
-from vidiff.ablation.judge.statistics.power import MOST, further_seeds
+import numpy as np
+
+from vidiff.ablation.judge.statistics.comparison import Comparison, smallest_p
+from vidiff.ablation.judge.statistics.intervals import standard_error
 
 LEVEL = 0.05
 """Odds of a false verdict that are accepted."""
+
+MOST = 1_000
+"""Further seeds beyond which the answer is "more than that"."""
 
 
 def judge(comparisons: Sequence[Comparison], *, correct_seeds: bool = False) -> list[Comparison]:
@@ -51,6 +55,34 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         least = max(least, min(1.0, (len(known) - rank) * p))
         adjusted[i] = least
     return adjusted
+
+
+def further_seeds(
+    seed_differences: Sequence[float],
+    num_comparisons: int = 1,
+    *,
+    per_seed_test: bool,
+    level: float = LEVEL,
+) -> int | None:
+    """Seeds to add until the interval is free of zero, if mean and spread stay what they are.
+
+    The smallest n with t(1 - level / 2, n - 1) s / √n < |mean|, less those at hand; None if
+    ``MOST`` are too few, or if fewer than two are at hand, whose spread is unknown. Mean and spread
+    of few seeds are themselves unsure: with this many, a verdict is about as likely as not. With
+    ``per_seed_test`` the permutation test is over seeds too: p, at best 2 / 2^n, has to be at most
+    0.05 after Holm's correction for ``num_comparisons``.
+    """
+    from scipy.special import stdtrit
+
+    at_hand = np.asarray(seed_differences, dtype=float)
+    if len(at_hand) < 2:
+        return None
+    spread = standard_error(at_hand) * np.sqrt(len(at_hand))
+    n = np.arange(len(at_hand), len(at_hand) + MOST + 1)
+    enough = stdtrit(n - 1, 1 - level / 2) * spread / np.sqrt(n) < abs(at_hand.mean())
+    if per_seed_test:
+        enough &= num_comparisons * 2.0 ** (1 - n) <= LEVEL
+    return int(enough.argmax()) if enough.any() else None
 
 
 def _judged(one: Comparison, p_seeds: float | None, number: int, level: float) -> Comparison:

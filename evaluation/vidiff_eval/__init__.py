@@ -11,12 +11,5 @@ from vidiff_eval.metrics import __all__ as _metrics
 from vidiff_eval.presets import get_protocol
 from vidiff_eval.protocol import Protocol
 
-__all__ = [
-    "Protocol",
-    "commands",
-    "doctor",
-    "features",
-    "get_protocol",
-    "metrics",
-    "reconstruction",
-]
+__all__ = ["Protocol", "commands", "doctor", "features", "get_protocol", "metrics"]
+__all__ += ["reconstruction", *_metrics]

@@ -6,10 +6,12 @@ import inspect
 import math
 from collections.abc import Mapping
 from os.path import exists
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidiff.registry import nearest
-from vidiff.types import Grid
+
+if TYPE_CHECKING:
+    from vidiff.types import Grid  # which needs torch, and light commands start without it
 
 SIZE = ("num_frames", "height", "width")
 SHARDED = ("model_parallel", "modelparallel", "fsdp")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from vidiff.autoencoders import Posterior
 from vidiff.registry import kind
+
+if TYPE_CHECKING:
+    from vidiff.autoencoders import Posterior
 
 Sums = dict[str, Tensor]  # sums over videos, by name, of shapes that never change
 

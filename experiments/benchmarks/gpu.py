@@ -63,8 +63,8 @@ from vidiff.training.flops import counting  # noqa: E402
 from vidiff.training.trainer import VidiffTrainer  # noqa: E402
 
 TOTAL_SECONDS = 480.0
-LIMITS = {"machine": 40, "dit": 90, "loop": 110, "resume": 75, "demo": 300, "wan": 90, "latte": 90}
-"""Parts in their order, and the seconds that each may take."""
+LIMITS = {"machine": 40, "dit": 90, "wan": 90, "latte": 90, "resume": 75, "loop": 130, "demo": 300}
+"""Parts in their order, and the seconds that each may take; the demo has what is left of all."""
 
 
 class Bench:
@@ -558,8 +558,8 @@ def plugins() -> Any:
 # -- All of it ------------------------------------------------------------------------------------
 
 PARTS: dict[str, Callable[[Bench], None]] = {
-    "machine": machine, "dit": dit, "loop": loop, "resume": resume, "demo": demo, "wan": wan,
-    "latte": latte,
+    "machine": machine, "dit": dit, "wan": wan, "latte": latte, "resume": resume, "loop": loop,
+    "demo": demo,
 }  # fmt: skip
 
 

@@ -141,7 +141,7 @@ def score(checkpoint: Path) -> dict[str, Any]:
         rows = metric.judge(metric.features.extract(torch.cat(videos).cpu()), prompts)
         scores[group] = {
             name: sum(float(row[name]) for row in rows) / len(rows) * (1 if "psnr" in name else 100)
-            for name in metric.figures
+            for name in metric.scores
         }
     return scores
 

@@ -15,8 +15,8 @@ from vidiff.plugins import load_all
 from vidiff.registry import get_component
 from vidiff.training.callbacks import SampleVideos
 from vidiff.training.data import VideoDataModule
-from vidiff.training.diffusion import DiffusionTask
-from vidiff.training.samples import SampleFolder
+from vidiff.training.diffusion.task import DiffusionTask
+from vidiff.training.sampling.folder import SampleFolder
 from vidiff.training.trainer import VidiffTrainer
 
 
@@ -55,10 +55,10 @@ def test_a_task_refuses_zero(option: str) -> None:
 
 
 def test_other_numbers_that_may_be_left_out_refuse_zero(tmp_path: Path) -> None:
-    from vidiff_eval.callbacks import EvaluateSamples
-    from vidiff_eval.decoding import in_batches
+    from vidiff_eval.extraction.decode_ahead import in_batches
     from vidiff_eval.metrics import Motion
     from vidiff_eval.statistics.consistency import by_distance
+    from vidiff_eval.training.evaluate_samples import EvaluateSamples
 
     with pytest.raises(ValueError, match="val_batch_size must be at least 1, got 0"):
         VideoDataModule(val_batch_size=0)

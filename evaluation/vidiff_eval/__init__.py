@@ -8,8 +8,8 @@ never are.
 from vidiff_eval import commands, doctor, features, metrics, reconstruction
 from vidiff_eval.metrics import *  # noqa: F403 - each metric is vidiff_eval.NAME too
 from vidiff_eval.metrics import __all__ as _metrics
-from vidiff_eval.presets import get_protocol
-from vidiff_eval.protocol import Protocol
+from vidiff_eval.protocols.presets import get_protocol
+from vidiff_eval.protocols.protocol import Protocol
 
 __all__ = ["Protocol", "commands", "doctor", "features", "get_protocol", "metrics"]
 __all__ += ["reconstruction", *_metrics]

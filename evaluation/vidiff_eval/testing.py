@@ -20,7 +20,7 @@ from torch import Tensor
 from vidiff.registry import get_component, list_components
 from vidiff.schema import plain
 from vidiff_eval.metrics.base import ClipMetric, PairMetric, Row, SetMetric, VideoMetric
-from vidiff_eval.protocol import Protocol
+from vidiff_eval.protocols.protocol import Protocol
 
 __all__ = ["check_metric"]
 

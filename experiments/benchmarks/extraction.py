@@ -39,12 +39,12 @@ from torch.nn.functional import interpolate
 
 from vidiff.video import write_video
 from vidiff_eval import frames
-from vidiff_eval.clips import Clip, ClipSet, choose_clips
-from vidiff_eval.extraction import extract, load
+from vidiff_eval.clips.clip import Clip, ClipSet, choose_clips
+from vidiff_eval.extraction.extract import extract, load
+from vidiff_eval.extraction.store import Store
 from vidiff_eval.features.base import Features, Found
 from vidiff_eval.features.i3d import I3D
-from vidiff_eval.protocol import Protocol
-from vidiff_eval.store import Store
+from vidiff_eval.protocols.protocol import Protocol
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos" / "clips"
 SIDE = 224

@@ -23,7 +23,7 @@ from vidiff.ablation.report.markdown import render_markdown
 from vidiff.ablation.report.page import render_html
 from vidiff.files import read_json
 from vidiff.training import AutoencoderTask
-from vidiff.training.diffusion import DiffusionTask
+from vidiff.training.diffusion.task import DiffusionTask
 
 LOGGED = frozenset({"train/loss", "val/loss"})
 NAMES = Names(LOGGED, True, ("prompt_accuracy",), {"fvd": "it compares with real videos"})

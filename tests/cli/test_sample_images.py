@@ -16,7 +16,7 @@ import vidiff
 from vidiff.__main__ import main
 from vidiff.model import known_start
 from vidiff.training import DiffusionTask
-from vidiff.training.samples import read_images
+from vidiff.training.sampling.folder import read_images
 
 CHANGES: dict[str, Any] = {
     "model.init_args.conditions.frames": "frames",
@@ -99,10 +99,10 @@ def test_the_command_writes_what_the_task_samples(
 ) -> None:
     written: dict[int, Tensor] = {}
     monkeypatch.setattr(
-        "vidiff.training.samples.SampleFolder.write",
+        "vidiff.training.sampling.folder.SampleFolder.write",
         lambda folder, index, pixels: written.update({index: pixels}),
     )
-    monkeypatch.setattr("vidiff.training.samples.SampleFolder.finish", lambda folder: None)
+    monkeypatch.setattr("vidiff.training.sampling.folder.SampleFolder.finish", lambda folder: None)
     for number, files in enumerate((str(pictures[2]), f"{pictures[1]} ; {pictures[0]}")):
         assert sample(done, tmp_path / str(number), "--image", files) == 0
         images = read_images(files, 2, (16, 16))

@@ -21,9 +21,10 @@ from vidiff.data import MovingShapes
 from vidiff.denoisers import DiT, compile_blocks
 from vidiff.discriminators import Patch3D
 from vidiff.patchifiers import Tubelet
-from vidiff.training import AutoencoderTask, DiffusionTask, diffusion
+from vidiff.training import AutoencoderTask, DiffusionTask
 from vidiff.training.callbacks import SaveCheckpoint
 from vidiff.training.data import VideoDataModule
+from vidiff.training.diffusion import task as diffusion
 from vidiff.training.trainer import VidiffTrainer
 
 NUM_STEPS = 10

@@ -13,9 +13,9 @@ from vidiff.conditions import Frames, Words
 from vidiff.denoisers import DiT, compile_blocks
 from vidiff.patchifiers import Tubelet
 from vidiff.training import AutoencoderTask, DiffusionTask
-from vidiff.training.base import trapezoid
 from vidiff.training.callbacks import SaveCheckpoint
 from vidiff.training.data import VideoDataModule
+from vidiff.training.task import trapezoid
 from vidiff.training.trainer import VidiffTrainer
 
 
@@ -238,7 +238,7 @@ def test_a_compiled_denoiser_trains_resumes_validates_and_samples_as_it_would(
 
     torch._dynamo.reset()
     in_place = partial(compile_blocks, backend=backend, fullgraph=True)
-    monkeypatch.setattr("vidiff.training.diffusion.compile_blocks", in_place)
+    monkeypatch.setattr("vidiff.training.diffusion.task.compile_blocks", in_place)
     found = []
     for compiled in (False, True):
         task, folder = make_task(), tmp_path / str(compiled)

@@ -12,7 +12,7 @@ from vidiff.autoencoders import Identity
 from vidiff.conditions import Frames, Labels, Words
 from vidiff.costs.fake_device import fake_device
 from vidiff.model import merged
-from vidiff.training.base import Task
+from vidiff.training.task import Task
 from vidiff.training.trainer import VidiffTrainer
 
 ON_CPU = ("vidiff/data/base.py", "vidiff/autoencoders/base.py")

@@ -16,8 +16,8 @@ from torch.optim import Optimizer
 
 from vidiff.autoencoders import Identity
 from vidiff.costs.memory import total_bytes
-from vidiff.training.base import Task
 from vidiff.training.flops import counting
+from vidiff.training.task import Task
 from vidiff.types import Batch, Grid, LatentBatch, VideoBatch
 
 CAPTION = "a red square moves left over a dark background while the camera stays still"

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidiff.training.base import Task
+from vidiff.training.task import Task
 
 
 @dataclass(frozen=True)

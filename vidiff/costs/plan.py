@@ -18,7 +18,7 @@ from vidiff.checks import at_least
 from vidiff.costs.count import latents_of, optimizer_costs, readable, stand_in
 from vidiff.costs.fake_device import SMALL, fake_device, mixed_precision
 from vidiff.costs.memory import Memory, memory_of, saved_bytes
-from vidiff.training.base import Task, each_part
+from vidiff.training.task import Task, each_part
 from vidiff.types import Grid
 
 WEIGHTS = {

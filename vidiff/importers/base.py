@@ -65,7 +65,7 @@ def write_checkpoint(imported: Imported, path: Path) -> None:
     from lightning.pytorch import LightningModule, __version__
 
     from vidiff.training.checkpoint_files import CheckpointFiles, discard, publish, unfinished
-    from vidiff.training.diffusion import DiffusionTask
+    from vidiff.training.diffusion.task import DiffusionTask
 
     task = build(node(class_path(DiffusionTask), **imported.arguments), LightningModule)
     assert isinstance(task, DiffusionTask)

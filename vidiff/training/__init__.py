@@ -1,7 +1,7 @@
 """Training with Lightning: tasks, data, callbacks, checkpoints."""
 
-from vidiff.training.autoencoder import AutoencoderTask
-from vidiff.training.base import Task
-from vidiff.training.diffusion import DiffusionTask
+from vidiff.training.autoencoder.task import AutoencoderTask
+from vidiff.training.diffusion.task import DiffusionTask
+from vidiff.training.task import Task
 
 __all__ = ["AutoencoderTask", "DiffusionTask", "Task"]

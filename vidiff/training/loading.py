@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule
 from vidiff.building import build
 from vidiff.checkpoints import read_checkpoint, task_node
 from vidiff.plugins import load_all
-from vidiff.training.base import Task
+from vidiff.training.task import Task
 
 
 def load(path: str | Path, plugins: Sequence[str] = ()) -> Task:

@@ -20,14 +20,13 @@ from vidiff.checks import at_least, positive
 from vidiff.data import Split
 from vidiff.generation import Sampling
 from vidiff.precision import AUTO, choose, device_of
-from vidiff.training.base import Task
 from vidiff.training.callbacks import KeepPrecision, add_defaults
 from vidiff.training.callbacks.precision import MatmulPrecision
 from vidiff.training.checkpoint_files import CheckpointFiles, WholeCheckpoints
 from vidiff.training.data import VideoDataModule
-from vidiff.training.diffusion import DiffusionTask
-from vidiff.training.encoding import Encoding, EncodingData
-from vidiff.training.samples import (
+from vidiff.training.diffusion.task import DiffusionTask
+from vidiff.training.encoding.jobs import Encoding, EncodingData
+from vidiff.training.sampling.folder import (
     PromptData,
     SampleFolder,
     WriteSamples,
@@ -37,6 +36,7 @@ from vidiff.training.samples import (
     read_images,
 )
 from vidiff.training.starting import Start
+from vidiff.training.task import Task
 
 # Averages and frozen parts are meant to be in evaluation mode; the second is between libraries.
 warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")

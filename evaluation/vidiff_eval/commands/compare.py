@@ -13,7 +13,7 @@ from vidiff.evaluation_report import read_report
 from vidiff.files import refuse_overwrite, write_json
 from vidiff.registry import register
 from vidiff.units import columns
-from vidiff_eval.comparison import Comparison, Incomparable, choose_groups, compare
+from vidiff_eval.judging.compare import Comparison, Incomparable, choose_groups, compare
 
 
 @register("compare")

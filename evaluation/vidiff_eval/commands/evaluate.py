@@ -24,9 +24,9 @@ from vidiff_eval.commands.options import (
 from vidiff_eval.commands.tables import table
 
 if TYPE_CHECKING:
-    from vidiff_eval.clips import ClipSet
+    from vidiff_eval.clips.clip import ClipSet
     from vidiff_eval.metrics.base import VideoMetric
-    from vidiff_eval.protocol import Protocol
+    from vidiff_eval.protocols.protocol import Protocol
 
 REPORT, PAGE = "report.json", "report.html"
 
@@ -94,10 +94,10 @@ class Evaluate(LightCommand):
         )
 
     def run(self, args: Namespace) -> int:
-        from vidiff_eval.evaluation import evaluate
-        from vidiff_eval.presets import get_protocol
-        from vidiff_eval.processes import is_first, joined
-        from vidiff_eval.store import Store, default_store
+        from vidiff_eval.extraction.processes import is_first, joined
+        from vidiff_eval.extraction.store import Store, default_store
+        from vidiff_eval.judging.evaluate import evaluate
+        from vidiff_eval.protocols.presets import get_protocol
 
         at_least(1, batch_size=args.batch_size)
         at_least(0, sanity=args.sanity)
@@ -156,8 +156,8 @@ class Evaluate(LightCommand):
 
     def _write(self, args: Namespace, report: Report, generated: Mapping[str, ClipSet]) -> int:
         """Write and print what was measured, and the page last, as it reads the videos again."""
-        from vidiff_eval.failing import one_line
-        from vidiff_eval.report import render_evaluation
+        from vidiff_eval.extraction.failing import one_line
+        from vidiff_eval.pages import render_evaluation
 
         paths = {
             name: {clip.id: clip.video.path for clip in clips.clips}
@@ -210,8 +210,8 @@ def _read(
     Raises:
         Errors: with all that is wrong in folders and metrics.
     """
-    from vidiff_eval.clips import choose_clips
-    from vidiff_eval.samples import parse_groups
+    from vidiff_eval.clips.clip import choose_clips
+    from vidiff_eval.clips.sample_index import parse_groups
 
     folders = parse_groups(args.generated)
     if args.prompts and len(folders) > 1:
@@ -285,7 +285,7 @@ def _usable(
     protocol: Protocol,
 ) -> tuple[dict[str, VideoMetric], dict[str, str]]:
     """All metrics that can be measured, and why the others cannot."""
-    from vidiff_eval.failing import misfits
+    from vidiff_eval.extraction.failing import misfits
 
     metrics, missing = _made(options, config)
     for name, metric in list(metrics.items()):
@@ -330,6 +330,6 @@ def _make(name: str, options: Options, config: Path | None) -> VideoMetric:
 
 
 def _presets() -> list[str]:
-    from vidiff_eval.presets import PRESETS
+    from vidiff_eval.protocols.presets import PRESETS
 
     return list(PRESETS)

@@ -14,7 +14,7 @@ from vidiff.errors import UsageError
 from vidiff.registry import get_component, list_components, nearest
 from vidiff.yaml_files import read_yaml
 from vidiff_eval.metrics.base import VideoMetric
-from vidiff_eval.protocol import Protocol
+from vidiff_eval.protocols.protocol import Protocol
 
 Options = dict[str, list[str]]
 """By the word before the first dot, options as jsonargparse reads them: ``--weights=PATH``."""

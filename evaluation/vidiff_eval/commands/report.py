@@ -38,7 +38,7 @@ class Report(LightCommand):
         parser.add_argument("--overwrite", action="store_true", help="replace the output")
 
     def run(self, args: Namespace) -> int:
-        from vidiff_eval.report import Content, read_content, render_page, report_scores
+        from vidiff_eval.pages import Content, read_content, render_page, report_scores
 
         page, scores = args.output / "index.html", args.output / "report.json"
         for path in (page, scores):

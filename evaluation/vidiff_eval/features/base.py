@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from vidiff_eval.protocol import Protocol
+    from vidiff_eval.protocols.protocol import Protocol
 
 SLACK = 1e-3
 """What rounding may take clips out of their range by."""

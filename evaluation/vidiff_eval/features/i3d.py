@@ -16,7 +16,7 @@ from vidiff_eval.networks.i3d import BATCH_NORM_EPS, MIN_FRAMES, SIZE
 from vidiff_eval.networks.i3d_weights import check_eps, find_weights, load_i3d
 from vidiff_eval.networks.resizing import prepare
 from vidiff_eval.networks.weights import sha256
-from vidiff_eval.protocol import Protocol
+from vidiff_eval.protocols.protocol import Protocol
 
 
 @register("i3d")

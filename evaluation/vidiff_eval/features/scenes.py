@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vidiff_eval.features.base import Features, Found
-from vidiff_eval.ranges import Ranges
+from vidiff_eval.oracle.ranges import Ranges
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +36,7 @@ class Scene(Features):
         return {"oracle": "moving_shapes", **ranges}
 
     def extract(self, clips: Tensor) -> Found:
-        from vidiff_eval.oracle import find_scenes
+        from vidiff_eval.oracle.search import find_scenes
 
         matches = find_scenes(clips, self.ranges)
         scene = {name: getattr(matches.scenes, name) for name in ("colour", "shape", "motion")}

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from vidiff_eval.clips import Clip
-    from vidiff_eval.feature_table import FeatureTable
+    from vidiff_eval.clips.clip import Clip
+    from vidiff_eval.extraction.feature_table import FeatureTable
     from vidiff_eval.features.base import Features, Found
     from vidiff_eval.metrics.accumulators import Accumulator
-    from vidiff_eval.protocol import Protocol
+    from vidiff_eval.protocols.protocol import Protocol
 
 Sums = dict[str, float]
 """Sums over clips, from which the scores of any set of them follow."""
@@ -240,7 +240,7 @@ class ClipMetric(_OfRows):
     def charts(
         self, generated: Mapping[str, FeatureTable], real: FeatureTable | None
     ) -> list[Curve]:
-        from vidiff_eval.curves import against_distance
+        from vidiff_eval.judging.curves import against_distance
 
         sides = {**({"real": real} if real else {}), **generated}
         chunks = {label: (found for found, _ in side.chunks(self.features, CHUNK))
@@ -317,7 +317,7 @@ class SetMetric(VideoMetric):
     ) -> list[Curve]:
         if not self.has_floor or real is None:
             return []
-        from vidiff_eval.curves import against_number
+        from vidiff_eval.judging.curves import against_number
 
         sides = {name: self._side(side) for name, side in generated.items()}
         distance, name = self.distance, self.scores[0]

@@ -14,7 +14,7 @@ from vidiff_eval.metrics.base import ClipMetric, Row
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidiff_eval.clips import Clip
+    from vidiff_eval.clips.clip import Clip
     from vidiff_eval.features.base import Found
 
 ADJACENT, VBENCH = "adjacent", "adjacent and first, clamped at 0"

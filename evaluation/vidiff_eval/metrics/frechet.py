@@ -14,7 +14,7 @@ from vidiff_eval.statistics.resampling import interval
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidiff_eval.protocol import Covariance, Protocol
+    from vidiff_eval.protocols.protocol import Covariance, Protocol
 
 
 class FrechetDistance(SetMetric):

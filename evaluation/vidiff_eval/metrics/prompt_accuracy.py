@@ -11,7 +11,7 @@ from vidiff.registry import register
 from vidiff_eval.features.base import Found
 from vidiff_eval.features.scenes import POSE, Scene
 from vidiff_eval.metrics.base import ClipMetric, Row
-from vidiff_eval.ranges import Ranges
+from vidiff_eval.oracle.ranges import Ranges
 
 PARTS = ("colour", "shape", "motion")
 

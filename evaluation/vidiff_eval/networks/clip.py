@@ -16,7 +16,7 @@ from torch import Tensor
 from vidiff_eval.networks.exact import exact
 from vidiff_eval.networks.frames import Preparation
 from vidiff_eval.networks.weights import sha256
-from vidiff_eval.protocol import fingerprint
+from vidiff_eval.protocols.protocol import fingerprint
 
 TOKENIZERS = ("tokenizer.json", "vocab.json", "merges.txt", "vocab.txt", "spiece.model")
 """Files that say how prompts are cut into tokens."""

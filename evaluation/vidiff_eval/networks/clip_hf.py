@@ -13,7 +13,7 @@ from torch import Tensor
 from vidiff.files import read_json
 from vidiff_eval.networks.clip import CLIPFolder, in_a_line, require
 from vidiff_eval.networks.frames import Preparation
-from vidiff_eval.protocol import fingerprint
+from vidiff_eval.protocols.protocol import fingerprint
 
 CONFIG = "config.json"
 WEIGHTS = (

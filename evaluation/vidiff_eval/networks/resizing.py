@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-from vidiff_eval.protocol import Resize
+from vidiff_eval.protocols.protocol import Resize
 
 ROUNDING = 1e-3
 """Grey levels by which float32 may miss a whole one."""

@@ -9,7 +9,3 @@ radii, speeds and backgrounds. ``search`` runs it in two stages:
 2. ``refine``: from the best grid points of the most promising motions, radii and shapes, damped
    Gauss-Newton steps through the true renderer, down to exact sub-pixel poses.
 """
-
-from vidiff_eval.oracle.search import Matches, find_scenes
-
-__all__ = ["Matches", "find_scenes"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from vidiff.data.shapes import MOTIONS, SHAPES, Scenes, coverage
 from vidiff_eval.oracle.fits import Fits, directions, limits, share_of
 from vidiff_eval.oracle.paint import fit_paint
-from vidiff_eval.ranges import Bounds, Ranges
+from vidiff_eval.oracle.ranges import Bounds, Ranges
 
 RADIUS_STEP = 1.0  # pixels
 PATH_STEP = 2.7  # pixels by which the whole paths of neighbouring speeds may differ

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vidiff.data.shapes import COLOURS
-from vidiff_eval.ranges import Ranges
+from vidiff_eval.oracle.ranges import Ranges
 
 
 @dataclass

@@ -10,7 +10,7 @@ from torch import Tensor
 from vidiff.data.shapes import COLOURS, coverage
 from vidiff_eval.oracle.fits import Fits, scenes_of
 from vidiff_eval.oracle.paint import paint_masks
-from vidiff_eval.ranges import Ranges
+from vidiff_eval.oracle.ranges import Ranges
 
 DIFFERENCE = 0.02  # of a range: the step of numerical derivatives
 

@@ -11,9 +11,9 @@ from vidiff.data.shapes import Scenes, coverage, render
 from vidiff_eval.oracle.fits import scenes_of
 from vidiff_eval.oracle.grid import make_grid
 from vidiff_eval.oracle.paint import paint_masks
+from vidiff_eval.oracle.ranges import Ranges
 from vidiff_eval.oracle.refine import refine
-from vidiff_eval.psnr import psnr
-from vidiff_eval.ranges import Ranges
+from vidiff_eval.statistics.psnr import psnr
 
 # Steps of refinement, and how many candidates of each video are kept after them.
 STAGES = ((2, 2), (7, 1))

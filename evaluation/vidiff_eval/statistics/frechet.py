@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from vidiff_eval.protocol import Covariance
+    from vidiff_eval.protocols.protocol import Covariance
 
 BLOCK = 128
 """Columns that products of which one half is known are made by."""

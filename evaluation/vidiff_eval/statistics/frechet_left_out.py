@@ -19,7 +19,7 @@ from vidiff_eval.statistics.frechet import Moments, freedom, root
 from vidiff_eval.statistics.resampling import LEAST, LeftOut, group
 
 if TYPE_CHECKING:
-    from vidiff_eval.protocol import Covariance
+    from vidiff_eval.protocols.protocol import Covariance
 
 
 def leave_out_frechet(

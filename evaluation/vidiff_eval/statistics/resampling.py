@@ -13,11 +13,12 @@ for either side, the distance is taken again without each of up to ``GROUPS`` gr
     variance = (g - 1) / g · sum of (value without a group - mean of those)²        (Efron 1979)
 
 Both sides are independent, so their variances add. By Efron and Stein's inequality (1981) it is
-too large rather than too small on average. In simulation (``tests/evaluation/test_intervals.py``)
-intervals of Fréchet distances cover between 0.95 and 1 for Gaussians of 8 to 64 dimensions and 8
-to 256 clips, fewer clips than dimensions among them, and about 0.86 to 0.96 where clips have very
-heavy tails (Student's t with 5 degrees of freedom, one scale a clip). They are up to 1.5 times too
-wide where both sides have the same distribution.
+too large rather than too small on average. In simulation
+(``tests/evaluation/statistics/test_intervals.py``) intervals of Fréchet distances cover between
+0.95 and 1 for Gaussians of 8 to 64 dimensions and 8 to 256 clips, fewer clips than dimensions
+among them, and about 0.86 to 0.96 where clips have very heavy tails (Student's t with 5 degrees of
+freedom, one scale a clip). They are up to 1.5 times too wide where both sides have the same
+distribution.
 
 Clips count as independent. Several clips of one video are not: intervals are then too narrow.
 """

@@ -7,7 +7,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from vidiff.data import LatentCache, Split
 from vidiff.training.data import VideoDataModule
-from vidiff.training.diffusion import DiffusionTask
+from vidiff.training.diffusion.task import DiffusionTask
 
 
 class CheckCache(Callback):

@@ -10,10 +10,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
-from vidiff.training.base import Task
 from vidiff.training.checkpoint_files import link, sweep
 from vidiff.training.loggers import is_due
 from vidiff.training.stopping import StopSignals, end
+from vidiff.training.task import Task
 
 
 class SaveCheckpoint(ModelCheckpoint):

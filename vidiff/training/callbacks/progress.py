@@ -14,7 +14,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 
-from vidiff.training.base import Task
+from vidiff.training.task import Task
 
 
 class RunProgressBar(TQDMProgressBar):

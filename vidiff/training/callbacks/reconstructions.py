@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vidiff.checks import positive
 from vidiff.files import new_folder, write_text
-from vidiff.training.autoencoder import AutoencoderTask, pixels_of
+from vidiff.training.autoencoder.task import AutoencoderTask, pixels_of
 from vidiff.training.loggers import viewers
 from vidiff.types import Batch
 from vidiff.video import write_video

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from vidiff.background import Background
 from vidiff.checks import at_least, positive
-from vidiff.training.diffusion import DiffusionTask
+from vidiff.training.diffusion.task import DiffusionTask
 from vidiff.training.loggers import ShowGif, viewers
-from vidiff.training.samples import SampleFolder
+from vidiff.training.sampling.folder import SampleFolder
 from vidiff.video import write_video
 
 

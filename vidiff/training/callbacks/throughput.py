@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from vidiff.training.base import Task
 from vidiff.training.loggers import is_due
+from vidiff.training.task import Task
 from vidiff.types import Batch, Grid
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from vidiff.evaluation_report import Score
-from vidiff_eval.protocol import fingerprint
+from vidiff_eval.protocols.protocol import fingerprint
 from vidiff_eval.statistics.frechet import Moments
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The clips of an evaluation: listed, chosen, paired, transformed."""

@@ -1,0 +1,1 @@
+"""Features of clips: decoded ahead, extracted on every process, stored, loaded once."""

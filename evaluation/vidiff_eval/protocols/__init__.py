@@ -1,0 +1,1 @@
+"""Protocols: which frames at which rate and size every metric sees, and their presets."""

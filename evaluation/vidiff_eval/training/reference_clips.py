@@ -1,0 +1,58 @@
+"""What samples are made from while a model learns, and compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vidiff.data.base import VideoDataset
+from vidiff.types import Grid, VideoSample
+from vidiff_eval.extraction.feature_table import TensorTable
+from vidiff_eval.judging.metric_group import FoundBy
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What samples are made from, and compared with.
+
+    Attributes:
+        prompts: a sample each.
+        size: frames, height and width of samples; None is what the task was trained on.
+        num_real: real clips; 0 where no metric wants any.
+        found: of the real clips.
+    """
+
+    prompts: list[str]
+    size: Grid | None
+    num_real: int
+    found: FoundBy | None
+
+    def of(self, found: FoundBy) -> TensorTable:
+        """What was found of the samples."""
+        return TensorTable(self.prompts, found)
+
+    @property
+    def real(self) -> TensorTable | None:
+        """What was found of the real clips; None without any."""
+        return None if self.found is None else TensorTable([""] * self.num_real, self.found)
+
+
+class ReferenceClips:
+    """The first clips of a dataset, of its first size."""
+
+    def __init__(self, dataset: VideoDataset, count: int) -> None:
+        self.dataset, self.count = dataset, count
+        self.first = dataset[0]
+
+    @property
+    def size(self) -> Grid:
+        """Frames, height and width of the clips."""
+        if isinstance(self.first, VideoSample):
+            f, h, w = self.first.pixels.shape[1:]
+            return f, h, w
+        return self.first.size
+
+    def read(self, indices: Sequence[int]) -> Sequence[Any]:
+        """Some of the clips, by their numbers."""
+        return self.dataset.__getitems__([i * self.dataset.num_sizes for i in indices])

@@ -1,0 +1,1 @@
+"""Makes the scripts of this folder importable in the folders below."""

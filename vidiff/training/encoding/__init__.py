@@ -1,0 +1,1 @@
+"""``vidiff encode``: the autoencoder and frozen conditions, once over a dataset."""

@@ -29,7 +29,7 @@ from vidiff.samplers import Euler, MakeSampler
 from vidiff.training.diffusion.dropout import Dropout
 from vidiff.training.encoders import Encoders
 from vidiff.training.flops import model_flops
-from vidiff.training.sampling.folder import PromptBatch
+from vidiff.training.sampling.prompts import PromptBatch
 from vidiff.training.task import Task
 from vidiff.types import Batch, Grid, Known
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.autoencoders import Autoencoder, Identity, MakeAutoencoder
-from vidiff.building import build_class, made
 from vidiff.checkpoints import Checkpoint, part_weights, read_checkpoint, task_node
 from vidiff.conditions import Condition, MakeCondition, Words
 from vidiff.conditions.base import each_condition
+from vidiff.config_nodes import build_class, made
 from vidiff.denoisers import Denoiser, DiT, MakeDenoiser
 from vidiff.diffusion import Denoised, Network, Objective
 from vidiff.diffusion.loss_weights import Constant, MakeLossWeight
@@ -24,7 +24,7 @@ from vidiff.diffusion.predictions import Flow, MakePrediction
 from vidiff.diffusion.schedules import MakeSchedule, Rectified
 from vidiff.diffusion.time_samplers import LogitNormal, MakeTimeSampler
 from vidiff.external import check_named, leave_out, named
-from vidiff.types import Batch, Grid, Inputs, Known, LatentBatch, Signals
+from vidiff.types import Batch, Inputs, Known, LatentBatch, Signals, Size
 
 Drop = Mapping[str, Tensor]
 """By the condition's name: (b,), True for clips that get its unconditional signal; on the CPU."""
@@ -113,7 +113,7 @@ class Model(nn.Module):
         """A parameter of the network, for its device and precision."""
         return next(self.denoiser.parameters())
 
-    def latent_shape(self, size: Grid) -> tuple[int, int, int, int]:
+    def latent_shape(self, size: Size) -> tuple[int, int, int, int]:
         """(c, f, h, w) of the latents of clips of ``size``: frames, height and width in pixels."""
         return (self.autoencoder.latent_channels, *self.autoencoder.latent_size(*size))
 
@@ -157,7 +157,7 @@ class Model(nn.Module):
                 found[name] = condition(inputs, (drop or {}).get(name)).map(placed)
         return found
 
-    def num_tokens(self, size: Grid) -> int:
+    def num_tokens(self, size: Size) -> int:
         """Tokens of a clip of ``size``; 0 where the network has no patchifier."""
         patchifier = getattr(self.denoiser, "patchifier", None)
         if patchifier is None:
@@ -207,7 +207,7 @@ def _both(first: Known, second: Known) -> Known:
 
 
 @torch.no_grad()
-def known_start(model: Model, pixels: Tensor, size: Grid) -> Known:
+def known_start(model: Model, pixels: Tensor, size: Size) -> Known:
     """Clips of a size (frames, height, width in pixels) that begin with given frames.
 
     Args:

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from vidiff.building import made
+from vidiff.config_nodes import made
 from vidiff.positions import Factorised, Learned, Rope, SinCos, coordinates, rotate
 
 CPU = torch.device("cpu")

@@ -19,7 +19,7 @@ from vidiff.costs.count import latents_of, optimizer_costs, readable, stand_in
 from vidiff.costs.fake_device import SMALL, fake_device, mixed_precision
 from vidiff.costs.memory import Memory, memory_of, saved_bytes
 from vidiff.training.task import Task, each_part
-from vidiff.types import Grid
+from vidiff.types import Size
 
 WEIGHTS = {
     "32-true": torch.float32, "bf16-mixed": torch.float32, "16-mixed": torch.float32,
@@ -49,7 +49,7 @@ class Costs:
     forward pass of what is frozen, and three times that of what is trained.
     """
 
-    clip: Grid
+    clip: Size
     latents: tuple[int, int, int, int] | None  # (c, f, h, w); None without an autoencoder
     clips_per_step: int  # on all devices together
     tokens_per_clip: int  # 0 where there are none
@@ -79,7 +79,7 @@ class Costs:
 def plan(
     task: Task,
     *,
-    clip: Grid,
+    clip: Size,
     batch_size: int,
     device: str = "cuda",
     precision: str = "32-true",

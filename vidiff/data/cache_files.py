@@ -32,7 +32,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vidiff.files import replacing
-from vidiff.types import Grid, LatentSample, Signal, Signals
+from vidiff.types import LatentSample, Signal, Signals, Size
 
 
 def shard_path(root: Path, split: str, number: int) -> Path:
@@ -155,7 +155,7 @@ class Shard:
         rows = (name for name in self._names if name.startswith("signals."))
         self._conditions = sorted(n.split(".")[1] for n in rows if n.endswith(".row"))
 
-    def sample(self, row: int, sizes: Sequence[Grid], latent_channels: int) -> LatentSample:
+    def sample(self, row: int, sizes: Sequence[Size], latent_channels: int) -> LatentSample:
         """The entry at ``row``, without ``empty``; a ``ValueError`` if the file is damaged."""
         size = row % len(sizes)
         try:

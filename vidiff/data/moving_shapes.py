@@ -13,7 +13,7 @@ from vidiff.data.base import Split, VideoDataset
 from vidiff.data.shapes import COLOURS, COMBINATIONS, MOTIONS, SHAPES, Combination, Scenes, render
 from vidiff.registry import register
 from vidiff.seeds import SPLIT_SEEDS
-from vidiff.types import Grid, VideoSample
+from vidiff.types import Size, VideoSample
 
 
 @register("moving_shapes")
@@ -115,7 +115,7 @@ class MovingShapes(VideoDataset):
         combination = self.combinations[generator.integers(len(self.combinations))]
         return combination, generator.random(5)
 
-    def _scenes(self, drawn: list[tuple[Combination, np.ndarray]], size: Grid) -> Scenes:
+    def _scenes(self, drawn: list[tuple[Combination, np.ndarray]], size: Size) -> Scenes:
         num_frames, height, width = size
         uniform = torch.from_numpy(np.stack([u for _, u in drawn])).float()
         radius = _between(self.radius, uniform[:, 0])

@@ -23,10 +23,10 @@ from vidiff.data.order import Permutation
 from vidiff.data.packed import PackedStrings
 from vidiff.fingerprints import file_hash
 from vidiff.folders import Contents, scan
+from vidiff.formatting import listed
 from vidiff.registry import register
 from vidiff.seeds import SPLIT_SEEDS
 from vidiff.types import VideoSample
-from vidiff.units import listed
 from vidiff.video import READING, VideoError, VideoReader, repeated_share
 
 log = logging.getLogger(__name__)

@@ -15,9 +15,10 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from vidiff.building import describe
 from vidiff.checks import at_least, within
+from vidiff.config_nodes import describe
 from vidiff.optimizers import MakeOptimizer, MuonAdamW
+from vidiff.registry import class_path
 from vidiff.seeds import global_seed, mix
 from vidiff.training.guard import FiniteGuard, Guard
 from vidiff.training.processes import local, shard, unite, united_buffers
@@ -225,21 +226,23 @@ class Task(LightningModule, ABC):
             step, int(num_steps), self.warmup_steps, self.decay_fraction, self.final_lr_fraction
         )
 
-    def save_factories(self, arguments: dict[str, Any]) -> None:
+    def save_factories(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Keep the constructor's arguments as nodes, so that a checkpoint rebuilds the task.
 
-        A subclass with arguments of its own calls this with them, after ``super().__init__``.
+        A subclass with arguments of its own calls this with ``locals()``, straight after
+        ``super().__init__``; the arguments are returned.
         """
+        arguments = {k: v for k, v in given.items() if k not in ("self", "__class__")}
         nodes: dict[str, Any] = {}
         for name, value in arguments.items():
             try:
                 nodes[name] = describe(value)
             except TypeError:
                 nodes[name] = {"class_path": None, "described": repr(value)}
-        cls = type(self)
-        nodes["_class_path"] = f"{cls.__module__}.{cls.__qualname__}"
+        nodes["_class_path"] = class_path(type(self))
         nodes["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
         self.save_hyperparameters(nodes)
+        return arguments
 
 
 def each_part(parts: Mapping[str, nn.Module]) -> dict[str, nn.Module]:

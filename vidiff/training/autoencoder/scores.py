@@ -95,9 +95,9 @@ def score_names(factories: Sequence[MakeReconstructionMetric] | None) -> list[st
             metric = make()
         except (ValueError, OSError):  # weights that are missing, which training will say
             return None
-        if not metric.figures:
+        if not metric.score_names:
             return None
-        names += metric.figures
+        names += metric.score_names
     return names
 
 

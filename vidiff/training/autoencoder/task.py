@@ -96,12 +96,11 @@ class AutoencoderTask(Task):
         final_lr_fraction: float = 0.02,
         ema_decay: float = 0.0,
     ) -> None:
-        arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         super().__init__(
             optimizer=optimizer, warmup_steps=warmup_steps, decay_fraction=decay_fraction,
             final_lr_fraction=final_lr_fraction, ema_decay=ema_decay,
         )  # fmt: skip
-        self.save_factories(arguments)
+        self.save_factories(locals())
         at_least(
             0, kl_weight=kl_weight, free_bits=free_bits, perceptual_weight=perceptual_weight,
             adversarial_weight=adversarial_weight, adversarial_start=adversarial_start,

@@ -6,8 +6,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
+from vidiff.formatting import columns, large
 from vidiff.training.task import each_part
-from vidiff.units import columns, large
 
 
 class PartsTable(ModelSummary):

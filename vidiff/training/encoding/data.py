@@ -11,7 +11,7 @@ from typing import get_args
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from vidiff.building import describe
+from vidiff.config_nodes import describe
 from vidiff.data import Split
 from vidiff.data.cache_index import CachedSplit, Index
 from vidiff.training.data import VideoDataModule
@@ -19,7 +19,7 @@ from vidiff.training.encoding.claim import claim, status
 from vidiff.training.encoding.jobs import Jobs, ShardBatches
 from vidiff.training.encoding.module import Encoding
 from vidiff.training.processes import from_first, share_of_data
-from vidiff.types import Grid, VideoSample
+from vidiff.types import Size, VideoSample
 
 # A process may have nothing left to do, or all of them.
 warnings.filterwarnings("ignore", message=".*Total length of `Jobs` across ranks is zero")
@@ -111,7 +111,7 @@ def read_splits(splits: str) -> list[Split]:
     return found
 
 
-def _size(sample: object) -> Grid:
+def _size(sample: object) -> Size:
     if not isinstance(sample, VideoSample):
         raise ValueError(
             "this dataset gives latents already: set data.dataset to the one that is to be encoded"

@@ -178,8 +178,7 @@ class Model(nn.Module):
             frozen = {name for name, part in self.conditions.items() if part.frozen}
             held = {name: signal for name, signal in batch.signals.items() if name in frozen}
             held = merged(held, batch.empty, drop or {})
-        inputs = {**batch.inputs, "latents": latents, "latent_shape": tuple(latents.shape[1:])}
-        return self.signals(inputs, drop, held)
+        return self.signals(inputs_of(batch, latents), drop, held)
 
     def unknown_words(self, prompts: Sequence[str]) -> list[str]:
         """Words of prompts that training never met, if the conditions can tell."""
@@ -194,6 +193,11 @@ class Model(nn.Module):
     def denoise(self, x_t: Tensor, t: Tensor, signals: Signals) -> Denoised:
         """Estimates of clean latents and noise from ``x_t`` (b, c, f, h, w), t (b,) or (b, f)."""
         return self.objective.denoise(self.network(signals), x_t, t)
+
+
+def inputs_of(batch: Batch, latents: Tensor) -> Inputs:
+    """What conditions read of a batch's clips while training."""
+    return {**batch.inputs, "latents": latents, "latent_shape": tuple(latents.shape[1:])}
 
 
 def known_of(signals: Signals) -> Known | None:

@@ -12,7 +12,7 @@ from vidiff.checks import at_least
 from vidiff.data.base import Split, VideoDataset
 from vidiff.data.shapes import COLOURS, COMBINATIONS, MOTIONS, SHAPES, Combination, Scenes, render
 from vidiff.registry import register
-from vidiff.seeds import SPLIT_SEEDS
+from vidiff.seeds import clip_generator
 from vidiff.types import Size, VideoSample
 
 
@@ -111,7 +111,7 @@ class MovingShapes(VideoDataset):
     def _draw(self, index: int) -> tuple[Combination, np.ndarray]:
         if not 0 <= index < self.length:
             raise IndexError(f"clip {index} of {self.length}")
-        generator = np.random.default_rng([self.seed, SPLIT_SEEDS[self.split], index])
+        generator = clip_generator(self.seed, self.split, index)
         combination = self.combinations[generator.integers(len(self.combinations))]
         return combination, generator.random(5)
 

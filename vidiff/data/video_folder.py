@@ -25,7 +25,7 @@ from vidiff.fingerprints import file_hash
 from vidiff.folders import Contents, scan
 from vidiff.formatting import listed
 from vidiff.registry import register
-from vidiff.seeds import SPLIT_SEEDS
+from vidiff.seeds import clip_generator
 from vidiff.types import VideoSample
 from vidiff.video import READING, VideoError, VideoReader, repeated_share
 
@@ -116,7 +116,7 @@ class VideoFolder(VideoDataset):
         if index < 0:
             raise IndexError(f"clip {index} of {len(self)}")
         first = index % self.num_files  # file after file, so that a few clips show all of them
-        generator = np.random.default_rng([self.seed, SPLIT_SEEDS[self.split], index])
+        generator = clip_generator(self.seed, self.split, index)
         where, *crop = generator.random(3)
         for file in self._candidates(first, index):
             if file in self._unusable:

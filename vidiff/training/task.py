@@ -21,6 +21,7 @@ from vidiff.optimizers import MakeOptimizer, MuonAdamW
 from vidiff.registry import class_path
 from vidiff.seeds import global_seed, mix
 from vidiff.training.guard import FiniteGuard, Guard
+from vidiff.training.parts import each_part
 from vidiff.training.processes import local, shard, unite, united_buffers
 from vidiff.training.starting import Start, take_weights
 from vidiff.types import Batch
@@ -243,15 +244,6 @@ class Task(LightningModule, ABC):
         nodes["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
         self.save_hyperparameters(nodes)
         return arguments
-
-
-def each_part(parts: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-    """Parts by name; those that stand in a dictionary, as conditions do, each by itself."""
-    found: dict[str, nn.Module] = {}
-    for name, part in parts.items():
-        held = isinstance(part, nn.ModuleDict)
-        found |= {f"{name}.{key}": x for key, x in part.named_children()} if held else {name: part}
-    return found
 
 
 def trapezoid(step: int, num_steps: int, warmup: int, decay: float, final: float) -> float:

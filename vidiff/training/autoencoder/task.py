@@ -15,9 +15,15 @@ from vidiff.checks import at_least
 from vidiff.discriminators import MakeDiscriminator
 from vidiff.optimizers import AdamW, MakeOptimizer
 from vidiff.perceptual import MakePerceptual, Perceptual
-from vidiff.reconstruction import MakeReconstructionMetric, Reconstruction
+from vidiff.reconstruction import MakeReconstructionMetric
 from vidiff.training.autoencoder.adversary import ADVERSARIAL, Adversary
-from vidiff.training.autoencoder.scores import Detached, Scores, frames_per_second, score_names
+from vidiff.training.autoencoder.detached import Detached
+from vidiff.training.autoencoder.scores import (
+    Scores,
+    frames_per_second,
+    reconstruct,
+    score_names,
+)
 from vidiff.training.flops import counting
 from vidiff.training.guard import ZeroGuard
 from vidiff.training.task import Task
@@ -292,20 +298,12 @@ class AutoencoderTask(Task):
             self.adversary.saved = checkpoint.get("adversary", {})
 
 
-def reconstruct(autoencoder: Autoencoder, reference: Tensor) -> Reconstruction:
-    """Rebuild clips (b, 3, f, h, w) from their likeliest latents."""
-    if autoencoder.frozen:
-        posterior, latents = None, autoencoder.encode(reference)
-        pixels = autoencoder.decode(latents)
-    else:
-        pixels, posterior = autoencoder(reference)
-        latents = autoencoder.normalise(posterior.mode)
-    pixels = pixels.float().clamp(-1, 1)
-    return Reconstruction(pixels, reference.float(), latents, posterior)
-
-
 def pixels_of(batch: Batch) -> Tensor:
-    """The clips of a batch: (b, 3, f, h, w); ``ValueError`` if there are only latents."""
+    """The clips of a batch: (b, 3, f, h, w).
+
+    Raises:
+        ValueError: if there are only latents.
+    """
     if isinstance(batch, VideoBatch):
         return batch.pixels
     raise ValueError(

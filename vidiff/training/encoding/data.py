@@ -103,7 +103,11 @@ class EncodingData(LightningDataModule):
 
 
 def read_splits(splits: str) -> list[Split]:
-    """Splits that commas separate, each once; ``ValueError`` if one is unknown."""
+    """Splits that commas separate, each once.
+
+    Raises:
+        ValueError: if one is unknown.
+    """
     names = dict.fromkeys(name.strip() for name in splits.split(","))
     found: list[Split] = [split for split in get_args(Split) if split in names]
     if len(found) != len(names):

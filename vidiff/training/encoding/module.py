@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -12,9 +11,10 @@ from torch import Tensor
 from vidiff.checkpoints import Checkpoint, part_weights
 from vidiff.conditions import Condition
 from vidiff.conditions.base import each_condition, in_rows
-from vidiff.data.cache_files import Table, write_shard
+from vidiff.data.cache_files import Table, distinct_captions, write_shard
 from vidiff.data.cache_index import DTYPES, Index
 from vidiff.finite import bad_weight
+from vidiff.model import inputs_of
 from vidiff.training.diffusion.task import DiffusionTask
 from vidiff.training.encoding.jobs import Job
 from vidiff.types import LatentSample, Signal, VideoBatch
@@ -61,7 +61,7 @@ class Encoding(LightningModule):
         """Encode a batch, and write the shard that it completes; the number of its clips."""
         batch, sizes = job.batch, self.index.sizes
         encoded = self.task.autoencoder.encode(batch.pixels)
-        inputs = self._inputs(batch, encoded)
+        inputs = inputs_of(batch, encoded)
         signals = {name: part(inputs) for name, part in self._frozen(by_caption=False).items()}
         latents = encoded.float().cpu()
         rows = zip(job.rows, latents, batch.captions, batch.ids, strict=True)
@@ -95,14 +95,12 @@ class Encoding(LightningModule):
         self, samples: Sequence[LatentSample], batch: VideoBatch, latents: Tensor
     ) -> dict[str, Table]:
         """Signals of each different caption, and of each clip; the unconditional ones first."""
-        captions = list(dict.fromkeys(["", *(sample.caption for sample in samples)]))
-        number = {caption: row for row, caption in enumerate(captions)}
+        captions, row = distinct_captions(samples)
         tables = {}
         for name, part in self._frozen(by_caption=True).items():
-            rows = list(self._read(part, captions, len(batch)))
-            tables[name] = Table(rows, [number[sample.caption] for sample in samples], captions)
+            tables[name] = Table(list(self._read(part, captions, len(batch))), row, captions)
         for name, part in self._frozen(by_caption=False).items():
-            empty = in_rows(part.empty(self._inputs(batch, latents)), 0)
+            empty = in_rows(part.empty(inputs_of(batch, latents)), 0)
             rows = [empty, *(sample.signals[name] for sample in samples)]
             ids = ["the unconditional input", *(sample.id for sample in samples)]
             tables[name] = Table(rows, list(range(1, len(rows))), ids)
@@ -113,6 +111,3 @@ class Encoding(LightningModule):
             some = captions[begin : begin + size]
             signal = part({"caption": some})
             yield from (in_rows(signal, row) for row in range(len(some)))
-
-    def _inputs(self, batch: VideoBatch, latents: Tensor) -> dict[str, Any]:
-        return {**batch.inputs, "latents": latents, "latent_shape": tuple(latents.shape[1:])}

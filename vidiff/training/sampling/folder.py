@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,15 @@ from torch import Tensor
 
 from vidiff.checks import at_least
 from vidiff.files import write_text
-from vidiff.video import ENDINGS, contact_sheet, read_clip, sheet_row, write_video
+from vidiff.video import (
+    ENDINGS,
+    contact_sheet,
+    enlarged,
+    read_clip,
+    scale_to,
+    sheet_row,
+    write_video,
+)
 
 PLAN = "sampling.json"
 SAMPLES = "samples.jsonl"
@@ -48,13 +55,17 @@ class SampleFolder:
     ) -> None:
         self.path, self.prompts, self.seed, self.fps = Path(path), list(prompts), seed, fps
         at_least(1, scale=scale)
-        self.scale = max(1, math.ceil(SHORT_SIDE / min(size))) if scale is None else scale
+        self.scale = scale_to(SHORT_SIDE, size) if scale is None else scale
         self.settings = settings | {"fps": fps, "scale": self.scale}
         self.formats = list(formats)
         self._rows: dict[int, Image.Image] = {}  # of the contact sheet, of videos written here
 
     def claim(self) -> list[int]:
-        """The missing indices, in a new folder or one of the same call, else ``ValueError``."""
+        """The indices without files, in a new folder or one of the same call.
+
+        Raises:
+            ValueError: if the folder holds samples of another call, or anything else.
+        """
         plan = {"prompts": self.prompts, "seed": self.seed, "settings": self.settings}
         known = self.path / PLAN
         names = {path.name for path in self.path.glob("[!.]*")}
@@ -88,8 +99,8 @@ class SampleFolder:
             self._rows[index] = sheet_row(pixels, self.prompts[index])
 
     def enlarged(self, pixels: Tensor) -> Tensor:
-        """A video (3, f, h, w) as its files show it: each pixel repeated."""
-        return pixels.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
+        """A video (3, f, h, w) as its files show it."""
+        return enlarged(pixels, self.scale)
 
     def finish(self) -> None:
         """Write the contact sheet of the first videos, and the list of all."""
@@ -124,7 +135,11 @@ class SampleFolder:
 
 
 def read_formats(formats: str) -> list[str]:
-    """Endings of video files that commas separate, each once; ``ValueError`` if one is unknown."""
+    """Endings of video files that commas separate, each once.
+
+    Raises:
+        ValueError: if one is unknown.
+    """
     found = list(dict.fromkeys(name.strip().lower().lstrip(".") for name in formats.split(",")))
     known = [ending[1:] for ending in ENDINGS]
     if unknown := [name for name in found if name not in known]:

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from vidiff.data.order import dealt
 from vidiff.generation import Sampling
 from vidiff.training.processes import from_first, share_of_data
 from vidiff.training.sampling.folder import SampleFolder
@@ -32,10 +33,7 @@ class PromptBatch:
 
 
 class PromptData(LightningDataModule):
-    """The missing prompts of a folder, dealt to the processes, some twice.
-
-    All get equally many batches, as processes that share a sharded model wait for one another.
-    """
+    """The missing prompts of a folder, ``dealt`` to the processes."""
 
     def __init__(
         self,
@@ -58,9 +56,7 @@ class PromptData(LightningDataModule):
         rank, world_size = share_of_data(self.trainer)
         starts = range(0, len(self.missing), self.batch_size)
         batches = [self._batch(self.missing[i : i + self.batch_size]) for i in starts]
-        num_steps = -(-len(batches) // world_size)
-        mine = [(step * world_size + rank) % len(batches) for step in range(num_steps)]
-        return PromptBatches([batches[i] for i in mine])
+        return PromptBatches([batches[i] for i in dealt(len(batches), rank, world_size)])
 
     def _batch(self, indices: list[int]) -> PromptBatch:
         prompts = [self.folder.prompts[i] for i in indices]
@@ -86,7 +82,11 @@ class PromptBatches:
 
 
 def for_each(inputs: Mapping[str, Any], num_videos: int) -> dict[str, Any]:
-    """Inputs that are the same for all videos, once for each: text, or tensors (b, ...)."""
+    """Inputs that are the same for all videos, once for each: text, or tensors (b, ...).
+
+    Raises:
+        ValueError: if one is neither text, a number, nor lists of one length.
+    """
 
     def repeated(name: str, value: Any) -> Any:
         if isinstance(value, str):

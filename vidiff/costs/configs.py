@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Mapping
 from os.path import exists
 from typing import TYPE_CHECKING, Any
 
+from vidiff.config_nodes import arguments_of
 from vidiff.registry import nearest
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def planned_clip(dataset: Any, asked: Mapping[str, int | None]) -> Size:
 def arguments(part: Any) -> dict[str, Any]:
     """What a part will be built with: a class, or a parsed config node."""
     cls, given = _class(getattr(part, "class_path", part)), getattr(part, "init_args", None)
-    defaults = {name: p.default for name, p in inspect.signature(cls).parameters.items()}
+    defaults = {name: p.default for name, p in arguments_of(cls).items()}
     return {**defaults, **(given.as_dict() if given else {})}
 
 

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from vidiff.autoencoders import Identity
 from vidiff.costs.memory import total_bytes
 from vidiff.training.flops import counting
+from vidiff.training.parts import Parameters
 from vidiff.training.task import Task
 from vidiff.types import Batch, LatentBatch, Size, VideoBatch
 
@@ -166,7 +167,7 @@ def _step(optimizer: Optimizer, parameters: Sequence[nn.Parameter]) -> int:
 
 def num_trained(task: Task) -> int:
     """Trained parameters of all parts."""
-    return sum(p.numel() for p in task.parameters() if p.requires_grad)
+    return Parameters.of(task).trained
 
 
 def _structure(task: Task) -> object:

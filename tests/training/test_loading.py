@@ -117,3 +117,10 @@ def test_read_checkpoint_runs_no_code(tmp_path):
     torch.save({"hyper_parameters": Evil()}, tmp_path / "evil.ckpt")
     with pytest.raises(ValueError, match="cannot be read as a checkpoint"):
         read_checkpoint(tmp_path / "evil.ckpt")
+
+
+@pytest.mark.parametrize("task", [AutoencoderTask, DiffusionTask])
+def test_a_task_is_found_where_earlier_checkpoints_name_it(task):
+    """Tasks once lay one folder up; checkpoints hold the full path of their class."""
+    earlier = task.__module__.removesuffix(".task")
+    assert getattr(sys.modules[earlier], task.__name__) is task

@@ -1,1 +1,5 @@
 """Training of autoencoders."""
+
+from vidiff.training.autoencoder.task import AutoencoderTask
+
+__all__ = ["AutoencoderTask"]

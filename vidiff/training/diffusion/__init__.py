@@ -1,1 +1,5 @@
 """Training of diffusion models."""
+
+from vidiff.training.diffusion.task import DiffusionTask
+
+__all__ = ["DiffusionTask"]

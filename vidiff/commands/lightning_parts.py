@@ -85,13 +85,20 @@ def _callbacks() -> Iterator[LightningPart]:
 
 
 def _sources() -> Iterator[tuple[str, Path]]:
-    """Modules that hold callbacks: vidiff's, a package's ``callbacks.py``, a plugin's one file."""
+    """Modules that hold callbacks: vidiff's, and of plugins.
+
+    Those of a package are its ``callbacks.py`` and what is in its folder ``training``.
+    """
     for file in (Path(__file__).parents[1] / "training" / "callbacks").glob("*.py"):
         yield f"vidiff.training.callbacks.{file.stem}", file
-    for package in sorted({component.package for component in all_components()}):
+    for package in sorted({component.package for component in all_components()} - {"vidiff"}):
         module = sys.modules.get(package)
         file = Path(getattr(module, "__file__", None) or "")
-        if hasattr(module, "__path__"):
-            package, file = f"{package}.callbacks", file.parent / "callbacks.py"
-        if file.is_file():
-            yield package, file
+        if not hasattr(module, "__path__"):
+            if file.is_file():
+                yield package, file
+            continue
+        for inside in (file.with_name("callbacks.py"), *(file.parent / "training").glob("*.py")):
+            if inside.is_file():
+                place = inside.relative_to(file.parent).with_suffix("")
+                yield ".".join([package, *place.parts]), inside

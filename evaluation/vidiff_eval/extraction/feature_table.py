@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vidiff.evaluation_report import Row
-from vidiff_eval.clips.pairing import load_pairs, pair
+from vidiff_eval.clips.pairing import pair
 from vidiff_eval.extraction.extract import load
+from vidiff_eval.extraction.pairs import load_pairs
 from vidiff_eval.protocols.protocol import fingerprint
 
 if TYPE_CHECKING:

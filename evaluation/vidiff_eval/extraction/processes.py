@@ -20,10 +20,9 @@ PATIENCE = timedelta(hours=12)
 
 @contextmanager
 def joined() -> Iterator[Callable[[str], str]]:
-    """Join the other processes that ``torchrun`` started, if it did, and part at the end.
+    """Join the other processes that ``torchrun`` started, if it did, and leave them at the end.
 
-    A group that is there already, such as a trainer's, is used and stays. Gives a function that
-    says which device this process computes on, see ``device_of``.
+    A group that exists already, such as a trainer's, is used and stays. Yields ``device_of``.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or _is_joined():
         yield device_of
@@ -81,12 +80,12 @@ def is_first() -> bool:
 
 
 def share(items: Sequence[T]) -> Sequence[T]:
-    """The part of ``items`` that this process takes: each item is in the part of just one."""
+    """The items of this process; each item is in the share of exactly one."""
     return items[rank() :: world_size()]
 
 
 def gather(value: T) -> list[T]:
-    """What each process gives, by rank; all have to call it, and so it is where they meet."""
+    """The values of all processes, by rank; a collective, which all have to call."""
     if world_size() == 1:
         return [value]
     from torch import distributed
@@ -96,16 +95,11 @@ def gather(value: T) -> list[T]:
     return values
 
 
-def barrier() -> None:
-    """Wait until all processes are here."""
-    gather(None)
-
-
 @contextmanager
 def all_or_none() -> Iterator[None]:
-    """A stretch of work at whose end all meet; an error of one is raised on all, so none waits.
+    """Work at whose end all processes meet; an error of one is raised on all.
 
-    Within it, processes must not meet otherwise: those would wait that the failed one left.
+    Call no other collective inside: the remaining ranks would wait forever for the one that failed.
 
     Raises:
         ValueError: if another process raised one; says which process.

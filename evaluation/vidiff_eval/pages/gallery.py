@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,18 +58,16 @@ class Gallery:
         return {key: media.uri for key, media in self.media.items()}
 
 
-def make_gallery(report: Report, clips: Mapping[str, Mapping[str, Path]]) -> Gallery:
+def make_gallery(report: Report) -> Gallery:
     """Choose and embed clips, the most telling ones first, until the page is large enough.
 
-    Args:
-        report: of an evaluation.
-        clips: files by group and by id of their clip; what is missing is not shown.
+    Files that are not in the folders of the groups any more are not shown.
     """
     wanted = [
         shelf
         for name, is_higher_better in _scores(report)[:MAX_SCORES]
         for group in report.groups
-        if (shelf := _shelf(report, name, is_higher_better, group, clips.get(group, {})))
+        if (shelf := _shelf(report, name, is_higher_better, group))
     ]
     protocol = Protocol(**report.protocol.settings)
     gallery = Gallery()
@@ -82,7 +80,7 @@ def make_gallery(report: Report, clips: Mapping[str, Mapping[str, Path]]) -> Gal
             gallery.num_left_out += 1
             continue
         media = embed_clip(
-            clips[group][card.video.id],
+            Path(report.groups[group].folder, card.video.file),
             start=card.video.start,
             num_frames=protocol.num_frames,
             fps=protocol.fps,
@@ -111,16 +109,13 @@ def _scores(report: Report) -> list[tuple[tuple[str, str], bool | None]]:
 
 
 def _shelf(
-    report: Report,
-    name: tuple[str, str],
-    is_higher_better: bool | None,
-    group: str,
-    paths: Mapping[str, Path],
+    report: Report, name: tuple[str, str], is_higher_better: bool | None, group: str
 ) -> Shelf | None:
+    found = report.groups[group]
     known = [
         Card(f"{group}/{video.id}", value, video, report.mark(video))
-        for video in report.groups[group].videos
-        if video.id in paths and (value := video.value(*name)) is not None
+        for video in found.videos
+        if (value := video.value(*name)) is not None and Path(found.folder, video.file).exists()
     ]
     if not known:
         return None

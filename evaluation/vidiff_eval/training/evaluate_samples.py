@@ -28,9 +28,9 @@ from vidiff.evaluation_report import Group, Score
 from vidiff.files import write_json
 from vidiff.schema import plain
 from vidiff.types import LatentSample
-from vidiff_eval.commands.tables import table
 from vidiff_eval.extraction.processes import all_or_none, gather, share
 from vidiff_eval.judging.metric_group import FoundBy, MetricGroup, join
+from vidiff_eval.judging.table import table
 from vidiff_eval.metrics.base import VideoMetric
 from vidiff_eval.protocols.presets import get_protocol
 from vidiff_eval.training.reference_clips import Reference, ReferenceClips

@@ -19,11 +19,12 @@ from torch import Tensor
 
 import vidiff_eval.extraction.decode_ahead as decoding
 from vidiff.video import write_video
-from vidiff_eval.clips.clip import Clip, ClipSet, choose_clips
-from vidiff_eval.clips.pairing import extract_pairs, keep_pairs
+from vidiff_eval.clips.choose import choose_clips
+from vidiff_eval.clips.clip import Clip, ClipSet
 from vidiff_eval.extraction.decode_ahead import decoded
-from vidiff_eval.extraction.extract import check_sizes, extract, load
+from vidiff_eval.extraction.extract import extract, load
 from vidiff_eval.extraction.feature_table import StoredTable
+from vidiff_eval.extraction.pairs import keep_pairs, load_pairs
 from vidiff_eval.extraction.processes import (
     all_or_none,
     device_of,
@@ -33,6 +34,7 @@ from vidiff_eval.extraction.processes import (
     share,
     world_size,
 )
+from vidiff_eval.extraction.sizes import check_sizes
 from vidiff_eval.extraction.store import Store
 from vidiff_eval.features.base import Features, Found
 from vidiff_eval.metrics.base import PairMetric, Row
@@ -158,7 +160,8 @@ def test_features_are_those_of_each_clip_by_itself(folder: Path, store: Store) -
     assert [prompt for _, some in chunks for prompt in some] == [*table.prompts]
     assert torch.equal(torch.cat([f["features"] for f, _ in chunks]), found["features"])
     assert not table._found, "a set that is read in chunks is never held whole"
-    ordered = load(clips.by_content, features, store)["features"]
+    by_content = sorted(clips.clips, key=lambda clip: clip.key)
+    ordered = load(by_content, features, store)["features"]
     assert torch.equal(found["features"][list(table.order)], ordered)
     whole = table.of(features)
     shutil.rmtree(store.root)
@@ -369,15 +372,16 @@ def test_pairs(both: tuple[Path, Path], store: Store, reads: list[str]) -> None:
     one, other = Distance(), Distance(2.0)
     assert keep_pairs([one, other], real, generated, store, batch_size=2, progress=False) == {}
     assert len(reads) == 10, "each side once for both metrics"
-    rows = extract_pairs(one, real, generated, store)
-    assert len(reads) == 10
+    rows = load_pairs(one, real, generated, store)
     assert [row["distance"] for row in rows] == pytest.approx([0.5] * 5, abs=0.02)
-    assert extract_pairs(other, real, generated, store) == [
+    assert load_pairs(other, real, generated, store) == [
         {"distance": 2 * row["distance"]} for row in rows
     ]
     # In the order of the generated clips, whatever that is.
     turned = ClipSet(generated.folder, generated.clips[::-1])
-    assert extract_pairs(one, real, turned, store) == rows[::-1]
+    assert load_pairs(one, real, turned, store) == rows[::-1]
+    assert keep_pairs([one, other], real, turned, store) == {}
+    assert len(reads) == 10
     assert one.batches == other.batches == [2, 2, 1]
 
 
@@ -385,10 +389,10 @@ def test_pairs_that_do_not_fit(both: tuple[Path, Path], store: Store, tmp_path: 
     real, generated = both
     (real / "2.mp4").rename(real / "two.mp4")
     with pytest.raises(ValueError, match=r"light/2.webm has no partner in .*videos \(1 such\)"):
-        extract_pairs(Distance(), choose(real), choose(generated), store)
+        keep_pairs([Distance()], choose(real), choose(generated), store)
     (generated / "2.webm").unlink()
     with pytest.raises(ValueError, match=r"videos/two.mp4 has no partner in .*light"):
-        extract_pairs(Distance(), choose(real), choose(generated), store)
+        keep_pairs([Distance()], choose(real), choose(generated), store)
     (real / "two.mp4").unlink()
     shutil.copy(real / "1.mp4", real / "1.mkv")  # one of the two counts
     found = choose(real)
@@ -397,14 +401,14 @@ def test_pairs_that_do_not_fit(both: tuple[Path, Path], store: Store, tmp_path: 
     assert any("1.mkv from 1.mp4" in note for note in found.notes)
     twin = replace(one, video=replace(one.video, file="1.mkv"))
     with pytest.raises(ValueError, match="differ in nothing but the ending"):
-        extract_pairs(Distance(), ClipSet(real, [*found.clips, twin]), choose(generated), store)
+        keep_pairs([Distance()], ClipSet(real, [*found.clips, twin]), choose(generated), store)
     (real / "1.mkv").unlink()
     write_video(real / "1.mp4", torch.zeros(3, 4, 8, 16), fps=8)
     with pytest.raises(ValueError, match=r"differ in size: 4x16x16 and 4x8x16"):
-        extract_pairs(Distance(), choose(real), choose(generated), store, progress=False)
+        keep_pairs([Distance()], choose(real), choose(generated), store, progress=False)
     late = PROTOCOL.change(num_frames=2, real_clip="middle")
     with pytest.raises(ValueError, match="begin at different frames"):
-        extract_pairs(Distance(), choose(real, late), choose(generated, PROTOCOL), store)
+        keep_pairs([Distance()], choose(real, late), choose(generated, PROTOCOL), store)
 
 
 def test_pairs_of_damaged_files(
@@ -419,10 +423,11 @@ def test_pairs_of_damaged_files(
     assert list(damaged) == ["1.webm", "3.webm"]
     assert "light/3.webm is left out: its partner" in caplog.text
     assert all("its partner" in why for why in damaged.values())
-    with pytest.raises(ValueError, match=r"1.webm: .*; .*3.webm: .*remove these files"):
-        extract_pairs(Distance(), *sets, store, progress=False)
-    rows = extract_pairs(Distance(), sets[0], sets[1].without(damaged), store, progress=False)
-    assert len(rows) == 3
+    with pytest.raises(ValueError, match="was changed meanwhile"):
+        load_pairs(Distance(), *sets, store)
+    left = sets[1].without(damaged)
+    assert keep_pairs([Distance()], sets[0], left, store, progress=False) == {}
+    assert len(load_pairs(Distance(), sets[0], left, store)) == 3
 
 
 def test_a_broken_twin_takes_no_measured_pair_away(both: tuple[Path, Path], store: Store) -> None:
@@ -439,9 +444,10 @@ WORKER = """
 import json, sys
 from pathlib import Path
 from test_extraction import Colours, Distance, choose
-from vidiff_eval.clips.clip import choose_clips
-from vidiff_eval.extraction.extract import check_sizes, extract, load
-from vidiff_eval.clips.pairing import extract_pairs
+from vidiff_eval.clips.choose import choose_clips
+from vidiff_eval.extraction.extract import extract, load
+from vidiff_eval.extraction.pairs import keep_pairs, load_pairs
+from vidiff_eval.extraction.sizes import check_sizes
 from vidiff_eval.extraction.processes import joined, rank, world_size
 from vidiff_eval.protocols.protocol import Protocol
 from vidiff_eval.extraction.store import Store
@@ -457,7 +463,8 @@ with joined():
     damaged = extract(sets, [features], store, batch_size=2, progress=False)
     left = [one.without(files) for one, files in zip(sets, damaged)]
     found = [load(one, features, store)["features"].double().mean(0).tolist() for one in left]
-    rows = extract_pairs(Distance(), left[0], left[0], store, progress=False)
+    keep_pairs([Distance()], left[0], left[0], store, progress=False)
+    rows = load_pairs(Distance(), left[0], left[0], store)
     text = json.dumps({"found": found, "damaged": damaged, "rows": rows})
     taken = sum(shape[0] for shape in features.batches)
     Path(f"{out}.{rank()}").write_text(json.dumps([taken, text]))

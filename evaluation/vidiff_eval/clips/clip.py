@@ -22,24 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Clip:
-    """A stretch of a video file.
+    """A stretch of a video file."""
 
-    Attributes:
-        video: the file.
-        number: of the clip among those of its file, from 0.
-        start: in seconds from the file's first frame.
-        num_frames: of the clip.
-        fps: frames per second of the clip.
-        size: (height, width) that it is read at; None is the file's own.
-        transform: the name of what is done to it after reading, see ``transforms``; mostly empty.
-    """
-
-    video: VideoFile
-    number: int
-    start: float
-    num_frames: int
-    fps: float
+    video: VideoFile  # the file
+    number: int  # of the clip among those of its file, from 0
+    start: float  # in seconds from the file's first frame
+    num_frames: int  # of the clip
+    fps: float  # frames per second of the clip
+    # (height, width) that it is read at; None is the file's own
     size: tuple[int, int] | None = None
+    # the name of what is done to it after reading, see ``transforms``; mostly empty
     transform: str = ""
 
     @property
@@ -134,19 +126,12 @@ def _cover(pixels: Tensor, size: tuple[int, int] | None) -> Tensor:
 
 @dataclass(frozen=True)
 class ClipSet:
-    """Clips to be measured together, and the files that could give none.
+    """Clips to be measured together, and the files that could give none."""
 
-    Attributes:
-        folder: where they come from.
-        clips: in the order of their files.
-        skipped: why, by file.
-        notes: what a reader of the scores should know of the choice.
-    """
-
-    folder: Path
-    clips: list[Clip]
-    skipped: dict[str, str] = field(default_factory=dict)
-    notes: Sequence[str] = ()
+    folder: Path  # where they come from
+    clips: list[Clip]  # in the order of their files
+    skipped: dict[str, str] = field(default_factory=dict)  # why, by file
+    notes: Sequence[str] = ()  # what a reader of the scores should know of the choice
 
     def __len__(self) -> int:
         return len(self.clips)

@@ -8,10 +8,18 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from vidiff.captions import check_texts, file_key, folder_table, read_caption, text_beside
+from vidiff.captions import (
+    TABLES,
+    check_texts,
+    file_key,
+    folder_table,
+    read_caption,
+    read_list,
+    read_table,
+    text_beside,
+)  # fmt: skip
 from vidiff.folders import EXTENSIONS, IMAGES, Contents, group_by_stem, scan
 from vidiff_eval.clips.frame_folder import natural
-from vidiff_eval.clips.prompts import read_prompts
 from vidiff_eval.clips.sample_index import BEGUN, INDEX, read_samples
 
 if TYPE_CHECKING:
@@ -20,30 +28,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A video file of a folder.
+    """A video file of a folder."""
 
-    Attributes:
-        folder: that it was found in.
-        file: its path within the folder.
-        prompt: that it was made from, or its caption; empty where there is none.
-        seed: that it was made with, where it is known.
-        scale: pixels of the file that stand for one of the video, along each axis.
-        sha256: of the file.
-        duration: in seconds.
-        fps: frames per second.
-        timeline: when its frames are shown; unless given, one every 1 / fps.
-        remarks: by kind, what a user has to know of the file.
-    """
-
-    folder: Path
-    file: str
-    prompt: str = ""
-    seed: int | None = None
-    scale: int = 1
-    sha256: str = ""
-    duration: float = 0.0
-    fps: float = 0.0
+    folder: Path  # that it was found in
+    file: str  # its path within the folder
+    prompt: str = ""  # that it was made from, or its caption; empty where there is none
+    seed: int | None = None  # that it was made with, where it is known
+    scale: int = 1  # pixels of the file that stand for one of the video, along each axis
+    sha256: str = ""  # of the file
+    duration: float = 0.0  # in seconds
+    fps: float = 0.0  # frames per second
+    # when its frames are shown; unless given, one every 1 / fps
     timeline: Timeline | None = field(default=None, compare=False, repr=False)
+    # by kind, what a user has to know of the file
     remarks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -67,19 +64,15 @@ class VideoFile:
 
 @dataclass
 class Listing:
-    """The videos of a folder.
+    """The videos of a folder."""
 
-    Attributes:
-        files: in the order of their names, numbers counting as such, or in that of the index.
-        left_out: links and special files, and why they are no videos.
-        notes: what a reader of the scores should know of the choice.
-        twins: files that are left out since they only differ from a listed one in the ending, by
-            that one.
-    """
-
+    # in the order of their names, numbers counting as such, or in that of the index
     files: list[VideoFile]
+    # links and special files, and why they are no videos
     left_out: dict[str, str] = field(default_factory=dict)
+    # what a reader of the scores should know of the choice
     notes: list[str] = field(default_factory=list)
+    # files that are left out since they only differ from a listed one in the ending, by that one
     twins: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -241,3 +234,21 @@ def _with_prompts(listing: Listing, folder: Path, path: Path) -> Listing:
             "with their endings"
         )
     return replace(listing, files=[replace(f, prompt=given[f.file]) for f in files])
+
+
+def read_prompts(path: Path, folder: Path = Path()) -> dict[str, str] | list[str]:
+    """Prompts by file (``.csv``, ``.jsonl``), or one a line; see ``vidiff.captions``.
+
+    Paths in a table are relative to ``folder``; those out of it are left out.
+
+    Raises:
+        ValueError: if the file is missing, empty or broken, or names a video twice; says where.
+    """
+    if path.suffix.lower() not in TABLES:
+        return read_list(path)
+    prompts = read_table(path, folder, outside="skip")
+    if not prompts:
+        raise ValueError(f"prompts {path} are empty, or all for files out of {folder}")
+    if bare := [file for file, prompt in prompts.items() if not prompt]:
+        raise ValueError(f"prompts {path}: the prompt of {bare[0]} is empty")
+    return prompts

@@ -30,39 +30,24 @@ from vidiff_eval.protocols.protocol import Protocol
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of an evaluation.
+    """The options of an evaluation."""
 
-    Attributes:
-        protocol: decides the clips.
-        generated: folders by name of their group.
-        real: folder of real videos; None without.
-        prompts: file of prompts; None takes those of the folders.
-        metrics: by name: all that can be made on this machine, and follow the protocol.
-        required: names of metrics that were asked for: it is an error if they cannot be measured.
-        missing: by name, why other metrics cannot be made here.
-        store: keeps features.
-        num_sanity: real clips of each half for the sanity rows; 0 for none.
-        batch_size: clips that go through a network at once.
-        device: to compute on, or ``auto``.
-        output: folder of the report.
-        title: heading of the page.
-        errors: all that is wrong, a line each.
-    """
-
-    protocol: Protocol
-    generated: dict[str, Path]
-    real: Path | None
-    prompts: Path | None
+    protocol: Protocol  # decides the clips
+    generated: dict[str, Path]  # folders by name of their group
+    real: Path | None  # folder of real videos; None without
+    prompts: Path | None  # file of prompts; None takes those of the folders
+    # by name: all that can be made on this machine, and follow the protocol
     metrics: dict[str, VideoMetric]
+    # names of metrics that were asked for: it is an error if they cannot be measured
     required: set[str]
-    missing: Reasons
-    store: Store
-    num_sanity: int
-    batch_size: int
-    device: str
-    output: Path
-    title: str
-    errors: list[str]
+    missing: Reasons  # by name, why other metrics cannot be made here
+    store: Store  # keeps features
+    num_sanity: int  # real clips of each half for the sanity rows; 0 for none
+    batch_size: int  # clips that go through a network at once
+    device: str  # to compute on, or ``auto``
+    output: Path  # folder of the report
+    title: str  # heading of the page
+    errors: list[str]  # all that is wrong, a line each
 
     def check(self) -> None:
         """Refuse what could not be measured whatever is generated.

@@ -1,4 +1,4 @@
-"""Clips decoded by threads, ahead of whoever takes them."""
+"""Decoding by threads, ahead of the computation."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def in_batches(
         batch_size: jobs at a time.
         workers: threads; by default ``default_workers``.
         progress: whether to show the bar.
-        label: says what is done.
+        label: of the bar.
 
     Returns:
         Jobs that were not run, with the clip whose file is damaged and why.

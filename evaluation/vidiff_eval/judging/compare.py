@@ -17,50 +17,29 @@ FORMAT = "vidiff comparison 2"
 
 @dataclass(frozen=True)
 class Change:
-    """A score of two groups.
+    """A score of two groups."""
 
-    Attributes:
-        metric: that reports the score.
-        score: its name.
-        higher_is_better: None where neither is.
-        a: value of the first group; None where it is not known.
-        b: of the second.
-        difference: ``b - a``.
-        interval: of the difference, at 95 %; None where nothing can be said.
-        method: how the interval was found.
-        noise_floor: what 95 % of comparisons of real clips with real ones stay below.
-        verdict: what may be said of the difference, see ``verdict``.
-    """
-
-    metric: str
-    score: str
-    higher_is_better: bool | None
-    a: float | None
-    b: float | None
-    difference: float | None
-    interval: Interval | None
-    method: str
-    noise_floor: float | None
-    verdict: str
+    metric: str  # that reports the score
+    score: str  # its name
+    higher_is_better: bool | None  # None where neither is
+    a: float | None  # value of the first group; None where it is not known
+    b: float | None  # of the second
+    difference: float | None  # ``b - a``
+    interval: Interval | None  # of the difference, at 95 %; None where nothing can be said
+    method: str  # how the interval was found
+    noise_floor: float | None  # what 95 % of comparisons of real clips with real ones stay below
+    verdict: str  # what may be said of the difference, see ``verdict``
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two groups of clips, score by score.
+    """Two groups of clips, score by score."""
 
-    Attributes:
-        groups: their names.
-        num_clips: of each.
-        scores: of all metrics that were compared.
-        only_in: metrics that only report ``a`` or ``b`` has.
-        notes: what else differs.
-    """
-
-    groups: list[str]
-    num_clips: list[int]
-    scores: list[Change]
-    only_in: dict[str, list[str]]
-    notes: list[str]
+    groups: list[str]  # their names
+    num_clips: list[int]  # of each
+    scores: list[Change]  # of all metrics that were compared
+    only_in: dict[str, list[str]]  # metrics that only report ``a`` or ``b`` has
+    notes: list[str]  # what else differs
 
     @property
     def record(self) -> dict[str, Any]:

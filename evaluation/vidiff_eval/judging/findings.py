@@ -52,25 +52,18 @@ class Tables:
 
 @dataclass
 class Findings:
-    """What was found, by name of the metric.
+    """What was found, by name of the metric."""
 
-    Attributes:
-        tables: of what.
-        metrics: of which some set of generated clips has scores.
-        generated: by group and metric.
-        real: of metrics that need no other clips to compare with.
-        noise_floors: None where there is none.
-        sanity: scores by row of the sanity sets.
-        curves: charts.
-    """
-
-    tables: Tables
-    metrics: MetricGroup
-    generated: dict[str, dict[str, Measured]]
+    tables: Tables  # of what
+    metrics: MetricGroup  # of which some set of generated clips has scores
+    generated: dict[str, dict[str, Measured]]  # by group and metric
+    # of metrics that need no other clips to compare with
     real: dict[str, Measured] = field(default_factory=dict)
+    # None where there is none
     noise_floors: dict[str, NoiseFloor | None] = field(default_factory=dict)
+    # scores by row of the sanity sets
     sanity: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
-    curves: dict[str, list[Curve]] = field(default_factory=dict)
+    curves: dict[str, list[Curve]] = field(default_factory=dict)  # charts
 
 
 def measure(tables: Tables) -> Findings:

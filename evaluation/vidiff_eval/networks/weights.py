@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from vidiff import files
+from vidiff_eval.networks.usual_files import usual_file
 
 VARIABLE = "VIDIFF_WEIGHTS"
 """Names a folder of weights, or one file of them."""
@@ -43,7 +44,7 @@ def find_file(what: str, names: Iterable[str], places: Iterable[Path], *, hint: 
     raise ValueError(
         f"no weights of {what} were found: looked for {', '.join(names)} in "
         f"{', '.join(map(str, folders))}. Set weights to the path of such a file, or {VARIABLE} to "
-        f"its folder{hint}; nothing is downloaded"
+        f"its folder{hint}; nothing is downloaded{usual_file(what)}"
     )
 
 

@@ -35,21 +35,14 @@ class Clip:
 
 @dataclass(frozen=True)
 class Group:
-    """Videos that belong together, such as those of prompts seen in training.
+    """Videos that belong together, such as those of prompts seen in training."""
 
-    Attributes:
-        name: of the group.
-        videos: all of them.
-        shown: those that the page plays.
-        scores: of the group by name; empty without an evaluation.
-        marking: the metric that marks the videos; None without one.
-    """
-
-    name: str
-    videos: list[Clip]
-    shown: list[Clip]
+    name: str  # of the group
+    videos: list[Clip]  # all of them
+    shown: list[Clip]  # those that the page plays
+    # of the group by name; empty without an evaluation
     scores: dict[str, Score] = field(default_factory=dict)
-    marking: MetricInfo | None = None
+    marking: MetricInfo | None = None  # the metric that marks the videos; None without one
 
     @property
     def share(self) -> Score | None:

@@ -119,16 +119,10 @@ def _shelf(
     ]
     if not known:
         return None
-    rising = sorted(known, key=lambda card: card.value)
+    order = sorted(known, key=lambda card: card.value, reverse=is_higher_better is False)
     each = min(EACH, (len(known) + 1) // 2)
-    low, high = rising[:each], rising[::-1][: min(each, len(known) - each)]
-    if is_higher_better is None:
-        ends = [("lowest", low), ("highest", high)]
-    elif is_higher_better:
-        ends = [("worst", low), ("best", high)]
-    else:
-        low, high = rising[: len(high)], rising[::-1][: len(low)]
-        ends = [("worst", high), ("best", low)]
+    first, last = ("lowest", "highest") if is_higher_better is None else ("worst", "best")
+    ends = [(first, order[:each]), (last, order[::-1][: min(each, len(known) - each)])]
     return Shelf(name[1], group, ends)
 
 

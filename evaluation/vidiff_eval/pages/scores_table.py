@@ -18,48 +18,28 @@ MARGIN = 6
 
 @dataclass(frozen=True)
 class Cell:
-    """A score of a group; places are along the drawing that all cells of a line share.
+    """A score of a group; places are along the drawing that all cells of a line share."""
 
-    Attributes:
-        value: the score; None where it is not known.
-        interval: at 95 %; None where nothing can be said.
-        method: how the interval was found.
-        dot: place of the value.
-        ends: places of the interval's ends.
-        is_best: whether it is surely better than those of all other groups.
-        detail: what else the score says.
-    """
-
-    value: float | None
-    interval: tuple[float, float] | None = None
-    method: str = ""
-    dot: float | None = None
-    ends: tuple[float, float] | None = None
-    is_best: bool = False
-    detail: dict[str, Any] = field(default_factory=dict)
+    value: float | None  # the score; None where it is not known
+    interval: tuple[float, float] | None = None  # at 95 %; None where nothing can be said
+    method: str = ""  # how the interval was found
+    dot: float | None = None  # place of the value
+    ends: tuple[float, float] | None = None  # places of the interval's ends
+    is_best: bool = False  # whether it is surely better than those of all other groups
+    detail: dict[str, Any] = field(default_factory=dict)  # what else the score says
 
 
 @dataclass(frozen=True)
 class Line:
-    """A score of all groups.
+    """A score of all groups."""
 
-    Attributes:
-        score: its name.
-        arrow: which way is better; empty where neither is.
-        cells: by group.
-        real: of the real clips, where it was measured.
-        floor: the noise floor.
-        floor_place: place of what 95 % of real-against-real comparisons stay below.
-        said: what the groups' differences amount to, in words.
-    """
-
-    score: str
-    arrow: str
-    cells: dict[str, Cell]
-    real: Cell | None
-    floor: NoiseFloor | None
-    floor_place: float | None
-    said: str
+    score: str  # its name
+    arrow: str  # which way is better; empty where neither is
+    cells: dict[str, Cell]  # by group
+    real: Cell | None  # of the real clips, where it was measured
+    floor: NoiseFloor | None  # the noise floor
+    floor_place: float | None  # place of what 95 % of real-against-real comparisons stay below
+    said: str  # what the groups' differences amount to, in words
 
 
 def make_lines(report: Report) -> dict[str, list[Line]]:

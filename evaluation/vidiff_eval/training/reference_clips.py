@@ -14,19 +14,12 @@ from vidiff_eval.judging.metric_group import FoundBy
 
 @dataclass(frozen=True)
 class Reference:
-    """What samples are made from, and compared with.
+    """What samples are made from, and compared with."""
 
-    Attributes:
-        prompts: a sample each.
-        size: frames, height and width of samples; None is what the task was trained on.
-        num_real: real clips; 0 where no metric wants any.
-        found: of the real clips.
-    """
-
-    prompts: list[str]
-    size: Grid | None
-    num_real: int
-    found: FoundBy | None
+    prompts: list[str]  # a sample each
+    size: Grid | None  # frames, height and width of samples; None is what the task was trained on
+    num_real: int  # real clips; 0 where no metric wants any
+    found: FoundBy | None  # of the real clips
 
     def of(self, found: FoundBy) -> TensorTable:
         """What was found of the samples."""

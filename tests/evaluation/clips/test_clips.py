@@ -23,7 +23,7 @@ from vidiff_eval.clips import frame_folder as frames
 from vidiff_eval.clips.choose import choose_clips, clips_of, open_files
 from vidiff_eval.clips.clip import Clip, ClipSet, VideoFile
 from vidiff_eval.clips.frame_folder import content_hash, natural
-from vidiff_eval.clips.prompts import read_prompts
+from vidiff_eval.clips.listing import read_prompts
 from vidiff_eval.protocols.protocol import Protocol
 
 MakeVideo = Callable[..., Path]

@@ -180,7 +180,7 @@ def test_what_is_kept_is_not_decoded(folder: Path, store: Store, reads: list[str
     # New features, a new file, and a file of the store that was damaged.
     write_videos(folder, 6)
     clips = choose(folder)
-    broken = store._path(one, clips.clips[2].key)
+    broken = store._path(one.settings, clips.clips[2].key)
     broken.write_bytes(broken.read_bytes()[:-3])
     again = Colours(1)
     extract([clips], [again], store, progress=False)

@@ -135,6 +135,7 @@ def _take_features(chosen: Chosen) -> Chosen:
 
 def _take_pairs(chosen: Chosen) -> Chosen:
     pairs, sides = chosen.metrics.of_pairs.metrics, chosen.sides
+    store, options = chosen.asked.store, {"batch_size": chosen.asked.batch_size}
     if not pairs or not sides.real:
         return chosen
     damaged: list[Skipped] = [{} for _ in sides.sets]
@@ -142,17 +143,12 @@ def _take_pairs(chosen: Chosen) -> Chosen:
     def do(names: Sequence[str]) -> None:
         some = cast("list[PairMetric]", [pairs[name] for name in names])
         for known, clips in zip(damaged, sides.generated.values(), strict=False):
-            known.update(
-                keep_pairs(
-                    some, sides.real, clips, chosen.asked.store, batch_size=chosen.asked.batch_size
-                )
-            )
+            known.update(keep_pairs(some, sides.real, clips, store, **options))
 
     others = [name for name in chosen.metrics.metrics if name not in pairs]
     kept = each_or_none([*pairs], do, chosen.not_measured, is_all=not others)
-    return replace(
-        chosen, metrics=chosen.metrics.only([*others, *kept]), sides=sides.without(damaged)
-    )
+    left = chosen.metrics.only([*others, *kept])
+    return replace(chosen, metrics=left, sides=sides.without(damaged))
 
 
 def write(found: Report, output: Path, title: str = "") -> None:
@@ -170,7 +166,6 @@ def write(found: Report, output: Path, title: str = "") -> None:
         page = render_evaluation(found, title=title or output.resolve().name)
         write_text(output / PAGE, page)
     except Exception as error:
-        raise UsageError(
-            f"{output / PAGE} could not be made ({one_line(error)}); {REPORT} is whole"
-        ) from error
+        words = f"{output / PAGE} could not be made ({one_line(error)}); {REPORT} is whole"
+        raise UsageError(words) from error
     print(f"written: {output / PAGE}")

@@ -78,11 +78,9 @@ def open_files(files: Sequence[VideoFile]) -> tuple[list[VideoFile], dict[str, s
     def look(file: VideoFile) -> VideoFile | str:
         try:
             with open_video(file.path) as video:
-                known = replace(
-                    file, duration=video.duration, fps=video.fps, timeline=video.timeline,
-                    remarks=video.remarks,
-                )  # fmt: skip
-            return replace(known, sha256=content_hash(file.path))
+                timeline, remarks, fps = video.timeline, video.remarks, video.fps
+            digest = content_hash(file.path)
+            return replace(file, timeline=timeline, remarks=remarks, fps=fps, sha256=digest)
         except VideoError as error:
             return error.reason
         except OSError as error:

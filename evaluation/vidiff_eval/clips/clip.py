@@ -104,10 +104,6 @@ class Clip:
             found=found,
         )
 
-    def transformed(self, name: str) -> Clip:
-        """The same clip with something done to it."""
-        return replace(self, transform=name)
-
 
 def _cover(pixels: Tensor, size: tuple[int, int] | None) -> Tensor:
     """(c, f, h, w) scaled to cover ``size`` and centre cropped, as files are when they are read."""
@@ -149,7 +145,7 @@ class ClipSet:
 
     def transformed(self, name: str) -> ClipSet:
         """The set with something done to each clip."""
-        return replace(self, clips=[clip.transformed(name) for clip in self.clips])
+        return replace(self, clips=[replace(clip, transform=name) for clip in self.clips])
 
     def describe(self) -> Group:
         """The set for reports, without scores."""
@@ -173,10 +169,10 @@ class Sides:
     @property
     def sets(self) -> list[ClipSet]:
         """The groups, and last the real clips."""
-        return [*self.generated.values(), *([self.real] if self.real else [])]
+        return [*self.generated.values(), *([] if self.real is None else [self.real])]
 
     def without(self, skipped: Sequence[dict[str, str]]) -> Sides:
         """The sides without some files of each of ``sets``."""
         left = [clips.without(files) for clips, files in zip(self.sets, skipped, strict=True)]
         generated = dict(zip(self.generated, left, strict=False))
-        return Sides(generated, left[-1] if self.real else None)
+        return Sides(generated, None if self.real is None else left[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -36,9 +36,8 @@ class VideoFile:
     seed: int | None = None  # that it was made with, where it is known
     scale: int = 1  # pixels of the file that stand for one of the video, along each axis
     sha256: str = ""  # of the file
-    duration: float = 0.0  # in seconds
     fps: float = 0.0  # frames per second
-    # when its frames are shown; unless given, one every 1 / fps
+    # when its frames are shown; None until it is opened
     timeline: Timeline | None = field(default=None, compare=False, repr=False)
     # by kind, what a user has to know of the file
     remarks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
@@ -49,17 +48,10 @@ class VideoFile:
         return self.folder / self.file
 
     @property
-    def num_frames(self) -> int:
-        """How many frames it has."""
-        return self.times.num_frames
-
-    @property
     def times(self) -> Timeline:
         """When its frames are shown."""
-        from vidiff.video import Timeline
-
-        number = max(1, round(self.duration * self.fps))
-        return self.timeline or Timeline.even(number, self.fps)
+        assert self.timeline is not None, "it was not opened"
+        return self.timeline
 
 
 @dataclass
@@ -105,7 +97,7 @@ def _search(folder: Path, with_captions: bool) -> Listing:
         names, notes = [*twins], _of_images(contents, indices, (loose or [sampled[0].file])[0])
     else:
         names = [path for path in contents.images if path]
-        notes = _of_images(contents, names, names[0]) if names else []
+        notes = _of_images(contents, names, names[0]) if names else iter(())
     if not names and not sampled:
         raise ValueError(_nothing(contents))
     captions, more = _captions(folder, names, twins) if with_captions else ({}, [])
@@ -134,27 +126,25 @@ def _captions(
     return captions, [*of_captions(folder, table, {file_key(name) for name in known})]
 
 
-def _of_twins(twins: Mapping[str, Sequence[str]]) -> list[str]:
-    alike = {name: others for name, others in twins.items() if others}
-    if not alike:
-        return []
-    (name, others), number = next(iter(alike.items())), sum(map(len, alike.values()))
-    return [
-        f"{number} files only differ from another in the ending ({others[0]} from {name}): they "
-        "count as the same video and are left out"
-    ]
+def _of_twins(twins: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    alike = [(name, others) for name, others in twins.items() if others]
+    for name, others in alike[:1]:
+        number = sum(len(others) for _, others in alike)
+        yield (
+            f"{number} files only differ from another in the ending ({others[0]} from {name}): "
+            "they count as the same video and are left out"
+        )
 
 
-def _of_unfinished(folder: Path, names: Sequence[str]) -> list[str]:
+def _of_unfinished(folder: Path, names: Sequence[str]) -> Iterator[str]:
     """A note on sample folders that have no ``samples.jsonl`` yet."""
     places = sorted({str(PurePosixPath(name).parent) for name in names})
     begun = [str(folder / place) for place in places if (folder / place / BEGUN).is_file()]
-    if not begun:
-        return []
-    return [
-        f"`vidiff sample` has not finished in {', '.join(begun[:3])}: prompts, and whether files "
-        "are enlarged, are not known; run it again, and it goes on"
-    ]
+    if begun:
+        yield (
+            f"`vidiff sample` has not finished in {', '.join(begun[:3])}: prompts, and whether "
+            "files are enlarged, are not known; run it again, and it goes on"
+        )
 
 
 def _samples(folder: Path, place: str) -> list[VideoFile]:
@@ -184,15 +174,13 @@ def _within(path: str, places: Sequence[str]) -> bool:
     return any(path.startswith(f"{place}/") for place in places)
 
 
-def _of_images(contents: Contents, used: Sequence[str], video: str) -> list[str]:
+def _of_images(contents: Contents, used: Sequence[str], video: str) -> Iterator[str]:
     """A note on images that are not read, where they may be videos."""
-    images = contents.unread_images(used)
-    if not images:
-        return []
-    return [
-        f"{images} are not read, since {video} is a video next to them; if they are frames of "
-        "videos, put these into a folder without other videos, each into a folder of its own"
-    ]
+    if images := contents.unread_images(used):
+        yield (
+            f"{images} are not read, since {video} is a video next to them; if they are frames of "
+            "videos, put these into a folder without other videos, each into a folder of its own"
+        )
 
 
 def _nothing(contents: Contents) -> str:

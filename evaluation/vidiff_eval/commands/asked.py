@@ -27,6 +27,9 @@ from vidiff_eval.pipeline import PAGE, REPORT
 from vidiff_eval.protocols.presets import get_protocol
 from vidiff_eval.protocols.protocol import Protocol
 
+Make = Callable[[str], VideoMetric]
+Made = tuple[dict[str, VideoMetric], Reasons]
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -72,6 +75,7 @@ def ask(args: Namespace) -> Asked:
     """Turn the command's options into values; what is wrong with them is in ``errors``."""
     errors: list[str] = []
     options = read_options(args.rest, errors)
+    of_protocol = options.pop("protocol", [])
     protocol, groups, settings = Protocol(), {}, {}
     with collecting(errors):
         at_least(1, batch_size=args.batch_size)
@@ -81,7 +85,7 @@ def ask(args: Namespace) -> Asked:
         with collecting(errors):
             refuse_overwrite(args.output / name, args.overwrite)
     with collecting(errors):
-        protocol = change_protocol(get_protocol(args.protocol), options.pop("protocol", []))
+        protocol = change_protocol(get_protocol(args.protocol), of_protocol)
     with collecting(errors):
         groups = parse_groups(args.generated)
     if args.prompts and len(groups) > 1:
@@ -97,24 +101,18 @@ def ask(args: Namespace) -> Asked:
         metric.follow(protocol)
         return metric
 
-    if (named := _named(args)) is None:
-        required = {*options}
-        metrics, missing = _made(_alone(), make, required, errors)
-        missing |= {name: f"compares pairs: ask for it by --metrics {name}"
-                    for name in list_components("metric") if name not in _alone()}  # fmt: skip
+    named = _named(args)
+    required = {*options} if named is None else {*named}
+    if named is None:
+        metrics, missing = _all(make, required, errors)
     else:
-        required = {*named}
         errors += [
             f"evaluate: options for {name}, which is not among --metrics {args.metrics}"
             f"{nearest(name, named)}"
             for name in options
             if name not in required
         ]
-        metrics, missing = _made(named, make, required, errors)
-        beside = dict.fromkeys(name for metric in metrics.values() for name in metric.beside)
-        known = [n for n in beside if n in list_components("metric") and n not in required]
-        more, missing = _made(known, make, required, errors)
-        metrics |= more
+        metrics, missing = _with_beside(named, make, errors)
     return Asked(
         protocol=protocol, generated=groups, real=args.real, prompts=args.prompts,
         metrics=metrics, required=required, missing=missing,
@@ -133,23 +131,17 @@ def foretell(args: Namespace) -> tuple[tuple[str, ...], Reasons]:
     asked = ask(args)
     if asked.errors:
         raise Errors(asked.errors)
-    known = {name: get_component("metric", name).cls for name in list_components("metric")}
-    missing = {**asked.missing}
-    if _named(args) is not None:
-        listed = f"it is not among evaluation.metrics ({args.metrics})"
-        missing = {name: listed for name in known if name not in asked.metrics} | missing
-    metrics = dict(asked.metrics)
-    for name, metric in asked.metrics.items():
-        if metric.needs_real and asked.real is None:
-            missing[name] = f"{NEEDS_REAL}evaluation.real"
-            del metrics[name]
-    scores = tuple(score for metric in metrics.values() for score in metric.scores)
-    reasons = {
-        score: why
-        for name, why in missing.items()
-        for score in (name, *(getattr(known.get(name), "scores", None) or ()))
-        if score not in scores
-    }
+    measured = {n: m for n, m in asked.metrics.items() if asked.real or not m.needs_real}
+    scores = tuple(score for metric in measured.values() for score in metric.scores)
+    listed = f"it is not among evaluation.metrics ({args.metrics})"
+    reasons: Reasons = {}
+    for name in list_components("metric"):
+        if name in measured:
+            continue
+        lacks_real = f"{NEEDS_REAL}evaluation.real" if name in asked.metrics else listed
+        for score in (name, *(getattr(get_component("metric", name).cls, "scores", None) or ())):
+            if score not in scores:
+                reasons[score] = asked.missing.get(name, lacks_real)
     return scores, reasons
 
 
@@ -160,15 +152,24 @@ def _named(args: Namespace) -> list[str] | None:
     return list(dict.fromkeys(name.strip() for name in args.metrics.split(",") if name.strip()))
 
 
-def _alone() -> list[str]:
-    """Names of the metrics that need no pairs."""
-    names = list_components("metric")
-    return [name for name in names if not get_component("metric", name).cls.paired]
+def _all(make: Make, required: set[str], errors: list[str]) -> Made:
+    """All metrics but those of pairs, which have to be asked for by name."""
+    paired = {n: get_component("metric", n).cls.paired for n in list_components("metric")}
+    metrics, missing = _made([name for name in paired if not paired[name]], make, required, errors)
+    ask_for = {n: f"compares pairs: ask for it by --metrics {n}" for n in paired if paired[n]}
+    return metrics, ask_for | missing
 
 
-def _made(
-    names: Iterable[str], make: Callable[[str], VideoMetric], required: set[str], errors: list[str]
-) -> tuple[dict[str, VideoMetric], Reasons]:
+def _with_beside(named: list[str], make: Make, errors: list[str]) -> Made:
+    """The named metrics, and those that must be read with them, if they can be made here."""
+    metrics, _ = _made(named, make, {*named}, errors)
+    beside = dict.fromkeys(name for metric in metrics.values() for name in metric.beside)
+    known = [n for n in beside if n in list_components("metric") and n not in named]
+    more, missing = _made(known, make, set(), errors)
+    return metrics | more, missing
+
+
+def _made(names: Iterable[str], make: Make, required: set[str], errors: list[str]) -> Made:
     """The metrics that can be made here, and why others cannot; ``errors`` if they are required."""
     metrics: dict[str, VideoMetric] = {}
     missing: Reasons = {}

@@ -4,37 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from vidiff_eval.clips.clip import Clip, ClipSet
-from vidiff_eval.extraction.decode_ahead import in_batches
+from vidiff_eval.extraction.decode_ahead import Batch, Damage, Job, in_batches
 from vidiff_eval.extraction.processes import all_or_none, gather, is_first, share
 from vidiff_eval.extraction.store import Store
 from vidiff_eval.features.base import Features, Found
 from vidiff_eval.protocols.protocol import fingerprint
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
 Finder = TypeVar("Finder")
 Skipped = dict[str, str]
 """By file of a set, why it is left out."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """Clips that are read together, and the key under which the result is stored."""
-
-    key: str
-    clips: tuple[Clip, ...]
-
-
-Batch = list[tuple[Job, "tuple[Tensor, ...]"]]
-"""Jobs with the pixels of their clips, all of one shape (3, f, h, w)."""
 
 
 def extract(
@@ -46,11 +29,7 @@ def extract(
     equal content count as one. Of several processes, all have to call this with the same
     arguments; each takes a share, and the store holds everything when they return.
 
-    Args:
-        sets: of clips.
-        features: that are taken.
-        store: keeps them.
-        options: ``batch_size``, ``workers``, ``progress`` and ``label`` of ``in_batches``.
+    ``options`` are those of ``in_batches``.
 
     Returns:
         For each set, its files that turned out to be damaged and why; a warning names them.
@@ -72,7 +51,7 @@ def extract(
     jobs = {clip.key: Job(clip.key, (clip,)) for some in sets for clip in some.clips}
     damaged = fill([*jobs.values()], features, store.has, find, **{"label": "features", **options})
     skipped = [
-        {clip.video.file: damaged[clip.key][1] for clip in some.clips if clip.key in damaged}
+        {clip.video.file: damaged[clip.key].reason for clip in some.clips if clip.key in damaged}
         for some in sets
     ]
     for some, files in zip(sets, skipped, strict=True):
@@ -88,7 +67,7 @@ def fill(
     *,
     progress: bool = True,
     **options: Any,
-) -> dict[str, tuple[int, str]]:
+) -> dict[str, Damage]:
     """Find and store what is missing of jobs, each process a share of them.
 
     Args:
@@ -100,14 +79,14 @@ def fill(
         options: of ``in_batches``.
 
     Returns:
-        By key, the place of the damaged clip in its job, and why; of all processes.
+        By key, the damage of jobs without a result; of all processes.
 
     Raises:
         ValueError: if something cannot be found, naming the first file of the batch.
     """
     import torch
 
-    damaged: dict[str, tuple[int, str]] = {}
+    damaged: dict[str, Damage] = {}
     with all_or_none():
         found = ((job, [one for one in finders if not has(one, job.key)]) for job in share(jobs))
         lacking = {job.key: (job, missing) for job, missing in found if missing}
@@ -122,9 +101,8 @@ def fill(
                 except ValueError as error:  # all of a batch have one shape, and so one fault
                     raise ValueError(f"{part[0][0].clips[0].video.path}: {error}") from error
 
-        todo = [(job, job.clips) for job, _ in lacking.values()]
-        for job, clip, reason in in_batches(todo, run, progress=progress and is_first(), **options):
-            damaged[job.key] = (job.clips.index(clip), reason)
+        todo = [job for job, _ in lacking.values()]
+        damaged = in_batches(todo, run, progress=progress and is_first(), **options)
     listed = gather((fingerprint([job.key for job in jobs]), damaged))
     if len({keys for keys, _ in listed}) > 1:
         raise ValueError(
@@ -141,21 +119,8 @@ def warn(clips: ClipSet, skipped: Skipped) -> None:
             log.warning("%s is left out: %s", clips.folder / file, reason)
 
 
-def load(
-    clips: ClipSet | Sequence[Clip],
-    features: Features,
-    store: Store,
-    names: Sequence[str] | None = None,
-    device: torch.device | str = "cpu",
-) -> Found:
-    """Stored features of clips, stacked in their order.
-
-    Args:
-        clips: at least one.
-        features: that were taken.
-        store: that keeps them.
-        names: of the tensors to load; by default all.
-        device: to put them on.
+def load(clips: ClipSet | Sequence[Clip], features: Features, store: Store) -> Found:
+    """Stored features of clips, at least one, stacked in their order.
 
     Raises:
         ValueError: if a clip has nothing there, or clips are too unlike to be stacked; names files.
@@ -171,18 +136,16 @@ def load(
                 f"{store.root} keeps no {features.name} of {clip.video.path}: take them by "
                 "`extract`, or evaluate again if the folder was changed meanwhile"
             )
-        for name in names or found:
+        for name, value in found.items():
             # Filled row by row, so that the loaded features are held once.
             if index == 0:
-                stacked[name] = torch.empty(
-                    (len(some), *found[name].shape), dtype=found[name].dtype
-                )
-            if found[name].shape != stacked[name].shape[1:]:
+                stacked[name] = torch.empty((len(some), *value.shape), dtype=value.dtype)
+            if value.shape != stacked[name].shape[1:]:
                 raise ValueError(
-                    f"{features.name} of {clip.video.path} are {tuple(found[name].shape)}, of "
+                    f"{features.name} of {clip.video.path} are {tuple(value.shape)}, of "
                     f"{some[0].video.path} {tuple(stacked[name].shape[1:])}: clips that are "
                     "measured together have one length and one size; set --protocol.num_frames "
                     "and --protocol.size"
                 )
-            stacked[name][index] = found[name]
-    return {name: value.to(device) for name, value in stacked.items()}
+            stacked[name][index] = value
+    return stacked

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from vidiff_eval.clips.clip import ClipSet
 from vidiff_eval.clips.pairing import Pair, pair, stem
-from vidiff_eval.extraction.extract import Batch, Job, Skipped, fill, warn
+from vidiff_eval.extraction.decode_ahead import Batch, Job
+from vidiff_eval.extraction.extract import Skipped, fill, warn
 from vidiff_eval.extraction.store import Store
 
 if TYPE_CHECKING:
@@ -22,13 +23,7 @@ def keep_pairs(
     """Make sure that the store holds the row of each metric and pair; both are decoded once.
 
     Of several processes, all have to call this with the same arguments; each takes a share.
-
-    Args:
-        metrics: that judge pairs.
-        real: clips.
-        generated: clips, each with a real partner of its name.
-        store: keeps the rows.
-        options: ``batch_size``, ``workers``, ``progress`` and ``label`` of ``in_batches``.
+    ``options`` are those of ``in_batches``.
 
     Returns:
         Generated files without scores, and why: they or their partners are damaged. A warning
@@ -60,8 +55,8 @@ def keep_pairs(
     skipped = {}
     for key, (one, other) in pairs:
         if key in damaged:
-            place, why = damaged[key]
-            skipped[one.video.file] = f"its partner {other.video.path}: {why}" if place else why
+            whose = f"its partner {other.video.path}: " if damaged[key].place else ""
+            skipped[one.video.file] = whose + damaged[key].reason
     used = {stem(clip.video.file) for clip in real.clips}
     partners = {stem(file): (file, why) for file, why in real.skipped.items()}
     for file in (clip.video.file for clip in generated.clips):

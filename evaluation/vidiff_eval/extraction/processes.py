@@ -7,7 +7,8 @@ shared store. So a score is the same for any number of processes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -19,19 +20,19 @@ PATIENCE = timedelta(hours=12)
 
 
 @contextmanager
-def joined() -> Iterator[Callable[[str], str]]:
+def joined() -> Iterator[None]:
     """Join the other processes that ``torchrun`` started, if it did, and leave them at the end.
 
-    A group that exists already, such as a trainer's, is used and stays. Yields ``device_of``.
+    A group that exists already, such as a trainer's, is used and stays.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or _is_joined():
-        yield device_of
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or _group():
+        yield
         return
     from torch import distributed
 
     distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
-        yield device_of
+        yield
     finally:
         distributed.destroy_process_group()
 
@@ -58,20 +59,12 @@ def device_of(name: str) -> str:
 
 def rank() -> int:
     """Which of the processes this is, from 0."""
-    if not _is_joined():
-        return 0
-    from torch import distributed
-
-    return int(distributed.get_rank())
+    return int(_group().get_rank()) if _group() else 0
 
 
 def world_size() -> int:
     """How many processes there are."""
-    if not _is_joined():
-        return 1
-    from torch import distributed
-
-    return int(distributed.get_world_size())
+    return int(_group().get_world_size()) if _group() else 1
 
 
 def is_first() -> bool:
@@ -88,10 +81,8 @@ def gather(value: T) -> list[T]:
     """The values of all processes, by rank; a collective, which all have to call."""
     if world_size() == 1:
         return [value]
-    from torch import distributed
-
     values: list[Any] = [None] * world_size()
-    distributed.all_gather_object(values, value)
+    _group().all_gather_object(values, value)
     return values
 
 
@@ -120,11 +111,8 @@ def all_or_none() -> Iterator[None]:
             raise (ValueError if is_users else RuntimeError)(f"process {place} stopped: {text}")
 
 
-def _is_joined() -> bool:
-    import sys
-
-    if "torch" not in sys.modules:  # nothing can be joined that was never imported
-        return False
-    from torch import distributed
-
-    return distributed.is_available() and distributed.is_initialized()
+def _group() -> Any:
+    """``torch.distributed`` if processes are joined; else None, as without torch imported."""
+    distributed = sys.modules.get("torch.distributed")
+    joined = distributed and distributed.is_available() and distributed.is_initialized()
+    return distributed if joined else None

@@ -23,9 +23,9 @@ def against_number(
     real: Tensor,
     generated: Mapping[str, Tensor],
 ) -> Curve:
-    """A distance of ever smaller parts of both sides: what it owes to the number of clips.
+    """A distance of ever smaller parts of both sides: its bias from the number of clips.
 
-    Clips are in the order of their contents' hashes, so that the parts are as if drawn at random.
+    Clips are in the order of their contents' hashes, so the parts are as if drawn at random.
 
     Args:
         distance: of real and generated features, by name.
@@ -37,28 +37,19 @@ def against_number(
     half = len(real) // 2
     sides = {"real against real": (real[:half], real[half:])}
     sides |= {label: (real, features) for label, features in generated.items()}
-    lines = [
-        Line(
-            label,
-            [
-                (n, distance(one[:n], other[:n])[name])
-                for n in _numbers(min_clips, min(len(one), len(other)))
-            ],
-        )
-        for label, (one, other) in sides.items()
-    ]
-    return Curve(
-        title=f"{name} against the number of clips",
-        x="clips of each side",
-        y=name,
-        series=[line for line in lines if len(line.points) > 1],
-    )
+    lines = []
+    for label, (one, other) in sides.items():
+        numbers = _numbers(min_clips, min(len(one), len(other)))
+        points = [(n, distance(one[:n], other[:n])[name]) for n in numbers]
+        if len(points) > 1:
+            lines.append(Line(label, points))
+    return Curve(f"{name} against the number of clips", "clips of each side", name, lines)
 
 
 def against_distance(
     curves: Callable[[Found], Mapping[str, Tensor]], sides: Mapping[str, Iterable[Found]]
 ) -> list[Curve]:
-    """What a metric finds of frames that are ever further apart, mean over clips.
+    """Curves of a metric over the distance between frames, mean over clips.
 
     Args:
         curves: of the features of some clips, by name (b, f - 1).
@@ -67,8 +58,8 @@ def against_distance(
     lines: dict[str, list[Line]] = {}
     for label, chunks in sides.items():
         for name, values in _means(curves, chunks).items():
-            points = zip(range(1, len(values) + 1), values.tolist(), strict=True)
-            lines.setdefault(name, []).append(Line(label, [*points]))
+            points = [*enumerate(values.tolist(), start=1)]
+            lines.setdefault(name, []).append(Line(label, points))
     return [
         Curve(f"{name} against frame distance", "frames apart", name, series)
         for name, series in lines.items()

@@ -1,4 +1,4 @@
-"""Several metrics of the same clips, which are files or tensors."""
+"""Several metrics that measure the same clips, files or tensors."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class MetricGroup:
         """
         if not metrics:
             raise ValueError("metrics are empty: name at least one, such as [fvd]")
-        group = cls(_named(metrics))
-        for name, metric in group.metrics.items():
+        named = _named(metrics)
+        for name, metric in named.items():
             try:
                 metric.follow(protocol)
                 _ = metric.settings
             except ValueError as error:
                 raise ValueError(f"{name} cannot be measured: {error}") from error
-        return group
+        return cls(named)
 
     @property
     def features(self) -> dict[str, Features]:

@@ -1,4 +1,4 @@
-"""What metrics cannot measure, as far as it shows before the work."""
+"""Clips that a metric cannot measure, found before the work."""
 
 from __future__ import annotations
 
@@ -13,12 +13,7 @@ NEEDS_REAL = "it compares with real videos: give their folder by "
 
 
 def misfits(metric: VideoMetric, sides: Sides) -> Iterator[str]:
-    """Yields why a metric cannot measure these clips; decodes none of them.
-
-    Args:
-        metric: set up, with its protocol.
-        sides: the clips.
-    """
+    """Yields why a metric that follows its protocol cannot measure clips; decodes none of them."""
     real = sides.real
     if metric.needs_real and real is None:
         yield f"{NEEDS_REAL}--real"

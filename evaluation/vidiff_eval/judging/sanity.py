@@ -51,14 +51,10 @@ def with_part(metrics: MetricGroup, sets: Mapping[str, ClipSet]) -> MetricGroup:
 
 
 def sanity_of(found: Mapping[str, Mapping[str, dict[str, float]]], num_clips: int) -> Sanity | None:
-    """The sanity rows of a report.
+    """The sanity rows of a report, from scores by metric and row, of ``num_clips`` of each half.
 
     Distances are from ``REFERENCE``, so the row ``real`` has their values for videos without a
     fault, at this number of clips.
-
-    Args:
-        found: scores by metric and row.
-        num_clips: of each half.
     """
     rows: dict[str, dict[str, float]] = {}
     for of_metric in found.values():

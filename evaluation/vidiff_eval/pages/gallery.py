@@ -1,4 +1,4 @@
-"""Which clips the page of an evaluation plays: the worst and the best of each score."""
+"""The clips that the page of an evaluation plays: the worst and the best of each score."""
 
 from __future__ import annotations
 
@@ -71,26 +71,17 @@ def make_gallery(report: Report) -> Gallery:
     ]
     protocol = Protocol(**report.protocol.settings)
     gallery = Gallery()
-    size, tried = 0, set()
-    for card, group in _by_rank(wanted):
-        if card.key in tried:
-            continue
-        tried.add(card.key)
-        if size >= MAX_BYTES:
-            gallery.num_left_out += 1
-            continue
-        media = embed_clip(
-            Path(report.groups[group].folder, card.video.file),
-            start=card.video.start,
-            num_frames=protocol.num_frames,
-            fps=protocol.fps,
-            stride=protocol.stride,
-        )
+    size = 0
+    for card, group in {card.key: (card, group) for card, group in _by_rank(wanted)}.values():
+        media = None if size >= MAX_BYTES else embed_clip(
+            Path(report.groups[group].folder, card.video.file), start=card.video.start,
+            num_frames=protocol.num_frames, fps=protocol.fps, stride=protocol.stride,
+        )  # fmt: skip
         if media is None or size + len(media.uri) > MAX_BYTES:
             gallery.num_left_out += 1
-            continue
-        gallery.media[card.key] = media
-        size += len(media.uri)
+        else:
+            gallery.media[card.key] = media
+            size += len(media.uri)
     for shelf in wanted:
         ends = [(end, [c for c in cards if c.key in gallery.media]) for end, cards in shelf.ends]
         if any(cards for _, cards in ends):
@@ -130,6 +121,4 @@ def _by_rank(shelves: list[Shelf]) -> Iterator[tuple[Card, str]]:
     """The first card of every end, then the second of every end, and so on."""
     for rank in range(EACH):
         for shelf in shelves:
-            for _, cards in shelf.ends:
-                if rank < len(cards):
-                    yield cards[rank], shelf.group
+            yield from ((cards[rank], shelf.group) for _, cards in shelf.ends if rank < len(cards))

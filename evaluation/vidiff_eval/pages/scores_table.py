@@ -53,13 +53,8 @@ def _lines(report: Report, name: str) -> list[Line]:
     real = _by_name(report.real, name) if report.real else {}
     names = dict.fromkeys([*metric.names, *(n for found in groups.values() for n in found)])
     return [
-        _line(
-            score,
-            {group: found.get(score) for group, found in groups.items()},
-            real.get(score),
-            metric,
-        )
-        for score in names
+        _line(n, {group: found.get(n) for group, found in groups.items()}, real.get(n), metric)
+        for n in names
     ]
 
 
@@ -85,15 +80,9 @@ def _line(
         if score is None or not score.is_known:
             return Cell(None)
         interval = score.interval
-        return Cell(
-            value=score.value,
-            interval=interval,
-            method=score.method,
-            dot=place(score.value),
-            ends=(place(interval[0]), place(interval[1])) if interval else None,
-            is_best=is_best,
-            detail=score.detail,
-        )
+        ends = (place(interval[0]), place(interval[1])) if interval else None
+        dot = place(score.value)
+        return Cell(score.value, interval, score.method, dot, ends, is_best, score.detail)
 
     return Line(
         score=name,

@@ -23,6 +23,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
+from vidiff.checks import at_least
 from vidiff.data.base import MakeDataset, collate
 from vidiff.evaluation_report import Group, Score
 from vidiff.files import write_json
@@ -73,6 +74,9 @@ class EvaluateSamples(Callback):
         ValueError: if a number is out of its range, or the metrics do not go together.
     """
 
+    _metrics: MetricGroup  # both since ``setup``
+    _reference: Reference
+
     def __init__(
         self,
         metrics: list[VideoMetric],
@@ -87,14 +91,11 @@ class EvaluateSamples(Callback):
         batch_size: int = 8,
         exact: bool = True,
     ) -> None:
-        for name, value in {
-            "num_videos": num_videos,
-            "every_n_validations": every_n_validations,
-            "batch_size": batch_size,
-            "num_steps": num_steps,
-        }.items():
-            if value is not None and value < 1:
-                raise ValueError(f"EvaluateSamples: {name} must be at least 1, got {value}")
+        numbers = {
+            "num_videos": num_videos, "every_n_validations": every_n_validations,
+            "batch_size": batch_size, "num_steps": num_steps,
+        }  # fmt: skip
+        at_least(1, **{f"EvaluateSamples: {name}": number for name, number in numbers.items()})
         if prompts is not None and not prompts:
             raise ValueError("EvaluateSamples: prompts are empty; leave them out to take captions")
         self.metrics, self.protocol = metrics, get_protocol(protocol)
@@ -103,8 +104,6 @@ class EvaluateSamples(Callback):
         self.seed, self.num_steps, self.guidance_scale = seed, num_steps, guidance_scale
         self.batch_size, self.exact = batch_size, exact
         self.num_validations = 0
-        self._metrics: MetricGroup | None = None
-        self._reference: Reference | None = None
 
     # -- Lightning's hooks ------------------------------------------------------------------------
 
@@ -121,7 +120,7 @@ class EvaluateSamples(Callback):
             name = type(pl_module).__name__
             raise TypeError(f"EvaluateSamples needs a task that makes videos, and {name} does not")
         with _apart(), all_or_none():
-            self._metrics = self._metrics or MetricGroup.of_samples(self.metrics, self.protocol)
+            self._metrics = MetricGroup.of_samples(self.metrics, self.protocol)
             clips = self._clips(trainer, "test" if stage == "test" else "val")
         with _apart():
             self._reference = self._take(clips, trainer.strategy.root_device)
@@ -160,8 +159,6 @@ class EvaluateSamples(Callback):
             The scores of each metric, on all processes.
         """
         metrics, reference = self._metrics, self._reference
-        assert metrics is not None, "setup comes first"
-        assert reference is not None
         with _apart(), _on(metrics, task.device):
             parts = [
                 (indices, metrics.extract(self._sample(trainer, task, indices)))
@@ -181,7 +178,6 @@ class EvaluateSamples(Callback):
 
     def _sample(self, trainer: Trainer, task: Any, indices: Sequence[int]) -> Tensor:
         """The videos (b, 3, f, h, w) of some of the prompts."""
-        assert self._reference is not None
         f, h, w = self._reference.size or (None, None, None)
         precision = trainer.precision_plugin.forward_context()
         mixed = torch.autocast(task.device.type, enabled=False) if self.exact else nullcontext()
@@ -206,8 +202,6 @@ class EvaluateSamples(Callback):
         return [batches[(step * world_size + rank) % len(batches)] for step in range(num_steps)]
 
     def _write(self, trainer: Trainer, split: str, scores: dict[str, list[Score]]) -> None:
-        assert self._metrics is not None
-        assert self._reference is not None
         assert trainer.state.fn is not None
         prompts, num_real = self._reference.prompts, self._reference.num_real
         name = trainer.state.fn.value
@@ -239,7 +233,6 @@ class EvaluateSamples(Callback):
 
     def _clips(self, trainer: Trainer, split: Literal["val", "test"]) -> ReferenceClips | None:
         """The dataset's clips, where they or their captions are needed."""
-        assert self._metrics is not None
         needs_real = self._metrics.needs_real
         if self.prompts is not None and not needs_real:
             return None
@@ -269,7 +262,6 @@ class EvaluateSamples(Callback):
 
     def _take(self, clips: ReferenceClips | None, device: torch.device) -> Reference:
         """The prompts, and what is found of the real clips; every process has to call this."""
-        assert self._metrics is not None
         metrics, prompts = self._metrics, self.prompts or []
         size = clips.size if clips is not None else None
         num_real = clips.count if clips is not None and metrics.needs_real else 0

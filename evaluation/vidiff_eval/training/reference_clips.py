@@ -1,4 +1,4 @@
-"""What samples are made from while a model learns, and compared with."""
+"""Prompts and real clips of the evaluation during training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vidiff_eval.judging.metric_group import FoundBy
 
 @dataclass(frozen=True)
 class Reference:
-    """What samples are made from, and compared with."""
+    """The prompts of samples, and the features of the real clips that they are compared with."""
 
     prompts: list[str]  # a sample each
     size: Grid | None  # frames, height and width of samples; None is what the task was trained on
@@ -22,12 +22,12 @@ class Reference:
     found: FoundBy | None  # of the real clips
 
     def of(self, found: FoundBy) -> TensorTable:
-        """What was found of the samples."""
+        """The features of the samples."""
         return TensorTable(self.prompts, found)
 
     @property
     def real(self) -> TensorTable | None:
-        """What was found of the real clips; None without any."""
+        """The features of the real clips; None without any."""
         return None if self.found is None else TensorTable([""] * self.num_real, self.found)
 
 
@@ -41,10 +41,9 @@ class ReferenceClips:
     @property
     def size(self) -> Grid:
         """Frames, height and width of the clips."""
-        if isinstance(self.first, VideoSample):
-            f, h, w = self.first.pixels.shape[1:]
-            return f, h, w
-        return self.first.size
+        is_video = isinstance(self.first, VideoSample)
+        f, h, w = self.first.pixels.shape[1:] if is_video else self.first.size
+        return f, h, w
 
     def read(self, indices: Sequence[int]) -> Sequence[Any]:
         """Some of the clips, by their numbers."""

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from einops import repeat
 from PIL import Image
 from video_files import numbered_frame, read_numbers
 
-from vidiff.video import write_frames, write_video
+from vidiff.video import Timeline, write_frames, write_video
 from vidiff_eval.clips import frame_folder as frames
 from vidiff_eval.clips.choose import choose_clips, clips_of, open_files
 from vidiff_eval.clips.clip import Clip, ClipSet, VideoFile
@@ -32,6 +33,10 @@ START = Protocol(num_frames=4, real_clip="start", generated_clip="start")
 
 def times(num_frames: int, fps: float = 8) -> list[float]:
     return [k / fps for k in range(num_frames)]
+
+
+def even(num_frames: int) -> Timeline:
+    return Timeline.even(num_frames, 8.0)
 
 
 def numbers(clip: Clip) -> list[int]:
@@ -52,7 +57,7 @@ def test_every_frame_of_every_clip_exists(begin: str) -> None:
         protocol = Protocol(
             num_frames=length, stride=stride, clips_per_video=most, real_clip=begin, seed=total
         )
-        video = VideoFile(Path("."), "a.mp4", sha256=f"{total}", duration=total / 8, fps=8)
+        video = VideoFile(Path("."), "a.mp4", sha256=f"{total}", fps=8, timeline=even(total))
         if (length - 1) * stride + 1 > total:
             with pytest.raises(ValueError, match=f"^has {total} frames") as failed:
                 clips_of(video, protocol, "real")
@@ -79,7 +84,7 @@ def test_random_starts_are_uniform() -> None:
     protocol = Protocol(num_frames=4)
     starts = Counter()
     for index in range(4000):
-        video = VideoFile(Path("."), "a.mp4", sha256=f"{index:x}", duration=8 / 8, fps=8)
+        video = VideoFile(Path("."), "a.mp4", sha256=f"{index:x}", fps=8, timeline=even(8))
         starts[round(clips_of(video, protocol, "real")[0].start * 8)] += 1
     assert sorted(starts) == [0, 1, 2, 3, 4]
     # Chi-square of four degrees of freedom: 18.5 is exceeded once in a thousand.
@@ -156,7 +161,7 @@ def test_key_is_of_all_that_decides_pixels(tmp_path: Path, make_video: MakeVideo
         choose(tmp_path, START.change(**change)).clips[0]
         for change in ({"num_frames": 5}, {"stride": 2}, {"real_clip": "middle"}, {"size": (8, 8)})
     ]
-    keys = {base.key, base.transformed("frozen").key, *(clip.key for clip in others)}
+    keys = {base.key, replace(base, transform="frozen").key, *(clip.key for clip in others)}
     assert len(keys) == 6
     make_video(tmp_path / "a.mp4", times(21))
     assert choose(tmp_path).clips[0].key not in keys

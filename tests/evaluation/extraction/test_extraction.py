@@ -18,10 +18,11 @@ from processes import PATIENCE, run_together, wait
 from torch import Tensor
 
 import vidiff_eval.extraction.decode_ahead as decoding
+from vidiff.__main__ import main
 from vidiff.video import write_video
 from vidiff_eval.clips.choose import choose_clips
 from vidiff_eval.clips.clip import Clip, ClipSet
-from vidiff_eval.extraction.decode_ahead import decoded
+from vidiff_eval.extraction.decode_ahead import Job, decoded
 from vidiff_eval.extraction.extract import extract, load
 from vidiff_eval.extraction.feature_table import StoredTable
 from vidiff_eval.extraction.pairs import keep_pairs, load_pairs
@@ -153,8 +154,7 @@ def test_features_are_those_of_each_clip_by_itself(folder: Path, store: Store) -
     assert found["features"].shape == (5, 12)
     assert torch.allclose(found["features"], alone, atol=1e-6)
     assert [shape[0] for shape in features.batches] == [2, 2, 1]
-    assert load(clips, features, store, names=["frames"])["frames"].shape == (5, 4, 3)
-    assert list(load(clips, features, store, names=["frames"])) == ["frames"]
+    assert found["frames"].shape == (5, 4, 3)
     table = StoredTable(clips, store)
     chunks = list(table.chunks(features, size=2))
     assert [prompt for _, some in chunks for prompt in some] == [*table.prompts]
@@ -281,17 +281,17 @@ def test_decoding_runs_ahead_but_not_far(folder: Path, monkeypatch: pytest.Monke
         done.append(1)
         return torch.zeros(3, 1, 2, 2)
 
-    def jobs() -> Iterator[tuple[int, tuple[Clip]]]:
+    def jobs() -> Iterator[Job]:
         for k in range(100):
             given.append(k)
-            yield k, (clip,)
+            yield Job(f"{k}", (clip,))
 
     monkeypatch.setattr(Clip, "read", read)
     stream = decoded(jobs(), workers=2, ahead=3)
-    assert next(stream)[0] == 0
+    assert next(stream)[0].key == "0"
     assert given == [0, 1, 2, 3, 4]
     wait(lambda: len(done) == 5)
-    assert next(stream)[0] == 1
+    assert next(stream)[0].key == "1"
     assert given == [0, 1, 2, 3, 4, 5]
     assert len(threads) == 2
     assert threading.get_ident() not in threads
@@ -307,8 +307,8 @@ def test_order_is_that_of_the_jobs(folder: Path, monkeypatch: pytest.MonkeyPatch
         return torch.zeros(3, 1, 2, 2)
 
     monkeypatch.setattr(Clip, "read", read)
-    jobs = [(clip.id, (clip,)) for clip in clips]
-    assert [job for job, _ in decoded(jobs, workers=4)] == [job for job, _ in jobs]
+    jobs = [Job(clip.id, (clip,)) for clip in clips]
+    assert [job for job, _ in decoded(jobs, workers=4)] == jobs
 
 
 def test_threads_share_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -430,6 +430,19 @@ def test_pairs_of_damaged_files(
     assert len(load_pairs(Distance(), sets[0], left, store)) == 3
 
 
+def test_a_side_without_a_whole_file_is_an_error(
+    both: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, generated = tmp_path / "damaged", both[1]
+    real.mkdir()
+    damage(real / "0.mp4")
+    words = ["evaluate", "--real", real, "--generated", generated, "--metrics=flicker",
+             "--protocol.num_frames=4", "--protocol.real_clip=middle", "--protocol.size=16,16",
+             "--store", tmp_path / "store", "--output", tmp_path / "out"]  # fmt: skip
+    assert main([str(word) for word in words]) == 2
+    assert "damaged has no video left that can be read (0.mp4: " in capsys.readouterr().err
+
+
 def test_a_broken_twin_takes_no_measured_pair_away(both: tuple[Path, Path], store: Store) -> None:
     real, generated = both
     (real / "1.gif").symlink_to(real / "nowhere.gif")
@@ -516,10 +529,10 @@ def test_error_of_one_process_is_one_of_all(folder: Path, tmp_path: Path) -> Non
 
 def test_one_process_needs_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with joined() as device:
+    with joined():
         assert (rank(), world_size(), gather("a"), share([1, 2, 3])) == (0, 1, ["a"], [1, 2, 3])
-        assert device("cpu") == "cpu"
-        assert device("auto") in ("cpu", "cuda:0")
+        assert device_of("cpu") == "cpu"
+        assert device_of("auto") in ("cpu", "cuda:0")
     with pytest.raises(KeyError), all_or_none():
         raise KeyError("own errors stay what they are")
     with pytest.raises(ValueError, match="'gpu' is no device"):

@@ -29,10 +29,8 @@ class Clip:
     start: float  # in seconds from the file's first frame
     num_frames: int  # of the clip
     fps: float  # frames per second of the clip
-    # (height, width) that it is read at; None is the file's own
-    size: tuple[int, int] | None = None
-    # the name of what is done to it after reading, see ``transforms``; mostly empty
-    transform: str = ""
+    size: tuple[int, int] | None = None  # (height, width) to read it at; None is the file's own
+    transform: str = ""  # name of what is done to it after reading, see ``transforms``
 
     @property
     def id(self) -> str:
@@ -127,7 +125,7 @@ class ClipSet:
     folder: Path  # where they come from
     clips: list[Clip]  # in the order of their files
     skipped: dict[str, str] = field(default_factory=dict)  # why, by file
-    notes: Sequence[str] = ()  # what a reader of the scores should know of the choice
+    notes: Sequence[str] = ()  # for readers of the scores
 
     def __len__(self) -> int:
         return len(self.clips)

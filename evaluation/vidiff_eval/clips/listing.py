@@ -58,14 +58,10 @@ class VideoFile:
 class Listing:
     """The videos of a folder."""
 
-    # in the order of their names, numbers counting as such, or in that of the index
-    files: list[VideoFile]
-    # links and special files, and why they are no videos
-    left_out: dict[str, str] = field(default_factory=dict)
-    # what a reader of the scores should know of the choice
-    notes: list[str] = field(default_factory=list)
-    # files that are left out since they only differ from a listed one in the ending, by that one
-    twins: dict[str, list[str]] = field(default_factory=dict)
+    files: list[VideoFile]  # in natural order of their names, or in that of the index
+    left_out: dict[str, str] = field(default_factory=dict)  # why, by link or special file
+    notes: list[str] = field(default_factory=list)  # for readers of the scores
+    twins: dict[str, list[str]] = field(default_factory=dict)  # files that differ in the ending
 
 
 def list_videos(folder: Path, prompts: Path | None = None) -> Listing:

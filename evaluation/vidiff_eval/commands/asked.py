@@ -1,4 +1,4 @@
-"""What an evaluation is asked for: options as values, before any video is looked at."""
+"""The options of an evaluation as values, before any video is looked at."""
 
 from __future__ import annotations
 
@@ -39,10 +39,8 @@ class Asked:
     generated: dict[str, Path]  # folders by name of their group
     real: Path | None  # folder of real videos; None without
     prompts: Path | None  # file of prompts; None takes those of the folders
-    # by name: all that can be made on this machine, and follow the protocol
-    metrics: dict[str, VideoMetric]
-    # names of metrics that were asked for: it is an error if they cannot be measured
-    required: set[str]
+    metrics: dict[str, VideoMetric]  # all that can be made here; they follow the protocol
+    required: set[str]  # names of metrics that must be measured, as they were asked for
     missing: Reasons  # by name, why other metrics cannot be made here
     store: Store  # keeps features
     num_sanity: int  # real clips of each half for the sanity rows; 0 for none
@@ -77,10 +75,9 @@ def ask(args: Namespace) -> Asked:
     options = read_options(args.rest, errors)
     of_protocol = options.pop("protocol", [])
     protocol, groups, settings = Protocol(), {}, {}
-    with collecting(errors):
-        at_least(1, batch_size=args.batch_size)
-    with collecting(errors):
-        at_least(0, sanity=args.sanity)
+    for least, numbers in ((1, {"batch_size": args.batch_size}), (0, {"sanity": args.sanity})):
+        with collecting(errors):
+            at_least(least, **numbers)
     for name in (REPORT, PAGE):
         with collecting(errors):
             refuse_overwrite(args.output / name, args.overwrite)

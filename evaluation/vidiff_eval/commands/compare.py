@@ -12,8 +12,9 @@ from vidiff.commands.base import LightCommand
 from vidiff.evaluation_report import read_report
 from vidiff.files import refuse_overwrite, write_json
 from vidiff.registry import register
+from vidiff.schema import plain
 from vidiff.units import columns
-from vidiff_eval.judging.compare import Comparison, Incomparable, choose_groups, compare
+from vidiff_eval.judging.compare import FORMAT, Comparison, Incomparable, choose_groups, compare
 
 
 @register("compare")
@@ -50,7 +51,8 @@ class Compare(LightCommand):
         print("\n\n".join(map(table, comparisons)))
         if args.output:
             files = {"a": str(args.a), "b": str(args.b)}
-            write_json(args.output, {**files, "comparisons": [one.record for one in comparisons]})
+            records = [{"format": FORMAT, **plain(one)} for one in comparisons]
+            write_json(args.output, {**files, "comparisons": records})
             print(f"written: {args.output}")
         return 0
 

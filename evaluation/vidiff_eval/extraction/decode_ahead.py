@@ -89,13 +89,10 @@ def in_batches(
             if isinstance(found, Damage):
                 damaged[job.key] = found
             else:
-                if batch and _shapes(batch[0][1]) != _shapes(found):
+                if len(batch) == batch_size or (batch and _shapes(batch[0][1]) != _shapes(found)):
                     run(batch)
                     batch = []
                 batch.append((job, found))
-            if len(batch) == batch_size:
-                run(batch)
-                batch = []
             bar.update()
         if batch:
             run(batch)

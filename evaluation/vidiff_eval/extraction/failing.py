@@ -39,16 +39,10 @@ def noting(reasons: Reasons | None, what: str) -> Iterator[None]:
 def each_or_none(
     names: Sequence[str], do: Callable[[Sequence[str]], None], failed: Reasons, *, is_all: bool
 ) -> list[str]:
-    """Do something for all names in one pass; if that fails, one by one, noting what fails.
+    """Do something for all names of metrics in one pass; if that fails, for each one by itself.
 
-    Args:
-        names: of metrics.
-        do: raises the same error on all processes if on one.
-        failed: gets the reason of each name that failed.
-        is_all: whether there are no other metrics: then it is an error if all fail.
-
-    Returns:
-        The names that did not fail.
+    ``do`` raises on all processes if on one. The reasons go into ``failed``, but if ``is_all``, as
+    there are no other metrics, it is an error if all fail. Returns the names that did not fail.
     """
     try:
         do(names)

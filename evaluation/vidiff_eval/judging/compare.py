@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from vidiff.evaluation_report import Group, Interval, MetricInfo, Report, Score, Video
-from vidiff.schema import plain
 
 FORMAT = "vidiff comparison 2"
 
@@ -41,17 +40,11 @@ class Comparison:
     only_in: dict[str, list[str]]  # metrics that only report ``a`` or ``b`` has
     notes: list[str]  # what else differs
 
-    @property
-    def record(self) -> dict[str, Any]:
-        """The comparison as plain values."""
-        return {"format": FORMAT, **plain(self)}
-
 
 class Incomparable(ValueError):
     """Scores were computed from different things, so a difference would mislead.
 
-    Attributes:
-        differing: by metric, the fields that differ: dotted name to the values of both sides.
+    ``differing`` has by metric the fields that differ: dotted name to the values of both sides.
     """
 
     def __init__(self, differing: dict[str, dict[str, tuple[Any, Any]]]) -> None:

@@ -16,32 +16,23 @@ from vidiff_eval.metrics.base import Measured, VideoMetric
 from vidiff_eval.protocols.protocol import Protocol
 
 
+@dataclass
 class Tables:
-    """The stored features of all sets of an evaluation, and the metrics that compare them.
+    """The stored features of all sets of an evaluation, and the metrics that compare them."""
 
-    Args:
-        protocol: by which the clips were chosen.
-        metrics: their features are stored.
-        sides: the clips.
-        sanity: real clips with something done to them, and their reference; may be empty.
-        store: has the features.
-        not_measured: why, by what cannot be measured; measuring adds to it.
-    """
+    protocol: Protocol  # by which the clips were chosen
+    metrics: MetricGroup  # their features are stored
+    sides: Sides  # the clips
+    sanity_sets: Mapping[str, ClipSet]  # changed real clips, and their reference; may be empty
+    store: Store  # has the features
+    not_measured: Reasons  # why, by what cannot be measured; measuring adds to it
 
-    def __init__(
-        self,
-        protocol: Protocol,
-        metrics: MetricGroup,
-        sides: Sides,
-        sanity: Mapping[str, ClipSet],
-        store: Store,
-        not_measured: Reasons,
-    ) -> None:
-        self.protocol, self.metrics, self.sides = protocol, metrics, sides
-        self.not_measured = not_measured
-        self.generated = {name: StoredTable(some, store) for name, some in sides.generated.items()}
-        self.real = StoredTable(sides.real, store) if sides.real else None
-        self.sanity = {row: StoredTable(s, store, as_given=True) for row, s in sanity.items()}
+    def __post_init__(self) -> None:
+        store, real = self.store, self.sides.real
+        self.generated = {n: StoredTable(some, store) for n, some in self.sides.generated.items()}
+        self.real = None if real is None else StoredTable(real, store)
+        changed = self.sanity_sets.items()
+        self.sanity = {row: StoredTable(some, store, as_given=True) for row, some in changed}
 
     def forget(self) -> None:
         """Free what was loaded."""
@@ -57,12 +48,9 @@ class Findings:
     tables: Tables  # of what
     metrics: MetricGroup  # of which some set of generated clips has scores
     generated: dict[str, dict[str, Measured]]  # by group and metric
-    # of metrics that need no other clips to compare with
-    real: dict[str, Measured] = field(default_factory=dict)
-    # None where there is none
+    real: dict[str, Measured] = field(default_factory=dict)  # of metrics that need no others
     noise_floors: dict[str, NoiseFloor | None] = field(default_factory=dict)
-    # scores by row of the sanity sets
-    sanity: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    sanity: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)  # by row
     curves: dict[str, list[Curve]] = field(default_factory=dict)  # charts
 
 

@@ -34,8 +34,7 @@ class Group:
     name: str  # of the group
     videos: list[Clip]  # all of them
     shown: list[Clip]  # those that the page plays
-    # of the group by name; empty without an evaluation
-    scores: dict[str, Score] = field(default_factory=dict)
+    scores: dict[str, Score] = field(default_factory=dict)  # by name, if it was evaluated
     marking: MetricInfo | None = None  # the metric that marks the videos; None without one
 
     @property

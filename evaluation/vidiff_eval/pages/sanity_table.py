@@ -17,8 +17,7 @@ class Seen:
 
     value: float | None  # the score; None where it is not known
     ratio: float | None  # to that of untouched clips; None where that says nothing
-    # whether the change is more than chance would make; None where that is not known
-    sees: bool | None
+    sees: bool | None  # whether the change is more than chance; None where that is not known
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,9 @@ def _line(
     name: str, groups: dict[str, Score | None], real: Score | None, metric: MetricInfo
 ) -> Line:
     higher, limit = metric.is_higher_better(name), metric.floor_of(name)
-    ends = [end for score in (*groups.values(), real) if score for end in _extent(score)]
+    known = [score for score in (*groups.values(), real) if score]
+    ends = [end for score in known for end in score.interval or ()]
+    ends += [score.value for score in known if score.is_known]
     if limit is not None:
         ends += [0.0, limit]  # a floor is drawn from nothing upwards
     low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
@@ -122,7 +124,3 @@ def _is_better(one: Score, other: Score, higher: bool, floor: float | None) -> b
     interval = difference_interval(other.value, one.value, theirs, ours)
     said = verdict(one.value - other.value, interval, floor=floor, higher_is_better=higher)
     return apart and said == "better"
-
-
-def _extent(score: Score) -> list[float]:
-    return [*([score.value] if score.is_known else []), *(score.interval or ())]

@@ -29,6 +29,7 @@ from vidiff.evaluation_report import Group, Score
 from vidiff.files import write_json
 from vidiff.schema import plain
 from vidiff.types import LatentSample
+from vidiff_eval.extraction.feature_table import TensorTable
 from vidiff_eval.extraction.processes import all_or_none, gather, share
 from vidiff_eval.judging.metric_group import FoundBy, MetricGroup, join
 from vidiff_eval.judging.table import table
@@ -128,11 +129,9 @@ class EvaluateSamples(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking:
             return
-        if trainer.state.fn != "fit":
-            self.evaluate(trainer, pl_module, "val")
-            return
-        self.num_validations += 1
-        if self.num_validations % self.every_n_validations == 0:
+        is_fit = trainer.state.fn == "fit"
+        self.num_validations += is_fit
+        if not is_fit or self.num_validations % self.every_n_validations == 0:
             self.evaluate(trainer, pl_module, "val")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -168,7 +167,8 @@ class EvaluateSamples(Callback):
             scores: dict[str, list[Score]] = {}
             with all_or_none():
                 if trainer.is_global_zero:  # one, as intervals by resampling take their time
-                    measured = metrics.measure(reference.of(found), reference.real)
+                    samples = TensorTable(reference.prompts, found)
+                    measured = metrics.measure(samples, reference.real)
                     scores = {name: one.scores for name, one in measured.items()}
                     self._write(trainer, split, scores)
             scores = gather(scores)[0]
@@ -204,9 +204,8 @@ class EvaluateSamples(Callback):
     def _write(self, trainer: Trainer, split: str, scores: dict[str, list[Score]]) -> None:
         assert trainer.state.fn is not None
         prompts, num_real = self._reference.prompts, self._reference.num_real
-        name = trainer.state.fn.value
-        if name == "fit":
-            name = f"step_{trainer.global_step:08d}"
+        kind = trainer.state.fn.value
+        name = f"step_{trainer.global_step:08d}" if kind == "fit" else kind
         group, described = Group(len(prompts), scores=scores), self._metrics.describe()
         report = {
             "format": FORMAT,
@@ -242,10 +241,7 @@ class EvaluateSamples(Callback):
         elif callable(getattr(data, "dataset", None)):
             dataset = data.dataset(split)
         else:
-            raise ValueError(
-                "EvaluateSamples finds no dataset to take captions or real clips from: set its "
-                "dataset"
-            )
+            raise ValueError("EvaluateSamples has no captions nor real clips: set its dataset")
         clips = ReferenceClips(dataset, min(self.num_videos, len(dataset)))
         if clips.count < self.num_videos:
             raise ValueError(

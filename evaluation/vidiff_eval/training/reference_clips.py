@@ -21,10 +21,6 @@ class Reference:
     num_real: int  # real clips; 0 where no metric wants any
     found: FoundBy | None  # of the real clips
 
-    def of(self, found: FoundBy) -> TensorTable:
-        """The features of the samples."""
-        return TensorTable(self.prompts, found)
-
     @property
     def real(self) -> TensorTable | None:
         """The features of the real clips; None without any."""

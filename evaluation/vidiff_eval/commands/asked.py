@@ -70,11 +70,15 @@ class Asked:
 
 
 def ask(args: Namespace) -> Asked:
-    """Turn the command's options into values; what is wrong with them is in ``errors``."""
+    """Turn the command's options into values; what is wrong with them is in ``errors``.
+
+    Raises:
+        Errors: with all of it if there is no such protocol, so that the clips are not known.
+    """
     errors: list[str] = []
     options = read_options(args.rest, errors)
     of_protocol = options.pop("protocol", [])
-    protocol, groups, settings = Protocol(), {}, {}
+    protocol, groups, settings = None, {}, {}
     for least, numbers in ((1, {"batch_size": args.batch_size}), (0, {"sanity": args.sanity})):
         with collecting(errors):
             at_least(least, **numbers)
@@ -95,7 +99,7 @@ def ask(args: Namespace) -> Asked:
 
     def make(name: str) -> VideoMetric:
         metric = make_metric(name, [*shared_options(settings, name), *options.get(name, [])])
-        metric.follow(protocol)
+        metric.follow(protocol or Protocol())
         return metric
 
     named = _named(args)
@@ -110,6 +114,11 @@ def ask(args: Namespace) -> Asked:
             if name not in required
         ]
         metrics, missing = _with_beside(named, make, errors)
+    if protocol is None:
+        folders = [*([] if args.dry_run else groups.values()), *filter(None, [args.real])]
+        raise Errors(
+            errors + [f"{folder} is no folder" for folder in folders if not folder.is_dir()]
+        )
     return Asked(
         protocol=protocol, generated=groups, real=args.real, prompts=args.prompts,
         metrics=metrics, required=required, missing=missing,

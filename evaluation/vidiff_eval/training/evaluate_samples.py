@@ -106,8 +106,6 @@ class EvaluateSamples(Callback):
         self.batch_size, self.exact = batch_size, exact
         self.num_validations = 0
 
-    # -- Lightning's hooks ------------------------------------------------------------------------
-
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take captions, and what the metrics need of real clips; refuse what cannot be measured.
 
@@ -146,8 +144,6 @@ class EvaluateSamples(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.num_validations = state_dict["num_validations"]
-
-    # -- Evaluation -------------------------------------------------------------------------------
 
     def evaluate(
         self, trainer: Trainer, task: LightningModule, split: Literal["val", "test"]
@@ -227,8 +223,6 @@ class EvaluateSamples(Callback):
         write_json(path, report)
         if trainer.state.fn != "fit":
             print(table({"samples": group}, described), f"written: {path}", sep="\n")
-
-    # -- Real clips -------------------------------------------------------------------------------
 
     def _clips(self, trainer: Trainer, split: Literal["val", "test"]) -> ReferenceClips | None:
         """The dataset's clips, where they or their captions are needed."""

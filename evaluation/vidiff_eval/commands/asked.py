@@ -162,8 +162,8 @@ def _all(make: Make, required: set[str], errors: list[str]) -> Made:
     """All metrics but those of pairs, which have to be asked for by name."""
     paired = {n: get_component("metric", n).cls.paired for n in list_components("metric")}
     metrics, missing = _made([name for name in paired if not paired[name]], make, required, errors)
-    ask_for = {n: f"compares pairs: ask for it by --metrics {n}" for n in paired if paired[n]}
-    return metrics, ask_for | missing
+    missing |= {n: f"compares pairs: ask for it by --metrics {n}" for n in paired if paired[n]}
+    return metrics, {name: missing[name] for name in paired if name in missing}
 
 
 def _with_beside(named: list[str], make: Make, errors: list[str]) -> Made:

@@ -134,16 +134,16 @@ def _take_features(chosen: Chosen) -> Chosen:
 
 
 def _take_pairs(chosen: Chosen) -> Chosen:
-    pairs, sides = chosen.metrics.of_pairs.metrics, chosen.sides
+    pairs, sides, real = chosen.metrics.of_pairs.metrics, chosen.sides, chosen.sides.real
     store, options = chosen.asked.store, {"batch_size": chosen.asked.batch_size}
-    if not pairs or not sides.real:
+    if not pairs or not real:
         return chosen
     damaged: list[Skipped] = [{} for _ in sides.sets]
 
     def do(names: Sequence[str]) -> None:
         some = cast("list[PairMetric]", [pairs[name] for name in names])
         for known, clips in zip(damaged, sides.generated.values(), strict=False):
-            known.update(keep_pairs(some, sides.real, clips, store, **options))
+            known.update(keep_pairs(some, real, clips, store, **options))
 
     others = [name for name in chosen.metrics.metrics if name not in pairs]
     kept = each_or_none([*pairs], do, chosen.not_measured, is_all=not others)

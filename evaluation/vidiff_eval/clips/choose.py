@@ -60,8 +60,8 @@ def choose_clips(
     if not clips:
         longest = max(short, key=lambda video: short[video].num_frames)
         others = f", and {len(short) - 1} more files no more" if len(short) > 1 else ""
-        error = short[longest]
-        raise ValueError(f"{longest.path} {error.reason}{others}{error.advice}")
+        reason, advice = short[longest].reason, short[longest].advice
+        raise ValueError(f"{longest.path} {reason}{others}{advice}")
     for file, reason in skipped.items():
         log.warning("%s is left out: %s", folder / file, reason)
     chosen = _some(clips, protocol)

@@ -41,8 +41,7 @@ class Clip:
     def first(self) -> float:
         """Where it begins, in frames of its rate."""
         times = self.video.times
-        own = times.is_own(self.fps)
-        return times.number_at(self.start) if own else self.start * self.fps
+        return times.number_at(self.start) if times.is_own(self.fps) else self.start * self.fps
 
     @cached_property
     def key(self) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vidiff.checks import at_least
 from vidiff.errors import Errors
@@ -78,7 +79,8 @@ def ask(args: Namespace) -> Asked:
     errors: list[str] = []
     options = read_options(args.rest, errors)
     of_protocol = options.pop("protocol", [])
-    protocol, groups, settings = None, {}, {}
+    protocol, groups = None, {}
+    settings: Mapping[str, Any] = {}
     for least, numbers in ((1, {"batch_size": args.batch_size}), (0, {"sanity": args.sanity})):
         with collecting(errors):
             at_least(least, **numbers)
@@ -160,7 +162,8 @@ def _named(args: Namespace) -> list[str] | None:
 
 def _all(make: Make, required: set[str], errors: list[str]) -> Made:
     """All metrics but those of pairs, which have to be asked for by name."""
-    paired = {n: get_component("metric", n).cls.paired for n in list_components("metric")}
+    classes: dict[str, Any] = {n: get_component("metric", n).cls for n in list_components("metric")}
+    paired = {name: cls.paired for name, cls in classes.items()}
     metrics, missing = _made([name for name in paired if not paired[name]], make, required, errors)
     missing |= {n: f"compares pairs: ask for it by --metrics {n}" for n in paired if paired[n]}
     return metrics, {name: missing[name] for name in paired if name in missing}

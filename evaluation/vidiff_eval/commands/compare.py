@@ -50,9 +50,8 @@ class Compare(LightCommand):
                 return 1
         print("\n\n".join(map(table, comparisons)))
         if args.output:
-            files = {"a": str(args.a), "b": str(args.b)}
             records = [{"format": FORMAT, **plain(one)} for one in comparisons]
-            write_json(args.output, {**files, "comparisons": records})
+            write_json(args.output, {"a": str(args.a), "b": str(args.b), "comparisons": records})
             print(f"written: {args.output}")
         return 0
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from vidiff_eval.features.base import Found
 
+Points = list[tuple[float, float]]
+
 POINTS = 5
 """Numbers of clips that a distance is taken at."""
 
@@ -40,7 +42,7 @@ def against_number(
     lines = []
     for label, (one, other) in sides.items():
         numbers = _numbers(min_clips, min(len(one), len(other)))
-        points = [(n, distance(one[:n], other[:n])[name]) for n in numbers]
+        points: Points = [(n, distance(one[:n], other[:n])[name]) for n in numbers]
         if len(points) > 1:
             lines.append(Line(label, points))
     return Curve(f"{name} against the number of clips", "clips of each side", name, lines)
@@ -58,7 +60,7 @@ def against_distance(
     lines: dict[str, list[Line]] = {}
     for label, chunks in sides.items():
         for name, values in _means(curves, chunks).items():
-            points = [*enumerate(values.tolist(), start=1)]
+            points: Points = [*enumerate(values.tolist(), start=1)]
             lines.setdefault(name, []).append(Line(label, points))
     return [
         Curve(f"{name} against frame distance", "frames apart", name, series)
@@ -80,5 +82,4 @@ def _means(
 
 def _numbers(least: int, most: int) -> list[int]:
     """Up to ``POINTS`` numbers, each about half of the next."""
-    numbers = [most >> k for k in range(POINTS)]
-    return sorted({n for n in numbers if n >= max(least, 4)})
+    return sorted({most >> k for k in range(POINTS) if most >> k >= max(least, 4)})

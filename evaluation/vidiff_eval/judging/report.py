@@ -31,7 +31,6 @@ def report(found: Findings) -> Report:
     def in_order(by_metric: Mapping[str, T]) -> dict[str, T]:
         return {name: by_metric[name] for name in metrics if name in by_metric}
 
-    num_sanity = len(tables.sanity[REFERENCE]) if tables.sanity else 0
     made = Report(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         versions=_versions(),
@@ -44,7 +43,7 @@ def report(found: Findings) -> Report:
             for name, clips in sides.generated.items()
         },
         metrics=found.metrics.describe(found.noise_floors),
-        sanity=sanity_of(in_order(found.sanity), num_sanity),
+        sanity=sanity_of(in_order(found.sanity), len(tables.sanity.get(REFERENCE, ()))),
         curves=[c for some in in_order(found.curves).values() for c in some if c.series],
         not_measured=tables.not_measured,
     )

@@ -37,8 +37,8 @@ class ReferenceClips:
     @property
     def size(self) -> Grid:
         """Frames, height and width of the clips."""
-        is_video = isinstance(self.first, VideoSample)
-        f, h, w = self.first.pixels.shape[1:] if is_video else self.first.size
+        first = self.first
+        f, h, w = first.pixels.shape[1:] if isinstance(first, VideoSample) else first.size
         return f, h, w
 
     def read(self, indices: Sequence[int]) -> Sequence[Any]:

@@ -389,5 +389,5 @@ def test_prompts_find_their_videos(tmp_path: Path, make_video: MakeVideo) -> Non
 def test_opening_keeps_order(tmp_path: Path, make_video: MakeVideo) -> None:
     files = [VideoFile(tmp_path, make_video(tmp_path / f"{n}.mp4", times(n)).name) for n in (5, 3)]
     opened, skipped = open_files([files[0], VideoFile(tmp_path, "absent.mp4"), files[1]])
-    assert [video.num_frames for video in opened] == [5, 3]
+    assert [video.times.num_frames for video in opened] == [5, 3]
     assert skipped == {"absent.mp4": "no such file"}

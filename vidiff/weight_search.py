@@ -13,7 +13,14 @@ VARIABLE = "VIDIFF_WEIGHTS"
 """Names a folder of weights, or one file of them."""
 
 
-def find_file(what: str, names: Iterable[str], places: Iterable[Path], *, hint: str) -> Path:
+def find_file(
+    what: str,
+    names: Iterable[str],
+    places: Iterable[Path],
+    *,
+    hint: str = "",
+    published: str = "",
+) -> Path:
     """The first file of weights that is there.
 
     Args:
@@ -21,6 +28,7 @@ def find_file(what: str, names: Iterable[str], places: Iterable[Path], *, hint: 
         names: of files, or patterns of them, the best first.
         places: folders to look in, after ``$VIDIFF_WEIGHTS``.
         hint: what else would help, for the error.
+        published: where the usual file comes from, for the error.
 
     Raises:
         ValueError: if there is none, with the places that were looked in.
@@ -38,7 +46,7 @@ def find_file(what: str, names: Iterable[str], places: Iterable[Path], *, hint: 
     raise ValueError(
         f"no weights of {what} were found: looked for {', '.join(names)} in "
         f"{', '.join(map(str, folders))}. Set weights to the path of such a file, or {VARIABLE} to "
-        f"its folder{hint}; nothing is downloaded"
+        f"its folder{hint}; nothing is downloaded{f'; {published}' if published else ''}"
     )
 
 

@@ -38,8 +38,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from vidiff.video import write_video
-from vidiff_eval import frames
-from vidiff_eval.clips.clip import Clip, ClipSet, choose_clips
+from vidiff_eval.clips import frame_folder as frames
+from vidiff_eval.clips.choose import choose_clips
+from vidiff_eval.clips.clip import Clip, ClipSet
 from vidiff_eval.extraction.extract import extract, load
 from vidiff_eval.extraction.store import Store
 from vidiff_eval.features.base import Features, Found

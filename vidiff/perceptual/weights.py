@@ -48,8 +48,11 @@ def find_weights(backbone: BackboneName) -> Path:
     places = caches()[:1]
     if (package := package_folder("stlpips_pytorch")) is not None:
         places.append(package / "weights" / "vST0.0")
-    hint = ", or pip install --no-deps stlpips-pytorch"
-    return find_file(backbone, FILES[backbone], places, hint=hint)
+    return find_file(
+        backbone, FILES[backbone], places, hint=", or pip install --no-deps stlpips-pytorch",
+        published=f"torchvision publishes download.pytorch.org/models/{FILES[backbone][0]}, whose "
+        "name ends with the first eight digits of its SHA-256; papers mostly report LPIPS by alex",
+    )  # fmt: skip
 
 
 def read_weights(path: Path) -> Weights:

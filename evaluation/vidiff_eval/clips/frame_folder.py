@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,18 +21,18 @@ if TYPE_CHECKING:
     from vidiff.video import Timeline, VideoReader
 
 RATE = 25.0
-"""Frames per second of a folder, which knows none: clips of it are counted in frames alone."""
+"""Nominal frames per second of a folder, which has no rate: only its frames are counted."""
 
 
-def open_video(path: Path) -> VideoReader | FrameFolder:
-    """A video to read clips of.
+def open_video(path: Path) -> AbstractContextManager[VideoReader | FrameFolder]:
+    """A video to read clips of, open within a ``with`` block.
 
     Raises:
         VideoError: if it cannot be opened.
     """
     from vidiff.video import VideoReader
 
-    return FrameFolder(path) if path.is_dir() else VideoReader(path)
+    return nullcontext(FrameFolder(path)) if path.is_dir() else VideoReader(path)
 
 
 def shown_size(path: Path) -> tuple[int, int]:
@@ -43,15 +44,14 @@ def shown_size(path: Path) -> tuple[int, int]:
     from vidiff.video import probe
 
     if path.is_dir():
-        with FrameFolder(path) as folder:
-            height, width = folder.clip(num_frames=1).shape[2:]
+        height, width = FrameFolder(path).clip(num_frames=1).shape[2:]
         return height, width
     info = probe(path)
     return info.height, info.width
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256 of a video's content; remembered for as long as its files are not touched."""
+    """SHA-256 of a video's content; computed once for as long as its files do not change."""
     if path.is_dir():
         parts = [content_hash(image) for image in _images(path)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -78,7 +78,7 @@ class FrameFolder:
     """
 
     fps = RATE
-    remarks: Mapping[str, str] = {}  # nothing that a user has to know
+    remarks: Mapping[str, str] = {}  # as of a ``VideoReader``
 
     def __init__(self, path: Path) -> None:
         from vidiff.video import VideoError
@@ -86,12 +86,6 @@ class FrameFolder:
         self.path = path
         if not self.images:
             raise VideoError(path, "the folder has no images", "remove it")
-
-    def __enter__(self) -> FrameFolder:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        return
 
     @cached_property
     def images(self) -> list[Path]:
@@ -104,11 +98,6 @@ class FrameFolder:
         from vidiff.video import Timeline
 
         return Timeline.even(len(self.images), RATE)
-
-    @property
-    def duration(self) -> float:
-        """Seconds, at the nominal rate."""
-        return self.timeline.duration
 
     def clip(
         self,

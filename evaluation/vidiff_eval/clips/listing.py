@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from vidiff.captions import check_texts, file_key, folder_table, read_caption, text_beside
+from vidiff.captions import (
+    TABLES,
+    check_texts,
+    file_key,
+    folder_table,
+    read_caption,
+    read_list,
+    read_table,
+    text_beside,
+)  # fmt: skip
 from vidiff.folders import EXTENSIONS, IMAGES, Contents, group_by_stem, scan
 from vidiff_eval.clips.frame_folder import natural
-from vidiff_eval.clips.prompts import read_prompts
 from vidiff_eval.clips.sample_index import BEGUN, INDEX, read_samples
 
 if TYPE_CHECKING:
@@ -20,30 +28,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A video file of a folder.
+    """A video file of a folder."""
 
-    Attributes:
-        folder: that it was found in.
-        file: its path within the folder.
-        prompt: that it was made from, or its caption; empty where there is none.
-        seed: that it was made with, where it is known.
-        scale: pixels of the file that stand for one of the video, along each axis.
-        sha256: of the file.
-        duration: in seconds.
-        fps: frames per second.
-        timeline: when its frames are shown; unless given, one every 1 / fps.
-        remarks: by kind, what a user has to know of the file.
-    """
-
-    folder: Path
-    file: str
-    prompt: str = ""
-    seed: int | None = None
-    scale: int = 1
-    sha256: str = ""
-    duration: float = 0.0
-    fps: float = 0.0
+    folder: Path  # that it was found in
+    file: str  # its path within the folder
+    prompt: str = ""  # that it was made from, or its caption; empty where there is none
+    seed: int | None = None  # that it was made with, where it is known
+    scale: int = 1  # pixels of the file that stand for one of the video, along each axis
+    sha256: str = ""  # of the file
+    fps: float = 0.0  # frames per second
+    # when its frames are shown; None until it is opened
     timeline: Timeline | None = field(default=None, compare=False, repr=False)
+    # by kind, what a user has to know of the file
     remarks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -52,35 +48,20 @@ class VideoFile:
         return self.folder / self.file
 
     @property
-    def num_frames(self) -> int:
-        """How many frames it has."""
-        return self.times.num_frames
-
-    @property
     def times(self) -> Timeline:
         """When its frames are shown."""
-        from vidiff.video import Timeline
-
-        number = max(1, round(self.duration * self.fps))
-        return self.timeline or Timeline.even(number, self.fps)
+        assert self.timeline is not None, "it was not opened"
+        return self.timeline
 
 
 @dataclass
 class Listing:
-    """The videos of a folder.
+    """The videos of a folder."""
 
-    Attributes:
-        files: in the order of their names, numbers counting as such, or in that of the index.
-        left_out: links and special files, and why they are no videos.
-        notes: what a reader of the scores should know of the choice.
-        twins: files that are left out since they only differ from a listed one in the ending, by
-            that one.
-    """
-
-    files: list[VideoFile]
-    left_out: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    twins: dict[str, list[str]] = field(default_factory=dict)
+    files: list[VideoFile]  # in natural order of their names, or in that of the index
+    left_out: dict[str, str] = field(default_factory=dict)  # why, by link or special file
+    notes: list[str] = field(default_factory=list)  # for readers of the scores
+    twins: dict[str, list[str]] = field(default_factory=dict)  # files that differ in the ending
 
 
 def list_videos(folder: Path, prompts: Path | None = None) -> Listing:
@@ -112,7 +93,7 @@ def _search(folder: Path, with_captions: bool) -> Listing:
         names, notes = [*twins], _of_images(contents, indices, (loose or [sampled[0].file])[0])
     else:
         names = [path for path in contents.images if path]
-        notes = _of_images(contents, names, names[0]) if names else []
+        notes = _of_images(contents, names, names[0]) if names else iter(())
     if not names and not sampled:
         raise ValueError(_nothing(contents))
     captions, more = _captions(folder, names, twins) if with_captions else ({}, [])
@@ -141,27 +122,25 @@ def _captions(
     return captions, [*of_captions(folder, table, {file_key(name) for name in known})]
 
 
-def _of_twins(twins: Mapping[str, Sequence[str]]) -> list[str]:
-    alike = {name: others for name, others in twins.items() if others}
-    if not alike:
-        return []
-    (name, others), number = next(iter(alike.items())), sum(map(len, alike.values()))
-    return [
-        f"{number} files only differ from another in the ending ({others[0]} from {name}): they "
-        "count as the same video and are left out"
-    ]
+def _of_twins(twins: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    alike = [(name, others) for name, others in twins.items() if others]
+    for name, others in alike[:1]:
+        number = sum(len(others) for _, others in alike)
+        yield (
+            f"{number} files only differ from another in the ending ({others[0]} from {name}): "
+            "they count as the same video and are left out"
+        )
 
 
-def _of_unfinished(folder: Path, names: Sequence[str]) -> list[str]:
+def _of_unfinished(folder: Path, names: Sequence[str]) -> Iterator[str]:
     """A note on sample folders that have no ``samples.jsonl`` yet."""
     places = sorted({str(PurePosixPath(name).parent) for name in names})
     begun = [str(folder / place) for place in places if (folder / place / BEGUN).is_file()]
-    if not begun:
-        return []
-    return [
-        f"`vidiff sample` has not finished in {', '.join(begun[:3])}: prompts, and whether files "
-        "are enlarged, are not known; run it again, and it goes on"
-    ]
+    if begun:
+        yield (
+            f"`vidiff sample` has not finished in {', '.join(begun[:3])}: prompts, and whether "
+            "files are enlarged, are not known; run it again, and it goes on"
+        )
 
 
 def _samples(folder: Path, place: str) -> list[VideoFile]:
@@ -191,15 +170,13 @@ def _within(path: str, places: Sequence[str]) -> bool:
     return any(path.startswith(f"{place}/") for place in places)
 
 
-def _of_images(contents: Contents, used: Sequence[str], video: str) -> list[str]:
+def _of_images(contents: Contents, used: Sequence[str], video: str) -> Iterator[str]:
     """A note on images that are not read, where they may be videos."""
-    images = contents.unread_images(used)
-    if not images:
-        return []
-    return [
-        f"{images} are not read, since {video} is a video next to them; if they are frames of "
-        "videos, put these into a folder without other videos, each into a folder of its own"
-    ]
+    if images := contents.unread_images(used):
+        yield (
+            f"{images} are not read, since {video} is a video next to them; if they are frames of "
+            "videos, put these into a folder without other videos, each into a folder of its own"
+        )
 
 
 def _nothing(contents: Contents) -> str:
@@ -241,3 +218,21 @@ def _with_prompts(listing: Listing, folder: Path, path: Path) -> Listing:
             "with their endings"
         )
     return replace(listing, files=[replace(f, prompt=given[f.file]) for f in files])
+
+
+def read_prompts(path: Path, folder: Path = Path()) -> dict[str, str] | list[str]:
+    """Prompts by file (``.csv``, ``.jsonl``), or one a line; see ``vidiff.captions``.
+
+    Paths in a table are relative to ``folder``; those out of it are left out.
+
+    Raises:
+        ValueError: if the file is missing, empty or broken, or names a video twice; says where.
+    """
+    if path.suffix.lower() not in TABLES:
+        return read_list(path)
+    prompts = read_table(path, folder, outside="skip")
+    if not prompts:
+        raise ValueError(f"prompts {path} are empty, or all for files out of {folder}")
+    if bare := [file for file, prompt in prompts.items() if not prompt]:
+        raise ValueError(f"prompts {path}: the prompt of {bare[0]} is empty")
+    return prompts

@@ -55,26 +55,22 @@ def read_samples(folder: Path) -> list[Sample]:
     if not index.is_file():
         raise ValueError(f"{folder} has no {INDEX}; give a folder that `vidiff sample` wrote")
     lines = read_text(index).split("\n")
-    samples = [
-        _sample(folder, line, f"{index}, line {number}")
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    ]
+    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    samples = [_sample(folder, line, f"{index}, line {number}") for number, line in numbered]
     if not samples:
         raise ValueError(f"{index} lists no sample; was `vidiff sample` stopped early?")
     return samples
 
 
 def precision_of(folder: Path) -> dict[str, str]:
-    """In what the videos of a folder were sampled and their model trained, as far as it says so."""
+    """The precision in which a folder's videos were sampled and their model trained, if known."""
     if not (folder / INDEX).is_file():
         return {}
-    settings = [sample.settings for sample in read_samples(folder)]
-    found = {
-        key: sorted({str(each[key]) for each in settings if each.get(key)})
-        for key in ("trained_in", "precision")
-    }
-    return {key: ", ".join(values) for key, values in found.items() if values}
+    settings, found = [sample.settings for sample in read_samples(folder)], {}
+    for key in ("trained_in", "precision"):
+        if values := sorted({str(each[key]) for each in settings if each.get(key)}):
+            found[key] = ", ".join(values)
+    return found
 
 
 def parse_groups(words: Sequence[str]) -> dict[str, Path]:

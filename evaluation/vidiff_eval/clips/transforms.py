@@ -1,4 +1,4 @@
-"""What is done to real clips to learn what a metric sees."""
+"""Changes of real clips that show what a metric sees."""
 
 from __future__ import annotations
 

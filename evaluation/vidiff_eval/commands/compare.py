@@ -1,4 +1,4 @@
-"""``vidiff compare``: two reports, and whether their difference means anything."""
+"""``vidiff compare``: the differences between two reports, with verdicts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from vidiff.evaluation_report import read_report
 from vidiff.files import refuse_overwrite, write_json
 from vidiff.formatting import columns
 from vidiff.registry import register
-from vidiff_eval.judging.compare import Comparison, Incomparable, choose_groups, compare
+from vidiff.schema import plain
+from vidiff_eval.judging.compare import FORMAT, Comparison, Incomparable, choose_groups, compare
 
 
 @register("compare")
@@ -31,12 +32,8 @@ class Compare(LightCommand):
             "--group", default="", metavar="NAME",
             help="group of both, or A=B for one of each; default: all of the same name",
         )  # fmt: skip
-        parser.add_argument(
-            "--metrics", default="", metavar="A,B", help="only these; default: all that both have"
-        )
-        parser.add_argument(
-            "--output", type=Path, metavar="FILE.json", help="write the comparison there too"
-        )
+        parser.add_argument("--metrics", default="", metavar="A,B", help="only these; else all")
+        parser.add_argument("--output", type=Path, metavar="FILE.json", help="write it there too")
         parser.add_argument("--overwrite", action="store_true", help="replace the output")
 
     def run(self, args: Namespace) -> int:
@@ -53,8 +50,8 @@ class Compare(LightCommand):
                 return 1
         print("\n\n".join(map(table, comparisons)))
         if args.output:
-            files = {"a": str(args.a), "b": str(args.b)}
-            write_json(args.output, {**files, "comparisons": [one.record for one in comparisons]})
+            records = [{"format": FORMAT, **plain(one)} for one in comparisons]
+            write_json(args.output, {"a": str(args.a), "b": str(args.b), "comparisons": records})
             print(f"written: {args.output}")
         return 0
 
@@ -71,22 +68,17 @@ def table(comparison: Comparison) -> str:
         said = change.verdict
         words = f"B is {said}" if said in ("better", "worse", "higher", "lower") else said
         low, high = map(_number, change.interval or (None, None))
-        lines.append(
-            [
-                change.score + arrow,
-                *map(_number, (change.a, change.b, change.difference)),
-                f"[{low}, {high}]" if change.interval else "-",
-                _number(change.noise_floor),
-                words + (" (paired)" if change.method.startswith("paired") else ""),
-            ]
-        )
+        lines.append([
+            change.score + arrow,
+            *map(_number, (change.a, change.b, change.difference)),
+            f"[{low}, {high}]" if change.interval else "-",
+            _number(change.noise_floor),
+            words + (" (paired)" if change.method.startswith("paired") else ""),
+        ])  # fmt: skip
     title = f"group {first}" if first == second else f"{first} and {second}"
     notes = [f"note: {note}" for note in comparison.notes]
-    notes += [
-        f"only in {side.upper()}: {', '.join(metrics)}"
-        for side, metrics in comparison.only_in.items()
-        if metrics
-    ]
+    only_in = comparison.only_in.items()
+    notes += [f"only in {side.upper()}: {', '.join(names)}" for side, names in only_in if names]
     return "\n".join([title, *columns(lines), *notes])
 
 

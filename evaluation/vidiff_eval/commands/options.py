@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,10 @@ Options = dict[str, list[str]]
 """By the word before the first dot, options as jsonargparse reads them: ``--weights=PATH``."""
 
 
-def read_options(words: Sequence[str]) -> Options:
+def read_options(words: Sequence[str], errors: list[str]) -> Options:
     """Sort ``--NAME.OPTION VALUE`` and ``--NAME.OPTION=VALUE`` by NAME.
 
-    Raises:
-        UsageError: if a word is no such option, or NAME is no metric.
+    ``errors`` gets a line for each word that is no such option, and each NAME that is no metric.
     """
     known = ["protocol", *list_components("metric")]
     options: Options = {}
@@ -33,18 +31,19 @@ def read_options(words: Sequence[str]) -> Options:
         word = rest.pop(0)
         key, equals, value = word.partition("=")
         name, dot, option = key.removeprefix("--").partition(".")
+        if not equals and rest and not rest[0].startswith("--"):
+            equals, value = "=", rest.pop(0)
         if not (word.startswith("--") and dot and option):
-            raise UsageError(f"evaluate: unknown option {word!r}; `vidiff evaluate --help` has all")
-        if name not in known:
-            raise UsageError(
+            errors.append(f"evaluate: unknown option {word!r}; `vidiff evaluate --help` has all")
+        elif name not in known:
+            errors.append(
                 f"evaluate: no metric {name!r} for {key}{nearest(name, known)}; "
                 f"known: {', '.join(known)}"
             )
-        if not equals:
-            if not rest:
-                raise UsageError(f"evaluate: {key} needs a value")
-            value = rest.pop(0)
-        options.setdefault(name, []).append(f"--{option}={value}")
+        elif not equals:
+            errors.append(f"evaluate: {key} needs a value")
+        else:
+            options.setdefault(name, []).append(f"--{option}={value}")
     return options
 
 
@@ -60,8 +59,14 @@ def make_metric(name: str, options: Sequence[str] = ()) -> VideoMetric:
     from vidiff.cli.names import install
 
     component = get_component("metric", name)
-    given = {option.removeprefix("--").partition("=")[0].partition(".")[0] for option in options}
-    for key, parameter in inspect.signature(component.cls).parameters.items():
+    known = inspect.signature(component.cls).parameters
+    given = [option.removeprefix("--").partition("=")[0].partition(".")[0] for option in options]
+    if unknown := [key for key in given if key not in known]:
+        raise UsageError(
+            f"metric {name} has no option {unknown[0]!r}{nearest(unknown[0], known)}; known: "
+            f"{', '.join(known) or 'none'}"
+        )
+    for key, parameter in known.items():
         if parameter.default is parameter.empty and key not in given:
             raise UsageError(f"metric {name} needs --{name}.{key}")
     install()
@@ -70,8 +75,6 @@ def make_metric(name: str, options: Sequence[str] = ()) -> VideoMetric:
     try:
         parsed = parser.instantiate(parser.parse_args(list(options)))
     except ArgumentError as error:
-        if asked := _unknown(component.cls, options):
-            raise UsageError(asked.format(name=name)) from error
         raise UsageError(f"metric {name}: {explain(str(error))}") from error
     return component.cls(**parsed.as_dict())
 
@@ -84,39 +87,24 @@ def change_protocol(protocol: Protocol, options: Sequence[str]) -> Protocol:
     """
     from jsonargparse import ArgumentError, ArgumentParser
 
-    known = [field.name for field in fields(Protocol) if field.name != "name"]
-    given = [option.removeprefix("--").partition("=")[0] for option in options]
-    if unknown := [name for name in given if name not in known]:
-        raise UsageError(
-            f"a protocol has no {unknown[0]!r}{nearest(unknown[0], known)}; "
-            f"known: {', '.join(known)}"
-        )
+    given = {option.removeprefix("--").partition("=")[0]: _as_list(option) for option in options}
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Protocol, as_group=False, skip={"name"})
     try:
-        parsed = parser.parse_args([_as_list(option) for option in options])
-        return protocol.change(**{name: parsed[name] for name in given})
+        parsed = parser.parse_args([o for name, o in given.items() if name in protocol.record])
+        return protocol.change(**{name: parsed.get(name) for name in given})
     except (ArgumentError, ValueError) as error:
         raise UsageError(f"protocol: {explain(str(error))}") from error
 
 
-def dataset_options(config: Path, metric: str) -> list[str]:
-    """The options of a metric that the dataset of a run's config has too, with its values.
-
-    Raises:
-        ValueError: if the file is missing, or is no config with a dataset.
-        YamlError: if it is no YAML.
-    """
-    dataset = read_dataset(config)
-    settings: Mapping[str, Any] = {}
-    if isinstance(dataset, dict):
-        settings = dataset.get("init_args") or {}
+def shared_options(settings: Mapping[str, Any], metric: str) -> list[str]:
+    """The settings of a dataset that are also options of a metric, as options."""
     known = inspect.signature(get_component("metric", metric).cls).parameters
     return [f"--{name}={json.dumps(value)}" for name, value in settings.items() if name in known]
 
 
-def read_dataset(config: Path) -> Any:
-    """The dataset that a run's config names.
+def read_dataset(config: Path) -> Mapping[str, Any]:
+    """The settings of the dataset in a run's config.
 
     Raises:
         ValueError: if the file is missing, or is no config with a dataset.
@@ -125,23 +113,13 @@ def read_dataset(config: Path) -> Any:
     if not config.exists():
         raise ValueError(f"--config {config} does not exist")
     try:
-        return read_yaml(config)["data"]["dataset"]
+        dataset = read_yaml(config)["data"]["dataset"]
     except (KeyError, TypeError) as error:
         raise ValueError(f"--config {config} is no config with a data.dataset") from error
+    return (dataset.get("init_args") or {}) if isinstance(dataset, dict) else {}
 
 
 def _as_list(option: str) -> str:
     """``--size=64,96`` as ``--size=[64,96]``."""
     name, _, value = option.partition("=")
     return f"{name}=[{value}]" if name == "--size" and value[:1].isdigit() else option
-
-
-def _unknown(cls: type, options: Sequence[str]) -> str:
-    """What to say of an option that a metric does not have; empty if it has all."""
-    known = list(inspect.signature(cls).parameters)
-    for option in options:
-        name = option.removeprefix("--").partition("=")[0].partition(".")[0]
-        if name not in known:
-            listed = ", ".join(known) or "none"
-            return f"metric {{name}} has no option {name!r}{nearest(name, known)}; known: {listed}"
-    return ""

@@ -38,17 +38,15 @@ class Report(LightCommand):
         parser.add_argument("--overwrite", action="store_true", help="replace the output")
 
     def run(self, args: Namespace) -> int:
-        from vidiff_eval.pages import Content, read_content, render_page, report_scores
+        from vidiff_eval.pages import read_content, render_page, report_scores
 
         page, scores = args.output / "index.html", args.output / "report.json"
         for path in (page, scores):
             refuse_overwrite(path, args.overwrite)
-        content: Content = read_content(
-            runs=args.run,
-            evaluation=args.evaluation,
-            samples=args.samples,
+        content = read_content(
+            runs=args.run, evaluation=args.evaluation, samples=args.samples,
             num_videos=args.num_videos,
-        )
+        )  # fmt: skip
         write_json(scores, report_scores(content))
         write_text(page, render_page(content, title=args.title or args.output.resolve().name))
         print(f"written: {scores}\nwritten: {page}")

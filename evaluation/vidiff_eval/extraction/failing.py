@@ -1,54 +1,32 @@
-"""What cannot be measured: found before the work where it can be, and else left out by name."""
+"""Errors that are noted: all that is wrong before the work, and what fails during it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from vidiff_eval.clips.clip import ClipSet
-from vidiff_eval.clips.pairing import pair
-from vidiff_eval.metrics.base import VideoMetric
+from vidiff.errors import Errors, UsageError
 
 Reasons = dict[str, str]
 """By what was not measured, in words, the reason in one line."""
 
 
-def misfits(
-    metric: VideoMetric, generated: Mapping[str, ClipSet], real: ClipSet | None
-) -> Iterator[str]:
-    """Yields why a metric cannot measure these clips, as far as that shows without decoding them.
-
-    Args:
-        metric: set up, with its protocol.
-        generated: groups of clips by name.
-        real: what they are compared with, if there is something.
-    """
-    if metric.needs_real and real is None:
-        yield "it compares with real videos: give their folder by --real"
-        return
-    for group, clips in generated.items():
-        bare = [clip for clip in clips.clips if not clip.video.prompt]
-        if metric.needs_prompts and bare:
-            yield (
-                f"it judges videos by their prompts, and {bare[0].video.path} has none: "
-                "give --prompts, or captions.csv in the folder"
-            )
-            continue
-        try:
-            metric.check(clips.clips)
-            num_real, num_generated = len(real or ()), len(clips)
-            if real and metric.paired:
-                num_real = num_generated = len(pair(real, clips))
-            metric.check_number(num_real, num_generated)
-        except ValueError as error:
-            yield f"of {group}: {one_line(error)}" if len(generated) > 1 else one_line(error)
+@contextmanager
+def collecting(errors: list[str]) -> Iterator[None]:
+    """Go on after an error meant for users, with a line for it added to ``errors``."""
+    try:
+        yield
+    except Errors as error:
+        errors += error.lines
+    except (ValueError, UsageError) as error:
+        errors.append(" ".join(str(error).split()))
 
 
 @contextmanager
 def noting(reasons: Reasons | None, what: str) -> Iterator[None]:
-    """Go on after an error, with its reason noted: no part of a report costs the others.
+    """Go on after any error, with its reason noted: a failing metric must not cost the report.
 
-    Somebody's metric may raise anything. Without ``reasons`` it is raised.
+    Without ``reasons`` it is raised.
     """
     try:
         yield
@@ -56,6 +34,34 @@ def noting(reasons: Reasons | None, what: str) -> Iterator[None]:
         if reasons is None:
             raise
         reasons[what] = one_line(error)
+
+
+def each_or_none(
+    names: Sequence[str], do: Callable[[Sequence[str]], None], failed: Reasons, *, is_all: bool
+) -> list[str]:
+    """Do something for all names of metrics in one pass; if that fails, for each one by itself.
+
+    ``do`` raises on all processes if on one. The reasons go into ``failed``, but if ``is_all``, as
+    there are no other metrics, it is an error if all fail. Returns the names that did not fail.
+    """
+    try:
+        do(names)
+        return [*names]
+    except (ValueError, RuntimeError) as error:
+        if is_all and len(names) == 1:
+            raise
+        first = error
+    kept = []
+    for name in names:
+        try:
+            do([name])
+        except (ValueError, RuntimeError) as error:
+            failed[name] = one_line(error)
+        else:
+            kept.append(name)
+    if is_all and not kept:
+        raise first
+    return kept
 
 
 def one_line(error: Exception) -> str:

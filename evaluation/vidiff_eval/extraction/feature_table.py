@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vidiff.evaluation_report import Row
-from vidiff_eval.clips.pairing import load_pairs, pair
+from vidiff_eval.clips.pairing import pair
 from vidiff_eval.extraction.extract import load
+from vidiff_eval.extraction.pairs import load_pairs
 from vidiff_eval.protocols.protocol import fingerprint
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class FeatureTable(ABC):
-    """What features found of the clips of one set, in the order of the clips.
+    """Features of the clips of one set, in the order of the clips.
 
     Attributes:
         prompts: of each clip; empty ones where there are none.
-        order: places of the clips in the order that sets are compared in.
+        order: places of the clips in the order in which sets are compared.
     """
 
     prompts: Sequence[str]
@@ -34,35 +35,35 @@ class FeatureTable(ABC):
 
     @abstractmethod
     def of(self, features: Features) -> Found:
-        """What ``features`` found, by name (n, …)."""
+        """The tensors of ``features``, by name (n, …)."""
 
-    @abstractmethod
     def pair(self, real: FeatureTable) -> tuple[list[int], list[int]]:
         """Places of the real clips, and of those here, of which each is the other's partner."""
+        raise NotImplementedError("tensors have no names to be paired by")
 
-    @abstractmethod
     def rows_of_pairs(self, metric: PairMetric, real: FeatureTable) -> list[Row]:
-        """What a metric found of each clip and its real partner."""
+        """The row of each clip and its real partner."""
+        raise NotImplementedError("tensors have no names to be paired by")
 
     def chunks(self, features: Features, size: int) -> Iterator[tuple[Found, Sequence[str]]]:
-        """What ``features`` found of some clips at a time, with their prompts."""
+        """The features of some clips at a time, with their prompts."""
         for start in range(0, len(self), size):
             some = slice(start, start + size)
             yield self.part(features, some), self.prompts[some]
 
     def part(self, features: Features, some: slice) -> Found:
-        """What ``features`` found of some clips."""
+        """The features of some clips."""
         return {name: value[some] for name, value in self.of(features).items()}
 
 
 class StoredTable(FeatureTable):
-    """Features of files, which the store holds; they are loaded when they are first needed.
+    """Features of files, in the store; they are loaded when they are first needed.
 
     Args:
         clips: the set.
         store: has the features of all clips.
-        as_given: whether the set is compared in the order of ``clips``, else in one that their
-            contents decide, as some distances draw parts of the sets.
+        as_given: whether the set is compared in the order of ``clips``, else in one that depends
+            only on their contents, as some distances draw parts of the sets.
     """
 
     def __init__(self, clips: ClipSet, store: Store, *, as_given: bool = False) -> None:
@@ -113,9 +114,3 @@ class TensorTable(FeatureTable):
 
     def of(self, features: Features) -> Found:
         return self.found[fingerprint(features.settings)]
-
-    def pair(self, real: FeatureTable) -> tuple[list[int], list[int]]:
-        raise NotImplementedError("tensors have no names to be paired by")
-
-    def rows_of_pairs(self, metric: PairMetric, real: FeatureTable) -> list[Row]:
-        raise NotImplementedError("tensors have no names to be paired by")

@@ -7,7 +7,8 @@ shared store. So a score is the same for any number of processes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -19,20 +20,19 @@ PATIENCE = timedelta(hours=12)
 
 
 @contextmanager
-def joined() -> Iterator[Callable[[str], str]]:
-    """Join the other processes that ``torchrun`` started, if it did, and part at the end.
+def joined() -> Iterator[None]:
+    """Join the other processes that ``torchrun`` started, if it did, and leave them at the end.
 
-    A group that is there already, such as a trainer's, is used and stays. Gives a function that
-    says which device this process computes on, see ``device_of``.
+    A group that exists already, such as a trainer's, is used and stays.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or _is_joined():
-        yield device_of
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or _group():
+        yield
         return
     from torch import distributed
 
     distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
-        yield device_of
+        yield
     finally:
         distributed.destroy_process_group()
 
@@ -59,20 +59,12 @@ def device_of(name: str) -> str:
 
 def rank() -> int:
     """Which of the processes this is, from 0."""
-    if not _is_joined():
-        return 0
-    from torch import distributed
-
-    return int(distributed.get_rank())
+    return int(_group().get_rank()) if _group() else 0
 
 
 def world_size() -> int:
     """How many processes there are."""
-    if not _is_joined():
-        return 1
-    from torch import distributed
-
-    return int(distributed.get_world_size())
+    return int(_group().get_world_size()) if _group() else 1
 
 
 def is_first() -> bool:
@@ -81,31 +73,24 @@ def is_first() -> bool:
 
 
 def share(items: Sequence[T]) -> Sequence[T]:
-    """The part of ``items`` that this process takes: each item is in the part of just one."""
+    """The items of this process; each item is in the share of exactly one."""
     return items[rank() :: world_size()]
 
 
 def gather(value: T) -> list[T]:
-    """What each process gives, by rank; all have to call it, and so it is where they meet."""
+    """The values of all processes, by rank; a collective, which all have to call."""
     if world_size() == 1:
         return [value]
-    from torch import distributed
-
     values: list[Any] = [None] * world_size()
-    distributed.all_gather_object(values, value)
+    _group().all_gather_object(values, value)
     return values
-
-
-def barrier() -> None:
-    """Wait until all processes are here."""
-    gather(None)
 
 
 @contextmanager
 def all_or_none() -> Iterator[None]:
-    """A stretch of work at whose end all meet; an error of one is raised on all, so none waits.
+    """Work at whose end all processes meet; an error of one is raised on all.
 
-    Within it, processes must not meet otherwise: those would wait that the failed one left.
+    Call no other collective inside: the remaining ranks would wait forever for the one that failed.
 
     Raises:
         ValueError: if another process raised one; says which process.
@@ -126,11 +111,8 @@ def all_or_none() -> Iterator[None]:
             raise (ValueError if is_users else RuntimeError)(f"process {place} stopped: {text}")
 
 
-def _is_joined() -> bool:
-    import sys
-
-    if "torch" not in sys.modules:  # nothing can be joined that was never imported
-        return False
-    from torch import distributed
-
-    return distributed.is_available() and distributed.is_initialized()
+def _group() -> Any:
+    """``torch.distributed`` if processes are joined; else None, as without torch imported."""
+    distributed = sys.modules.get("torch.distributed")
+    joined = distributed and distributed.is_available() and distributed.is_initialized()
+    return distributed if joined else None

@@ -56,11 +56,12 @@ class CLIP(Features):
         """
         given = self.model or os.environ.get(VARIABLE)
         if not given:
+            from vidiff_eval.networks.usual_files import usual_file
+
             raise ValueError(
                 f"no CLIP was given: set model, or {VARIABLE}, to a folder that holds one, in "
-                "Hugging Face layout or open_clip's; nothing is downloaded. CLIPScore is mostly "
-                "reported with openai/clip-vit-base-patch32 (huggingface.co/openai/"
-                "clip-vit-base-patch32); reports name the file by its SHA-256"
+                "Hugging Face layout or open_clip's; nothing is downloaded, and reports name the "
+                f"file by its SHA-256; {usual_file('CLIP')}"
             )
         return open_clip_folder(Path(given).expanduser())
 

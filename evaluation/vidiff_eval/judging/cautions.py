@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 from vidiff.evaluation_report import Group, Report
@@ -30,16 +30,12 @@ def _of_rates(sides: Mapping[str, Group]) -> Iterator[str]:
     from vidiff.video.timing import NEAR
 
     if every and max(every) > (1 + NEAR) * min(every):
-        said = ", ".join(f"{name} {_span(some)}" for name, some in rates.items())
+        spans = {name: dict.fromkeys((min(some), max(some))) for name, some in rates.items()}
+        said = ", ".join(f"{n} {' to '.join(f'{e:g}' for e in ends)}" for n, ends in spans.items())
         yield (
             f"clips differ in frames per second ({said}), and scores of motion depend on the rate: "
             f"set --protocol.fps {min(every):g}, or give files of one rate"
         )
-
-
-def _span(rates: Sequence[float]) -> str:
-    low, high = min(rates), max(rates)
-    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def _of_files(sides: Mapping[str, Group], protocol: Protocol) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Two evaluation reports side by side: what differs, how surely, and when that cannot be said."""
+"""Differences between two evaluation reports, their intervals and verdicts."""
 
 from __future__ import annotations
 
@@ -10,69 +10,41 @@ from dataclasses import dataclass
 from typing import Any
 
 from vidiff.evaluation_report import Group, Interval, MetricInfo, Report, Score, Video
-from vidiff.schema import plain
 
 FORMAT = "vidiff comparison 2"
 
 
 @dataclass(frozen=True)
 class Change:
-    """A score of two groups.
+    """A score of two groups."""
 
-    Attributes:
-        metric: that reports the score.
-        score: its name.
-        higher_is_better: None where neither is.
-        a: value of the first group; None where it is not known.
-        b: of the second.
-        difference: ``b - a``.
-        interval: of the difference, at 95 %; None where nothing can be said.
-        method: how the interval was found.
-        noise_floor: what 95 % of comparisons of real clips with real ones stay below.
-        verdict: what may be said of the difference, see ``verdict``.
-    """
-
-    metric: str
-    score: str
-    higher_is_better: bool | None
-    a: float | None
-    b: float | None
-    difference: float | None
-    interval: Interval | None
-    method: str
-    noise_floor: float | None
-    verdict: str
+    metric: str  # that reports the score
+    score: str  # its name
+    higher_is_better: bool | None  # None where neither is
+    a: float | None  # value of the first group; None where it is not known
+    b: float | None  # of the second
+    difference: float | None  # ``b - a``
+    interval: Interval | None  # of the difference, at 95 %; None where nothing can be said
+    method: str  # how the interval was found
+    noise_floor: float | None  # what 95 % of comparisons of real clips with real ones stay below
+    verdict: str  # what may be said of the difference, see ``verdict``
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two groups of clips, score by score.
+    """Two groups of clips, score by score."""
 
-    Attributes:
-        groups: their names.
-        num_clips: of each.
-        scores: of all metrics that were compared.
-        only_in: metrics that only report ``a`` or ``b`` has.
-        notes: what else differs.
-    """
-
-    groups: list[str]
-    num_clips: list[int]
-    scores: list[Change]
-    only_in: dict[str, list[str]]
-    notes: list[str]
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """The comparison as plain values."""
-        return {"format": FORMAT, **plain(self)}
+    groups: list[str]  # their names
+    num_clips: list[int]  # of each
+    scores: list[Change]  # of all metrics that were compared
+    only_in: dict[str, list[str]]  # metrics that only report ``a`` or ``b`` has
+    notes: list[str]  # what else differs
 
 
 class Incomparable(ValueError):
     """Scores were computed from different things, so a difference would mislead.
 
-    Attributes:
-        differing: by metric, the fields that differ: dotted name to the values of both sides.
+    ``differing`` has by metric the fields that differ: dotted name to the values of both sides.
     """
 
     def __init__(self, differing: dict[str, dict[str, tuple[Any, Any]]]) -> None:
@@ -87,11 +59,11 @@ class Incomparable(ValueError):
 def compare(
     a: Report, b: Report, *, groups: tuple[str, str], metrics: Sequence[str] | None = None
 ) -> Comparison:
-    """Compare a group of one report with a group of another, or of the same.
+    """Compare a group of one report with a group of another, or of the same; differences are b - a.
 
     Args:
         a: the report to compare with.
-        b: the report that is compared; differences are its scores less those of ``a``.
+        b: the report that is compared.
         groups: names of the groups of ``a`` and of ``b``.
         metrics: names; by default all that both reports have.
 
@@ -101,21 +73,18 @@ def compare(
         ValueError: if a group or a metric is missing.
     """
     sides = [_group(report, name) for report, name in zip((a, b), groups, strict=True)]
-    found = [list(side.scores) for side in sides]
-    both = [name for name in found[0] if name in found[1]]
+    one, other = (side.scores for side in sides)
+    both = [name for name in one if name in other]
     for name in metrics or ():
         if name not in both:
-            where = [word for word, names in zip(("first", "second"), found, strict=True)
-                     if name not in names]  # fmt: skip
+            lacking = {"first": one, "second": other}
+            where = " and the ".join(word for word, has in lacking.items() if name not in has)
             raise ValueError(
-                f"the {' and the '.join(where)} report has no {name}; both have: "
-                f"{', '.join(both) or 'none'}"
+                f"the {where} report has no {name}; both have: {', '.join(both) or 'none'}"
             )
     chosen = [name for name in both if metrics is None or name in metrics]
     if not chosen:
-        raise ValueError(
-            f"the reports share no metric: {', '.join(found[0])} and {', '.join(found[1])}"
-        )
+        raise ValueError(f"the reports share no metric: {', '.join(one)} and {', '.join(other)}")
     differing = {name: differences(*(side.compared[name] for side in sides)) for name in chosen}
     if unlike := {name: fields for name, fields in differing.items() if fields}:
         raise Incomparable(unlike)
@@ -123,10 +92,7 @@ def compare(
         groups=list(groups),
         num_clips=[side.num_clips for side in sides],
         scores=[change for name in chosen for change in _changes(name, b.metrics[name], *sides)],
-        only_in={
-            "a": [name for name in found[0] if name not in found[1]],
-            "b": [name for name in found[1] if name not in found[0]],
-        },
+        only_in={"a": [n for n in one if n not in both], "b": [n for n in other if n not in both]},
         notes=_notes(a, b, sides),
     )
 
@@ -172,17 +138,11 @@ def verdict(
     floor: float | None = None,
     higher_is_better: bool | None = None,
 ) -> str:
-    """What may be said of ``b - a``.
+    """The verdict on ``b - a``, from its 95 % interval.
 
-    Args:
-        difference: of the scores.
-        interval: of the difference, at 95 %.
-        floor: what real clips have against real ones; no smaller difference counts.
-        higher_is_better: None where neither way is.
-
-    Returns:
-        ``not measured``, ``below the noise floor``, ``cannot tell``, ``better``, ``worse``,
-        ``higher`` or ``lower``, of ``b``.
+    One of ``not measured``, ``below the noise floor`` (of real clips against real ones: no smaller
+    difference counts), ``cannot tell``, ``better``, ``worse``, and where neither way is better
+    ``higher`` or ``lower``, of ``b``.
     """
     if difference is None:
         return "not measured"
@@ -276,19 +236,14 @@ def _by_key(
     metric: str, score: str, videos: Sequence[Video], with_id: bool
 ) -> dict[tuple[Any, ...], float]:
     """Values by what tells clips apart; nothing if that does not, or a value is missing."""
-    keys = [
-        (_without_ending(video.id) if with_id else "", video.prompt, video.seed) for video in videos
-    ]
+    ending = r"\.[^./#]*(?=#|$)"  # not of ``a/b.mp4#1``, which may be an .avi elsewhere
+    ids = [re.sub(ending, "", video.id) if with_id else "" for video in videos]
+    keys = [(name, video.prompt, video.seed) for name, video in zip(ids, videos, strict=True)]
     values = [video.value(metric, score) for video in videos]
     if max(Counter(keys).values(), default=0) > 1:
         return {}
     known = {key: one for key, one in zip(keys, values, strict=True) if one is not None}
     return known if len(known) == len(videos) else {}
-
-
-def _without_ending(clip: str) -> str:
-    """``a/b.mp4#1`` as ``a/b#1``: the same clip may be an .avi elsewhere."""
-    return re.sub(r"\.[^./#]*(?=#|$)", "", clip)
 
 
 def _notes(a: Report, b: Report, sides: Sequence[Group]) -> list[str]:
@@ -299,11 +254,9 @@ def _notes(a: Report, b: Report, sides: Sequence[Group]) -> list[str]:
     return notes
 
 
-def _leaves(data: Any, name: str = "") -> list[tuple[str, Any]]:
-    if isinstance(data, dict) and data:
-        return [
-            leaf
-            for key, value in data.items()
-            for leaf in _leaves(value, f"{name}.{key}" if name else str(key))
-        ]
-    return [(name, data)]
+def _leaves(data: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(data, dict) or not data:
+        yield name, data
+        return
+    for key, value in data.items():
+        yield from _leaves(value, f"{name}.{key}" if name else str(key))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from vidiff_eval.features.base import Found
 
+Points = list[tuple[float, float]]
+
 POINTS = 5
 """Numbers of clips that a distance is taken at."""
 
@@ -23,9 +25,9 @@ def against_number(
     real: Tensor,
     generated: Mapping[str, Tensor],
 ) -> Curve:
-    """A distance of ever smaller parts of both sides: what it owes to the number of clips.
+    """A distance of ever smaller parts of both sides: its bias from the number of clips.
 
-    Clips are in the order of their contents' hashes, so that the parts are as if drawn at random.
+    Clips are in the order of their contents' hashes, so the parts are as if drawn at random.
 
     Args:
         distance: of real and generated features, by name.
@@ -37,28 +39,19 @@ def against_number(
     half = len(real) // 2
     sides = {"real against real": (real[:half], real[half:])}
     sides |= {label: (real, features) for label, features in generated.items()}
-    lines = [
-        Line(
-            label,
-            [
-                (n, distance(one[:n], other[:n])[name])
-                for n in _numbers(min_clips, min(len(one), len(other)))
-            ],
-        )
-        for label, (one, other) in sides.items()
-    ]
-    return Curve(
-        title=f"{name} against the number of clips",
-        x="clips of each side",
-        y=name,
-        series=[line for line in lines if len(line.points) > 1],
-    )
+    lines = []
+    for label, (one, other) in sides.items():
+        numbers = _numbers(min_clips, min(len(one), len(other)))
+        points: Points = [(n, distance(one[:n], other[:n])[name]) for n in numbers]
+        if len(points) > 1:
+            lines.append(Line(label, points))
+    return Curve(f"{name} against the number of clips", "clips of each side", name, lines)
 
 
 def against_distance(
     curves: Callable[[Found], Mapping[str, Tensor]], sides: Mapping[str, Iterable[Found]]
 ) -> list[Curve]:
-    """What a metric finds of frames that are ever further apart, mean over clips.
+    """Curves of a metric over the distance between frames, mean over clips.
 
     Args:
         curves: of the features of some clips, by name (b, f - 1).
@@ -67,8 +60,8 @@ def against_distance(
     lines: dict[str, list[Line]] = {}
     for label, chunks in sides.items():
         for name, values in _means(curves, chunks).items():
-            points = zip(range(1, len(values) + 1), values.tolist(), strict=True)
-            lines.setdefault(name, []).append(Line(label, [*points]))
+            points: Points = [*enumerate(values.tolist(), start=1)]
+            lines.setdefault(name, []).append(Line(label, points))
     return [
         Curve(f"{name} against frame distance", "frames apart", name, series)
         for name, series in lines.items()
@@ -89,5 +82,4 @@ def _means(
 
 def _numbers(least: int, most: int) -> list[int]:
     """Up to ``POINTS`` numbers, each about half of the next."""
-    numbers = [most >> k for k in range(POINTS)]
-    return sorted({n for n in numbers if n >= max(least, 4)})
+    return sorted({most >> k for k in range(POINTS) if most >> k >= max(least, 4)})

@@ -1,4 +1,4 @@
-"""Several metrics of the same clips, which are files or tensors."""
+"""Several metrics that measure the same clips, files or tensors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vidiff_eval.protocols.protocol import Protocol
 
 FoundBy = dict[str, "Found"]
-"""What was found of clips, by the fingerprint of the settings of the features."""
+"""Features of clips, by the fingerprint of their settings."""
 
 
 class MetricGroup:
@@ -44,14 +44,14 @@ class MetricGroup:
         """
         if not metrics:
             raise ValueError("metrics are empty: name at least one, such as [fvd]")
-        group = cls(_named(metrics))
-        for name, metric in group.metrics.items():
+        named = _named(metrics)
+        for name, metric in named.items():
             try:
                 metric.follow(protocol)
                 _ = metric.settings
             except ValueError as error:
                 raise ValueError(f"{name} cannot be measured: {error}") from error
-        return group
+        return cls(named)
 
     @property
     def features(self) -> dict[str, Features]:
@@ -82,25 +82,20 @@ class MetricGroup:
         return MetricGroup({name: self.metrics[name] for name in self.metrics if name in names})
 
     def check(self, num_frames: int | None, num_samples: int, num_real: int) -> None:
-        """Refuse clips that could not be measured in the end.
-
-        Args:
-            num_frames: of samples and of real clips, if it is known.
-            num_samples: samples.
-            num_real: real clips.
+        """Refuse numbers of frames (None is not known), samples and real clips that are too low.
 
         Raises:
             ValueError: which metric cannot measure them, and why.
         """
         for name, metric in self.metrics.items():
-            least = metric.min_frames
-            if num_frames is not None and num_frames < least:
+            if num_frames is not None and num_frames < metric.min_frames:
                 raise ValueError(
-                    f"{name} needs clips of at least {least} frames, and these have {num_frames}: "
-                    "set the dataset's num_frames, or leave it out"
+                    f"{name} needs clips of at least {metric.min_frames} frames, and these have "
+                    f"{num_frames}: set the dataset's num_frames, or leave it out"
                 )
-            num_fewest = min(num_samples, num_real) if metric.needs_real else num_samples
-            if num_fewest < metric.min_clips:
+            if (
+                min(num_samples, num_real) if metric.needs_real else num_samples
+            ) < metric.min_clips:
                 raise ValueError(
                     f"{name} needs at least {metric.min_clips} clips of either side, and there are "
                     f"{num_samples} samples and {num_real} real clips: raise num_videos"
@@ -127,7 +122,7 @@ class MetricGroup:
             metric.to(device)
 
     def extract(self, clips: Tensor) -> FoundBy:
-        """What the features find of clips (b, 3, f, h, w) in [-1, 1]."""
+        """The features of clips (b, 3, f, h, w) in [-1, 1]."""
         return {key: features.extract(clips) for key, features in self.features.items()}
 
     def measure(
@@ -137,12 +132,12 @@ class MetricGroup:
         failed: Reasons | None = None,
         whose: str = "",
     ) -> dict[str, Measured]:
-        """What each metric finds of a set of clips.
+        """The scores and rows of a set of clips, by metric.
 
         Args:
             generated: the set.
             real: None if no metric compares with real clips.
-            failed: is told of metrics that cannot be measured; by default they raise.
+            failed: gets the metrics that cannot be measured; by default they raise.
             whose: the set's name where there are several, for ``failed``.
         """
         measured = {}
@@ -160,12 +155,10 @@ class MetricGroup:
 
 
 def join(parts: Sequence[tuple[Sequence[int], FoundBy]]) -> FoundBy:
-    """What all processes found of clips, in the order of the clips, each once.
-
-    Every process has to call this.
+    """Features from all processes, in the order of the clips, each once; a collective.
 
     Args:
-        parts: of this process: the numbers of some clips, and what was found of them.
+        parts: of this process: the numbers of some clips, and their features.
     """
     import torch
 
@@ -182,17 +175,13 @@ def join(parts: Sequence[tuple[Sequence[int], FoundBy]]) -> FoundBy:
     }
 
 
-def name_of(metric: VideoMetric) -> str:
-    """The name that a metric is registered under, or that of its class."""
-    components = get_kind("metric").components.values()
-    return next((c.name for c in components if c.cls is type(metric)), type(metric).__name__)
-
-
 def _named(metrics: Sequence[VideoMetric]) -> dict[str, VideoMetric]:
+    """Metrics by the name that they are registered under, or that of their class."""
     named: dict[str, VideoMetric] = {}
     reporters: dict[str, str] = {}
+    registered = {c.cls: c.name for c in get_kind("metric").components.values()}
     for metric in metrics:
-        name = name_of(metric)
+        name = registered.get(type(metric), type(metric).__name__)
         if name in named:
             raise ValueError(f"{name} is named twice among the metrics: leave one of them out")
         if metric.paired:

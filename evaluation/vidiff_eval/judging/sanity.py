@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from vidiff.evaluation_report import Sanity
 from vidiff_eval.clips.clip import ClipSet
 from vidiff_eval.clips.transforms import TRANSFORMS
+from vidiff_eval.judging.metric_group import MetricGroup
 from vidiff_eval.metrics.base import VideoMetric
 from vidiff_eval.protocols.protocol import fingerprint
 
@@ -14,10 +15,10 @@ LEAST = 2
 """Clips of each half."""
 
 REFERENCE = "reference"
-"""The half of the real clips that nothing is done to, which distances are from."""
+"""The unchanged half of the real clips, from which distances are measured."""
 
 
-def sanity_sets(real: ClipSet, num_clips: int) -> dict[str, ClipSet]:
+def sanity_sets(real: ClipSet | None, num_clips: int) -> dict[str, ClipSet]:
     """One half of real clips as they are and with something done to them, and the other half.
 
     Args:
@@ -27,8 +28,8 @@ def sanity_sets(real: ClipSet, num_clips: int) -> dict[str, ClipSet]:
     Returns:
         The other half as ``REFERENCE``, and a set for each row; empty if there are too few clips.
     """
-    half = min(num_clips, len(real) // 2)
-    if half < LEAST:
+    half = min(num_clips, len(real or ()) // 2)
+    if real is None or half < LEAST:
         return {}
     order = sorted(real.clips, key=lambda clip: fingerprint(["sanity", clip.key]))
     plain = ClipSet(real.folder, order[half : 2 * half])
@@ -36,21 +37,24 @@ def sanity_sets(real: ClipSet, num_clips: int) -> dict[str, ClipSet]:
     return {REFERENCE: ClipSet(real.folder, order[:half]), "real": plain, **changed}
 
 
-def has_part(metric: VideoMetric, num_clips: int | None = None) -> bool:
-    """Whether a metric can measure sanity rows, of as many clips of each half if that is given."""
-    can = not (metric.paired or metric.needs_prompts)
-    return can and (num_clips is None or num_clips >= metric.min_clips)
+def has_part(metric: VideoMetric) -> bool:
+    """Whether sanity rows are measured by a metric."""
+    return not (metric.paired or metric.needs_prompts)
+
+
+def with_part(metrics: MetricGroup, sets: Mapping[str, ClipSet]) -> MetricGroup:
+    """The metrics that measure sanity rows and need no more clips than these have."""
+    count = len(sets[REFERENCE]) if sets else 0
+    return metrics.only(
+        [n for n, one in metrics.metrics.items() if has_part(one) and count >= one.min_clips]
+    )
 
 
 def sanity_of(found: Mapping[str, Mapping[str, dict[str, float]]], num_clips: int) -> Sanity | None:
-    """The sanity rows of a report.
+    """The sanity rows of a report, from scores by metric and row, of ``num_clips`` of each half.
 
-    Distances are from ``REFERENCE``, so the row ``real`` is what they give for videos that lack
-    nothing, at this number of clips.
-
-    Args:
-        found: scores by metric and row.
-        num_clips: of each half.
+    Distances are from ``REFERENCE``, so the row ``real`` has their values for videos without a
+    fault, at this number of clips.
     """
     rows: dict[str, dict[str, float]] = {}
     for of_metric in found.values():

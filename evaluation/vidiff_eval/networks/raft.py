@@ -46,8 +46,9 @@ class RAFT(OpticalFlow):
             ValueError: if there is none, with the places that were looked in.
         """
         from vidiff.weight_search import caches, find_file
+        from vidiff_eval.networks.usual_files import usual_file
 
-        return self.given or find_file("RAFT", FILES, caches(), hint="")
+        return self.given or find_file("RAFT", FILES, caches(), published=usual_file("RAFT"))
 
     @cached_property
     def network(self) -> nn.Module:

@@ -1,25 +1,19 @@
-"""What a report is about: runs, groups of videos, and what was found of them."""
+"""Content of a report: runs, groups of videos, and their scores."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from vidiff.evaluation_report import (
-    Mark,
-    Marks,
-    MetricInfo,
-    Report,
-    Score,
-    Video,
-    read_report,
-)
+from vidiff.evaluation_report import Mark, Marks, MetricInfo, Report, Score, Video, read_report
 from vidiff.files import sha256
 from vidiff.pages.runs import Run, read_run
 from vidiff.schema import plain
 from vidiff_eval.clips.sample_index import Sample, parse_groups, read_samples
+
+N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True)
@@ -35,21 +29,13 @@ class Clip:
 
 @dataclass(frozen=True)
 class Group:
-    """Videos that belong together, such as those of prompts seen in training.
+    """Videos that belong together, such as those of prompts seen in training."""
 
-    Attributes:
-        name: of the group.
-        videos: all of them.
-        shown: those that the page plays.
-        scores: of the group by name; empty without an evaluation.
-        marking: the metric that marks the videos; None without one.
-    """
-
-    name: str
-    videos: list[Clip]
-    shown: list[Clip]
-    scores: dict[str, Score] = field(default_factory=dict)
-    marking: MetricInfo | None = None
+    name: str  # of the group
+    videos: list[Clip]  # all of them
+    shown: list[Clip]  # those that the page plays
+    scores: dict[str, Score] = field(default_factory=dict)  # by name, if it was evaluated
+    marking: MetricInfo | None = None  # the metric that marks the videos; None without one
 
     @property
     def share(self) -> Score | None:
@@ -75,29 +61,18 @@ class Content:
     @property
     def how_measured(self) -> dict[str, Any]:
         """How the scores came about."""
-        report = self.evaluation
-        if report is None:
-            return {}
-        return {
-            "created": report.created,
-            "versions": report.versions,
-            "hardware": report.hardware,
-            "protocol": report.protocol,
-            "metrics": report.metrics,
-            "not_measured": report.not_measured,
-        }
+        names = ("created", "versions", "hardware", "protocol", "metrics", "not_measured")
+        return {name: getattr(self.evaluation, name) for name in names if self.evaluation}
 
     @property
     def training_seconds(self) -> float | None:
         """Of all runs together."""
-        known = [run.training_seconds for run in self.runs if run.training_seconds is not None]
-        return sum(known) if known else None
+        return _total(run.training_seconds for run in self.runs)
 
     @property
     def num_parameters(self) -> int | None:
         """Trained parameters of all runs together."""
-        known = [run.num_parameters for run in self.runs if run.num_parameters is not None]
-        return sum(known) if known else None
+        return _total(run.num_parameters for run in self.runs)
 
     @property
     def marked(self) -> list[Clip]:
@@ -108,8 +83,8 @@ class Content:
     def mean(self) -> Mark | None:
         """Mean over all marked videos of the score that is shown with the marks."""
         known = [(v.mark.value, v.mark.unit) for v in self.marked if v.mark.value is not None]
-        mean = sum(value for value, _ in known) / len(known) if known else None
-        return None if mean is None else Mark(value=mean, unit=known[0][1])
+        values = [value for value, _ in known]
+        return Mark(value=sum(values) / len(values), unit=known[0][1]) if known else None
 
     @property
     def marks(self) -> Marks | None:
@@ -164,6 +139,12 @@ def report_scores(content: Content) -> dict[str, Any]:
         },
         "evaluation": plain(content.how_measured) if content.evaluation else None,
     }
+
+
+def _total(values: Iterable[N | None]) -> N | None:
+    """The sum of the values that are known; None if none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def _group(name: str, judged: Report | None, folder: Path | None, num_videos: int) -> Group:

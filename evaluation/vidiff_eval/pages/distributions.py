@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from vidiff.evaluation_report import Group, Report
 from vidiff.pages import charts
 
@@ -55,7 +57,7 @@ def make_distributions(report: Report) -> list[Distribution]:
 
 def make_distribution(title: str, values: dict[str, list[float]]) -> Distribution:
     """One chart of finite values by label, all on one axis; there is a value at least."""
-    low, high = charts.widen(*_ends([v for some in values.values() for v in some]))
+    low, high = charts.widen(min(map(min, values.values())), max(map(max, values.values())))
 
     def place(value: float) -> float:
         share = (value - low) / (high - low)
@@ -98,10 +100,8 @@ def _outlines(values: dict[str, list[float]], place: Any, low: float, high: floa
 
 
 def _shares(values: Sequence[float], low: float, high: float, num_bins: int) -> list[float]:
-    counts = [0] * num_bins
-    for value in values:
-        counts[min(num_bins - 1, int((value - low) / (high - low) * num_bins))] += 1
-    return [count / len(values) for count in counts]
+    counts, _ = np.histogram(values, num_bins, (low, high))
+    return (counts / len(values)).tolist()
 
 
 def _jitter(index: int) -> float:
@@ -112,7 +112,3 @@ def _jitter(index: int) -> float:
 def _values(side: Group, metric: str, score: str) -> list[float]:
     found = [video.value(metric, score) for video in side.videos]
     return [value for value in found if value is not None]
-
-
-def _ends(values: Sequence[float]) -> tuple[float, float]:
-    return min(values), max(values)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from itertools import islice
-from pathlib import Path
 
 from vidiff.evaluation_report import Curve, Report
 from vidiff.pages import charts
@@ -20,20 +18,11 @@ MAX_ROWS = 500
 """Clips whose values are listed; all of them are in the JSON."""
 
 
-def render_evaluation(
-    report: Report, *, clips: Mapping[str, Mapping[str, Path]] | None = None, title: str
-) -> str:
+def render_evaluation(report: Report, *, title: str) -> str:
     """An evaluation as a self-contained HTML page, for people who know nothing of the code.
 
-    Args:
-        report: of the evaluation.
-        clips: files by group and by id of their clip; those that are missing are not played.
-        title: heading of the page.
-
-    Returns:
-        The page; all that it shows is escaped.
+    Clips are played if their files are still in the folders of the groups; all text is escaped.
     """
-    gallery = make_gallery(report, clips or {})
     rows = [(name, video) for name, group in report.groups.items() for video in group.videos]
     return make_environment("vidiff_eval", "pages").get_template("evaluation.html.j2").render(
         title=title,
@@ -43,7 +32,7 @@ def render_evaluation(
         distributions=make_distributions(report),
         sanity=make_sanity(report),
         curves=[(curve.x, chart) for curve in report.curves if (chart := _chart(curve))],
-        gallery=gallery,
+        gallery=make_gallery(report),
         rows=list(islice(rows, MAX_ROWS)),
         num_rows=len(rows),
         row_scores=_row_scores(report),

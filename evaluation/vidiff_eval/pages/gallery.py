@@ -1,8 +1,8 @@
-"""Which clips the page of an evaluation plays: the worst and the best of each score."""
+"""The clips that the page of an evaluation plays: the worst and the best of each score."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,41 +58,30 @@ class Gallery:
         return {key: media.uri for key, media in self.media.items()}
 
 
-def make_gallery(report: Report, clips: Mapping[str, Mapping[str, Path]]) -> Gallery:
+def make_gallery(report: Report) -> Gallery:
     """Choose and embed clips, the most telling ones first, until the page is large enough.
 
-    Args:
-        report: of an evaluation.
-        clips: files by group and by id of their clip; what is missing is not shown.
+    Files that are not in the folders of the groups any more are not shown.
     """
     wanted = [
         shelf
         for name, is_higher_better in _scores(report)[:MAX_SCORES]
         for group in report.groups
-        if (shelf := _shelf(report, name, is_higher_better, group, clips.get(group, {})))
+        if (shelf := _shelf(report, name, is_higher_better, group))
     ]
     protocol = Protocol(**report.protocol.settings)
     gallery = Gallery()
-    size, tried = 0, set()
-    for card, group in _by_rank(wanted):
-        if card.key in tried:
-            continue
-        tried.add(card.key)
-        if size >= MAX_BYTES:
-            gallery.num_left_out += 1
-            continue
-        media = embed_clip(
-            clips[group][card.video.id],
-            start=card.video.start,
-            num_frames=protocol.num_frames,
-            fps=protocol.fps,
-            stride=protocol.stride,
-        )
+    size = 0
+    for card, group in {card.key: (card, group) for card, group in _by_rank(wanted)}.values():
+        media = None if size >= MAX_BYTES else embed_clip(
+            Path(report.groups[group].folder, card.video.file), start=card.video.start,
+            num_frames=protocol.num_frames, fps=protocol.fps, stride=protocol.stride,
+        )  # fmt: skip
         if media is None or size + len(media.uri) > MAX_BYTES:
             gallery.num_left_out += 1
-            continue
-        gallery.media[card.key] = media
-        size += len(media.uri)
+        else:
+            gallery.media[card.key] = media
+            size += len(media.uri)
     for shelf in wanted:
         ends = [(end, [c for c in cards if c.key in gallery.media]) for end, cards in shelf.ends]
         if any(cards for _, cards in ends):
@@ -111,29 +100,20 @@ def _scores(report: Report) -> list[tuple[tuple[str, str], bool | None]]:
 
 
 def _shelf(
-    report: Report,
-    name: tuple[str, str],
-    is_higher_better: bool | None,
-    group: str,
-    paths: Mapping[str, Path],
+    report: Report, name: tuple[str, str], is_higher_better: bool | None, group: str
 ) -> Shelf | None:
+    found = report.groups[group]
     known = [
         Card(f"{group}/{video.id}", value, video, report.mark(video))
-        for video in report.groups[group].videos
-        if video.id in paths and (value := video.value(*name)) is not None
+        for video in found.videos
+        if (value := video.value(*name)) is not None and Path(found.folder, video.file).exists()
     ]
     if not known:
         return None
-    rising = sorted(known, key=lambda card: card.value)
+    order = sorted(known, key=lambda card: card.value, reverse=is_higher_better is False)
     each = min(EACH, (len(known) + 1) // 2)
-    low, high = rising[:each], rising[::-1][: min(each, len(known) - each)]
-    if is_higher_better is None:
-        ends = [("lowest", low), ("highest", high)]
-    elif is_higher_better:
-        ends = [("worst", low), ("best", high)]
-    else:
-        low, high = rising[: len(high)], rising[::-1][: len(low)]
-        ends = [("worst", high), ("best", low)]
+    first, last = ("lowest", "highest") if is_higher_better is None else ("worst", "best")
+    ends = [(first, order[:each]), (last, order[::-1][: min(each, len(known) - each)])]
     return Shelf(name[1], group, ends)
 
 
@@ -141,6 +121,4 @@ def _by_rank(shelves: list[Shelf]) -> Iterator[tuple[Card, str]]:
     """The first card of every end, then the second of every end, and so on."""
     for rank in range(EACH):
         for shelf in shelves:
-            for _, cards in shelf.ends:
-                if rank < len(cards):
-                    yield cards[rank], shelf.group
+            yield from ((cards[rank], shelf.group) for _, cards in shelf.ends if rank < len(cards))

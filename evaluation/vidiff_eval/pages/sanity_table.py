@@ -13,17 +13,11 @@ LEAST_CHANGE = 0.1
 
 @dataclass(frozen=True)
 class Seen:
-    """A score of clips that something was done to.
+    """A score of clips that something was done to."""
 
-    Attributes:
-        value: the score; None where it is not known.
-        ratio: to that of untouched clips; None where that says nothing.
-        sees: whether the change is more than chance would make; None where that is not known.
-    """
-
-    value: float | None
-    ratio: float | None
-    sees: bool | None
+    value: float | None  # the score; None where it is not known
+    ratio: float | None  # to that of untouched clips; None where that says nothing
+    sees: bool | None  # whether the change is more than chance; None where that is not known
 
 
 @dataclass(frozen=True)

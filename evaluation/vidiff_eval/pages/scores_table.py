@@ -18,48 +18,28 @@ MARGIN = 6
 
 @dataclass(frozen=True)
 class Cell:
-    """A score of a group; places are along the drawing that all cells of a line share.
+    """A score of a group; places are along the drawing that all cells of a line share."""
 
-    Attributes:
-        value: the score; None where it is not known.
-        interval: at 95 %; None where nothing can be said.
-        method: how the interval was found.
-        dot: place of the value.
-        ends: places of the interval's ends.
-        is_best: whether it is surely better than those of all other groups.
-        detail: what else the score says.
-    """
-
-    value: float | None
-    interval: tuple[float, float] | None = None
-    method: str = ""
-    dot: float | None = None
-    ends: tuple[float, float] | None = None
-    is_best: bool = False
-    detail: dict[str, Any] = field(default_factory=dict)
+    value: float | None  # the score; None where it is not known
+    interval: tuple[float, float] | None = None  # at 95 %; None where nothing can be said
+    method: str = ""  # how the interval was found
+    dot: float | None = None  # place of the value
+    ends: tuple[float, float] | None = None  # places of the interval's ends
+    is_best: bool = False  # whether it is surely better than those of all other groups
+    detail: dict[str, Any] = field(default_factory=dict)  # what else the score says
 
 
 @dataclass(frozen=True)
 class Line:
-    """A score of all groups.
+    """A score of all groups."""
 
-    Attributes:
-        score: its name.
-        arrow: which way is better; empty where neither is.
-        cells: by group.
-        real: of the real clips, where it was measured.
-        floor: the noise floor.
-        floor_place: place of what 95 % of real-against-real comparisons stay below.
-        said: what the groups' differences amount to, in words.
-    """
-
-    score: str
-    arrow: str
-    cells: dict[str, Cell]
-    real: Cell | None
-    floor: NoiseFloor | None
-    floor_place: float | None
-    said: str
+    score: str  # its name
+    arrow: str  # which way is better; empty where neither is
+    cells: dict[str, Cell]  # by group
+    real: Cell | None  # of the real clips, where it was measured
+    floor: NoiseFloor | None  # the noise floor
+    floor_place: float | None  # place of what 95 % of real-against-real comparisons stay below
+    said: str  # what the groups' differences amount to, in words
 
 
 def make_lines(report: Report) -> dict[str, list[Line]]:
@@ -73,13 +53,8 @@ def _lines(report: Report, name: str) -> list[Line]:
     real = _by_name(report.real, name) if report.real else {}
     names = dict.fromkeys([*metric.names, *(n for found in groups.values() for n in found)])
     return [
-        _line(
-            score,
-            {group: found.get(score) for group, found in groups.items()},
-            real.get(score),
-            metric,
-        )
-        for score in names
+        _line(n, {group: found.get(n) for group, found in groups.items()}, real.get(n), metric)
+        for n in names
     ]
 
 
@@ -91,7 +66,9 @@ def _line(
     name: str, groups: dict[str, Score | None], real: Score | None, metric: MetricInfo
 ) -> Line:
     higher, limit = metric.is_higher_better(name), metric.floor_of(name)
-    ends = [end for score in (*groups.values(), real) if score for end in _extent(score)]
+    known = [score for score in (*groups.values(), real) if score]
+    ends = [end for score in known for end in score.interval or ()]
+    ends += [score.value for score in known if score.is_known]
     if limit is not None:
         ends += [0.0, limit]  # a floor is drawn from nothing upwards
     low, high = (min(ends), max(ends)) if ends else (0.0, 1.0)
@@ -105,15 +82,9 @@ def _line(
         if score is None or not score.is_known:
             return Cell(None)
         interval = score.interval
-        return Cell(
-            value=score.value,
-            interval=interval,
-            method=score.method,
-            dot=place(score.value),
-            ends=(place(interval[0]), place(interval[1])) if interval else None,
-            is_best=is_best,
-            detail=score.detail,
-        )
+        ends = (place(interval[0]), place(interval[1])) if interval else None
+        dot = place(score.value)
+        return Cell(score.value, interval, score.method, dot, ends, is_best, score.detail)
 
     return Line(
         score=name,
@@ -153,7 +124,3 @@ def _is_better(one: Score, other: Score, higher: bool, floor: float | None) -> b
     interval = difference_interval(other.value, one.value, theirs, ours)
     said = verdict(one.value - other.value, interval, floor=floor, higher_is_better=higher)
     return apart and said == "better"
-
-
-def _extent(score: Score) -> list[float]:
-    return [*([score.value] if score.is_known else []), *(score.interval or ())]

@@ -78,8 +78,7 @@ class Protocol:
 
     def stride_of(self, side: str) -> int:
         """Frames of a file from one of a clip to the next, on side ``real`` or ``generated``."""
-        is_own = side != "real" and self.generated_stride is not None
-        return self.generated_stride if is_own else self.stride  # type: ignore[return-value]
+        return (self.generated_stride if side != "real" else None) or self.stride
 
     @property
     def record(self) -> dict[str, Any]:

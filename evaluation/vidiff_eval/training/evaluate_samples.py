@@ -23,15 +23,17 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
+from vidiff.checks import at_least
 from vidiff.data.base import MakeDataset, collate
 from vidiff.data.order import dealt
 from vidiff.evaluation_report import Group, Score
 from vidiff.files import write_json
 from vidiff.schema import plain
 from vidiff.types import LatentSample
-from vidiff_eval.commands.tables import table
+from vidiff_eval.extraction.feature_table import TensorTable
 from vidiff_eval.extraction.processes import all_or_none, gather, share
 from vidiff_eval.judging.metric_group import FoundBy, MetricGroup, join
+from vidiff_eval.judging.table import table
 from vidiff_eval.metrics.base import VideoMetric
 from vidiff_eval.protocols.presets import get_protocol
 from vidiff_eval.training.reference_clips import Reference, ReferenceClips
@@ -74,6 +76,9 @@ class EvaluateSamples(Callback):
         ValueError: if a number is out of its range, or the metrics do not go together.
     """
 
+    _metrics: MetricGroup  # both since ``setup``
+    _reference: Reference
+
     def __init__(
         self,
         metrics: list[VideoMetric],
@@ -88,14 +93,11 @@ class EvaluateSamples(Callback):
         batch_size: int = 8,
         exact: bool = True,
     ) -> None:
-        for name, value in {
-            "num_videos": num_videos,
-            "every_n_validations": every_n_validations,
-            "batch_size": batch_size,
-            "num_steps": num_steps,
-        }.items():
-            if value is not None and value < 1:
-                raise ValueError(f"EvaluateSamples: {name} must be at least 1, got {value}")
+        numbers = {
+            "num_videos": num_videos, "every_n_validations": every_n_validations,
+            "batch_size": batch_size, "num_steps": num_steps,
+        }  # fmt: skip
+        at_least(1, **{f"EvaluateSamples: {name}": number for name, number in numbers.items()})
         if prompts is not None and not prompts:
             raise ValueError("EvaluateSamples: prompts are empty; leave them out to take captions")
         self.metrics, self.protocol = metrics, get_protocol(protocol)
@@ -104,10 +106,6 @@ class EvaluateSamples(Callback):
         self.seed, self.num_steps, self.guidance_scale = seed, num_steps, guidance_scale
         self.batch_size, self.exact = batch_size, exact
         self.num_validations = 0
-        self._metrics: MetricGroup | None = None
-        self._reference: Reference | None = None
-
-    # -- Lightning's hooks ------------------------------------------------------------------------
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take captions, and what the metrics need of real clips; refuse what cannot be measured.
@@ -122,7 +120,7 @@ class EvaluateSamples(Callback):
             name = type(pl_module).__name__
             raise TypeError(f"EvaluateSamples needs a task that makes videos, and {name} does not")
         with _apart(), all_or_none():
-            self._metrics = self._metrics or MetricGroup.of_samples(self.metrics, self.protocol)
+            self._metrics = MetricGroup.of_samples(self.metrics, self.protocol)
             clips = self._clips(trainer, "test" if stage == "test" else "val")
         with _apart():
             self._reference = self._take(clips, trainer.strategy.root_device)
@@ -130,11 +128,9 @@ class EvaluateSamples(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking:
             return
-        if trainer.state.fn != "fit":
-            self.evaluate(trainer, pl_module, "val")
-            return
-        self.num_validations += 1
-        if self.num_validations % self.every_n_validations == 0:
+        is_fit = trainer.state.fn == "fit"
+        self.num_validations += is_fit
+        if not is_fit or self.num_validations % self.every_n_validations == 0:
             self.evaluate(trainer, pl_module, "val")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -150,8 +146,6 @@ class EvaluateSamples(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.num_validations = state_dict["num_validations"]
 
-    # -- Evaluation -------------------------------------------------------------------------------
-
     def evaluate(
         self, trainer: Trainer, task: LightningModule, split: Literal["val", "test"]
     ) -> dict[str, list[Score]]:
@@ -161,8 +155,6 @@ class EvaluateSamples(Callback):
             The scores of each metric, on all processes.
         """
         metrics, reference = self._metrics, self._reference
-        assert metrics is not None, "setup comes first"
-        assert reference is not None
         with _apart(), _on(metrics, task.device):
             parts = [
                 (indices, metrics.extract(self._sample(trainer, task, indices)))
@@ -172,7 +164,8 @@ class EvaluateSamples(Callback):
             scores: dict[str, list[Score]] = {}
             with all_or_none():
                 if trainer.is_global_zero:  # one, as intervals by resampling take their time
-                    measured = metrics.measure(reference.of(found), reference.real)
+                    samples = TensorTable(reference.prompts, found)
+                    measured = metrics.measure(samples, reference.real)
                     scores = {name: one.scores for name, one in measured.items()}
                     self._write(trainer, split, scores)
             scores = gather(scores)[0]
@@ -182,7 +175,6 @@ class EvaluateSamples(Callback):
 
     def _sample(self, trainer: Trainer, task: Any, indices: Sequence[int]) -> Tensor:
         """The videos (b, 3, f, h, w) of some of the prompts."""
-        assert self._reference is not None
         f, h, w = self._reference.size or (None, None, None)
         precision = trainer.precision_plugin.forward_context()
         mixed = torch.autocast(task.device.type, enabled=False) if self.exact else nullcontext()
@@ -202,13 +194,10 @@ class EvaluateSamples(Callback):
         return [batches[number] for number in mine]
 
     def _write(self, trainer: Trainer, split: str, scores: dict[str, list[Score]]) -> None:
-        assert self._metrics is not None
-        assert self._reference is not None
         assert trainer.state.fn is not None
         prompts, num_real = self._reference.prompts, self._reference.num_real
-        name = trainer.state.fn.value
-        if name == "fit":
-            name = f"step_{trainer.global_step:08d}"
+        kind = trainer.state.fn.value
+        name = f"step_{trainer.global_step:08d}" if kind == "fit" else kind
         group, described = Group(len(prompts), scores=scores), self._metrics.describe()
         report = {
             "format": FORMAT,
@@ -231,11 +220,8 @@ class EvaluateSamples(Callback):
         if trainer.state.fn != "fit":
             print(table({"samples": group}, described), f"written: {path}", sep="\n")
 
-    # -- Real clips -------------------------------------------------------------------------------
-
     def _clips(self, trainer: Trainer, split: Literal["val", "test"]) -> ReferenceClips | None:
         """The dataset's clips, where they or their captions are needed."""
-        assert self._metrics is not None
         needs_real = self._metrics.needs_real
         if self.prompts is not None and not needs_real:
             return None
@@ -245,10 +231,7 @@ class EvaluateSamples(Callback):
         elif callable(getattr(data, "dataset", None)):
             dataset = data.dataset(split)
         else:
-            raise ValueError(
-                "EvaluateSamples finds no dataset to take captions or real clips from: set its "
-                "dataset"
-            )
+            raise ValueError("EvaluateSamples has no captions nor real clips: set its dataset")
         clips = ReferenceClips(dataset, min(self.num_videos, len(dataset)))
         if clips.count < self.num_videos:
             raise ValueError(
@@ -265,7 +248,6 @@ class EvaluateSamples(Callback):
 
     def _take(self, clips: ReferenceClips | None, device: torch.device) -> Reference:
         """The prompts, and what is found of the real clips; every process has to call this."""
-        assert self._metrics is not None
         metrics, prompts = self._metrics, self.prompts or []
         size = clips.size if clips is not None else None
         num_real = clips.count if clips is not None and metrics.needs_real else 0

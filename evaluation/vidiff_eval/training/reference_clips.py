@@ -1,4 +1,4 @@
-"""What samples are made from while a model learns, and compared with."""
+"""Prompts and real clips of the evaluation during training."""
 
 from __future__ import annotations
 
@@ -14,27 +14,16 @@ from vidiff_eval.judging.metric_group import FoundBy
 
 @dataclass(frozen=True)
 class Reference:
-    """What samples are made from, and compared with.
+    """The prompts of samples, and the features of the real clips that they are compared with."""
 
-    Attributes:
-        prompts: a sample each.
-        size: frames, height and width of samples; None is what the task was trained on.
-        num_real: real clips; 0 where no metric wants any.
-        found: of the real clips.
-    """
-
-    prompts: list[str]
-    size: Grid | None
-    num_real: int
-    found: FoundBy | None
-
-    def of(self, found: FoundBy) -> TensorTable:
-        """What was found of the samples."""
-        return TensorTable(self.prompts, found)
+    prompts: list[str]  # a sample each
+    size: Grid | None  # frames, height and width of samples; None is what the task was trained on
+    num_real: int  # real clips; 0 where no metric wants any
+    found: FoundBy | None  # of the real clips
 
     @property
     def real(self) -> TensorTable | None:
-        """What was found of the real clips; None without any."""
+        """The features of the real clips; None without any."""
         return None if self.found is None else TensorTable([""] * self.num_real, self.found)
 
 
@@ -48,10 +37,9 @@ class ReferenceClips:
     @property
     def size(self) -> Grid:
         """Frames, height and width of the clips."""
-        if isinstance(self.first, VideoSample):
-            f, h, w = self.first.pixels.shape[1:]
-            return f, h, w
-        return self.first.size
+        first = self.first
+        f, h, w = first.pixels.shape[1:] if isinstance(first, VideoSample) else first.size
+        return f, h, w
 
     def read(self, indices: Sequence[int]) -> Sequence[Any]:
         """Some of the clips, by their numbers."""

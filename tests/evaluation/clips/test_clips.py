@@ -8,6 +8,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -18,11 +19,12 @@ from einops import repeat
 from PIL import Image
 from video_files import numbered_frame, read_numbers
 
-from vidiff.video import write_frames, write_video
+from vidiff.video import Timeline, write_frames, write_video
 from vidiff_eval.clips import frame_folder as frames
-from vidiff_eval.clips.clip import Clip, ClipSet, VideoFile, _clips, choose_clips, open_files
+from vidiff_eval.clips.choose import choose_clips, clips_of, open_files
+from vidiff_eval.clips.clip import Clip, ClipSet, VideoFile
 from vidiff_eval.clips.frame_folder import content_hash, natural
-from vidiff_eval.clips.prompts import read_prompts
+from vidiff_eval.clips.listing import read_prompts
 from vidiff_eval.protocols.protocol import Protocol
 
 MakeVideo = Callable[..., Path]
@@ -31,6 +33,10 @@ START = Protocol(num_frames=4, real_clip="start", generated_clip="start")
 
 def times(num_frames: int, fps: float = 8) -> list[float]:
     return [k / fps for k in range(num_frames)]
+
+
+def even(num_frames: int) -> Timeline:
+    return Timeline.even(num_frames, 8.0)
 
 
 def numbers(clip: Clip) -> list[int]:
@@ -51,14 +57,14 @@ def test_every_frame_of_every_clip_exists(begin: str) -> None:
         protocol = Protocol(
             num_frames=length, stride=stride, clips_per_video=most, real_clip=begin, seed=total
         )
-        video = VideoFile(Path("."), "a.mp4", sha256=f"{total}", duration=total / 8, fps=8)
+        video = VideoFile(Path("."), "a.mp4", sha256=f"{total}", fps=8, timeline=even(total))
         if (length - 1) * stride + 1 > total:
-            with pytest.raises(ValueError, match=f"a.mp4 has {total} frames") as failed:
-                list(_clips(video, protocol, "real"))
+            with pytest.raises(ValueError, match=f"^has {total} frames") as failed:
+                clips_of(video, protocol, "real")
             enough = int(str(failed.value).partition("num_frames to ")[2].split()[0])
             assert (enough - 1) * stride + 1 <= total < enough * stride + 1
             continue
-        clips = list(_clips(video, protocol, "real"))
+        clips = clips_of(video, protocol, "real")
         used = [round(c.start * 8) + k * stride for c in clips for k in range(c.num_frames)]
         assert min(used) >= 0
         assert max(used) < total
@@ -78,8 +84,8 @@ def test_random_starts_are_uniform() -> None:
     protocol = Protocol(num_frames=4)
     starts = Counter()
     for index in range(4000):
-        video = VideoFile(Path("."), "a.mp4", sha256=f"{index:x}", duration=8 / 8, fps=8)
-        starts[round(next(_clips(video, protocol, "real")).start * 8)] += 1
+        video = VideoFile(Path("."), "a.mp4", sha256=f"{index:x}", fps=8, timeline=even(8))
+        starts[round(clips_of(video, protocol, "real")[0].start * 8)] += 1
     assert sorted(starts) == [0, 1, 2, 3, 4]
     # Chi-square of four degrees of freedom: 18.5 is exceeded once in a thousand.
     assert sum((count - 800) ** 2 / 800 for count in starts.values()) < 18.5
@@ -155,7 +161,7 @@ def test_key_is_of_all_that_decides_pixels(tmp_path: Path, make_video: MakeVideo
         choose(tmp_path, START.change(**change)).clips[0]
         for change in ({"num_frames": 5}, {"stride": 2}, {"real_clip": "middle"}, {"size": (8, 8)})
     ]
-    keys = {base.key, base.transformed("frozen").key, *(clip.key for clip in others)}
+    keys = {base.key, replace(base, transform="frozen").key, *(clip.key for clip in others)}
     assert len(keys) == 6
     make_video(tmp_path / "a.mp4", times(21))
     assert choose(tmp_path).clips[0].key not in keys
@@ -383,5 +389,5 @@ def test_prompts_find_their_videos(tmp_path: Path, make_video: MakeVideo) -> Non
 def test_opening_keeps_order(tmp_path: Path, make_video: MakeVideo) -> None:
     files = [VideoFile(tmp_path, make_video(tmp_path / f"{n}.mp4", times(n)).name) for n in (5, 3)]
     opened, skipped = open_files([files[0], VideoFile(tmp_path, "absent.mp4"), files[1]])
-    assert [video.num_frames for video in opened] == [5, 3]
+    assert [video.times.num_frames for video in opened] == [5, 3]
     assert skipped == {"absent.mp4": "no such file"}

@@ -15,8 +15,7 @@ from vidiff_eval.clips.frame_folder import FrameFolder
 
 def read(folder: Path) -> torch.Tensor:
     """The first frame: (3, h, w), 0 to 255."""
-    with FrameFolder(folder) as frames:
-        return frames.clip(num_frames=1)[:, 0].add(1).mul(127.5)
+    return FrameFolder(folder).clip(num_frames=1)[:, 0].add(1).mul(127.5)
 
 
 def ramp(top: int) -> np.ndarray:

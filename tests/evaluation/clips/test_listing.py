@@ -17,7 +17,7 @@ from PIL import Image
 from vidiff.__main__ import main
 from vidiff.data import VideoFolder
 from vidiff.video import read_clip, write_frames, write_video
-from vidiff_eval.clips.clip import choose_clips
+from vidiff_eval.clips.choose import choose_clips
 from vidiff_eval.clips.listing import list_videos
 from vidiff_eval.protocols.protocol import Protocol
 

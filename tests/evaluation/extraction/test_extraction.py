@@ -18,12 +18,14 @@ from processes import PATIENCE, run_together, wait
 from torch import Tensor
 
 import vidiff_eval.extraction.decode_ahead as decoding
+from vidiff.__main__ import main
 from vidiff.video import write_video
-from vidiff_eval.clips.clip import Clip, ClipSet, choose_clips
-from vidiff_eval.clips.pairing import extract_pairs, keep_pairs
-from vidiff_eval.extraction.decode_ahead import decoded
-from vidiff_eval.extraction.extract import check_sizes, extract, load
+from vidiff_eval.clips.choose import choose_clips
+from vidiff_eval.clips.clip import Clip, ClipSet
+from vidiff_eval.extraction.decode_ahead import Job, decoded
+from vidiff_eval.extraction.extract import extract, load
 from vidiff_eval.extraction.feature_table import StoredTable
+from vidiff_eval.extraction.pairs import keep_pairs, load_pairs
 from vidiff_eval.extraction.processes import (
     all_or_none,
     device_of,
@@ -33,6 +35,7 @@ from vidiff_eval.extraction.processes import (
     share,
     world_size,
 )
+from vidiff_eval.extraction.sizes import check_sizes
 from vidiff_eval.extraction.store import Store
 from vidiff_eval.features.base import Features, Found
 from vidiff_eval.metrics.base import PairMetric, Row
@@ -151,14 +154,14 @@ def test_features_are_those_of_each_clip_by_itself(folder: Path, store: Store) -
     assert found["features"].shape == (5, 12)
     assert torch.allclose(found["features"], alone, atol=1e-6)
     assert [shape[0] for shape in features.batches] == [2, 2, 1]
-    assert load(clips, features, store, names=["frames"])["frames"].shape == (5, 4, 3)
-    assert list(load(clips, features, store, names=["frames"])) == ["frames"]
+    assert found["frames"].shape == (5, 4, 3)
     table = StoredTable(clips, store)
     chunks = list(table.chunks(features, size=2))
     assert [prompt for _, some in chunks for prompt in some] == [*table.prompts]
     assert torch.equal(torch.cat([f["features"] for f, _ in chunks]), found["features"])
     assert not table._found, "a set that is read in chunks is never held whole"
-    ordered = load(clips.by_content, features, store)["features"]
+    by_content = sorted(clips.clips, key=lambda clip: clip.key)
+    ordered = load(by_content, features, store)["features"]
     assert torch.equal(found["features"][list(table.order)], ordered)
     whole = table.of(features)
     shutil.rmtree(store.root)
@@ -177,7 +180,7 @@ def test_what_is_kept_is_not_decoded(folder: Path, store: Store, reads: list[str
     # New features, a new file, and a file of the store that was damaged.
     write_videos(folder, 6)
     clips = choose(folder)
-    broken = store._path(one, clips.clips[2].key)
+    broken = store._path(one.settings, clips.clips[2].key)
     broken.write_bytes(broken.read_bytes()[:-3])
     again = Colours(1)
     extract([clips], [again], store, progress=False)
@@ -278,17 +281,17 @@ def test_decoding_runs_ahead_but_not_far(folder: Path, monkeypatch: pytest.Monke
         done.append(1)
         return torch.zeros(3, 1, 2, 2)
 
-    def jobs() -> Iterator[tuple[int, tuple[Clip]]]:
+    def jobs() -> Iterator[Job]:
         for k in range(100):
             given.append(k)
-            yield k, (clip,)
+            yield Job(f"{k}", (clip,))
 
     monkeypatch.setattr(Clip, "read", read)
     stream = decoded(jobs(), workers=2, ahead=3)
-    assert next(stream)[0] == 0
+    assert next(stream)[0].key == "0"
     assert given == [0, 1, 2, 3, 4]
     wait(lambda: len(done) == 5)
-    assert next(stream)[0] == 1
+    assert next(stream)[0].key == "1"
     assert given == [0, 1, 2, 3, 4, 5]
     assert len(threads) == 2
     assert threading.get_ident() not in threads
@@ -304,8 +307,8 @@ def test_order_is_that_of_the_jobs(folder: Path, monkeypatch: pytest.MonkeyPatch
         return torch.zeros(3, 1, 2, 2)
 
     monkeypatch.setattr(Clip, "read", read)
-    jobs = [(clip.id, (clip,)) for clip in clips]
-    assert [job for job, _ in decoded(jobs, workers=4)] == [job for job, _ in jobs]
+    jobs = [Job(clip.id, (clip,)) for clip in clips]
+    assert [job for job, _ in decoded(jobs, workers=4)] == jobs
 
 
 def test_threads_share_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,15 +372,16 @@ def test_pairs(both: tuple[Path, Path], store: Store, reads: list[str]) -> None:
     one, other = Distance(), Distance(2.0)
     assert keep_pairs([one, other], real, generated, store, batch_size=2, progress=False) == {}
     assert len(reads) == 10, "each side once for both metrics"
-    rows = extract_pairs(one, real, generated, store)
-    assert len(reads) == 10
+    rows = load_pairs(one, real, generated, store)
     assert [row["distance"] for row in rows] == pytest.approx([0.5] * 5, abs=0.02)
-    assert extract_pairs(other, real, generated, store) == [
+    assert load_pairs(other, real, generated, store) == [
         {"distance": 2 * row["distance"]} for row in rows
     ]
     # In the order of the generated clips, whatever that is.
     turned = ClipSet(generated.folder, generated.clips[::-1])
-    assert extract_pairs(one, real, turned, store) == rows[::-1]
+    assert load_pairs(one, real, turned, store) == rows[::-1]
+    assert keep_pairs([one, other], real, turned, store) == {}
+    assert len(reads) == 10
     assert one.batches == other.batches == [2, 2, 1]
 
 
@@ -385,10 +389,10 @@ def test_pairs_that_do_not_fit(both: tuple[Path, Path], store: Store, tmp_path: 
     real, generated = both
     (real / "2.mp4").rename(real / "two.mp4")
     with pytest.raises(ValueError, match=r"light/2.webm has no partner in .*videos \(1 such\)"):
-        extract_pairs(Distance(), choose(real), choose(generated), store)
+        keep_pairs([Distance()], choose(real), choose(generated), store)
     (generated / "2.webm").unlink()
     with pytest.raises(ValueError, match=r"videos/two.mp4 has no partner in .*light"):
-        extract_pairs(Distance(), choose(real), choose(generated), store)
+        keep_pairs([Distance()], choose(real), choose(generated), store)
     (real / "two.mp4").unlink()
     shutil.copy(real / "1.mp4", real / "1.mkv")  # one of the two counts
     found = choose(real)
@@ -397,14 +401,14 @@ def test_pairs_that_do_not_fit(both: tuple[Path, Path], store: Store, tmp_path: 
     assert any("1.mkv from 1.mp4" in note for note in found.notes)
     twin = replace(one, video=replace(one.video, file="1.mkv"))
     with pytest.raises(ValueError, match="differ in nothing but the ending"):
-        extract_pairs(Distance(), ClipSet(real, [*found.clips, twin]), choose(generated), store)
+        keep_pairs([Distance()], ClipSet(real, [*found.clips, twin]), choose(generated), store)
     (real / "1.mkv").unlink()
     write_video(real / "1.mp4", torch.zeros(3, 4, 8, 16), fps=8)
     with pytest.raises(ValueError, match=r"differ in size: 4x16x16 and 4x8x16"):
-        extract_pairs(Distance(), choose(real), choose(generated), store, progress=False)
+        keep_pairs([Distance()], choose(real), choose(generated), store, progress=False)
     late = PROTOCOL.change(num_frames=2, real_clip="middle")
     with pytest.raises(ValueError, match="begin at different frames"):
-        extract_pairs(Distance(), choose(real, late), choose(generated, PROTOCOL), store)
+        keep_pairs([Distance()], choose(real, late), choose(generated, PROTOCOL), store)
 
 
 def test_pairs_of_damaged_files(
@@ -419,10 +423,24 @@ def test_pairs_of_damaged_files(
     assert list(damaged) == ["1.webm", "3.webm"]
     assert "light/3.webm is left out: its partner" in caplog.text
     assert all("its partner" in why for why in damaged.values())
-    with pytest.raises(ValueError, match=r"1.webm: .*; .*3.webm: .*remove these files"):
-        extract_pairs(Distance(), *sets, store, progress=False)
-    rows = extract_pairs(Distance(), sets[0], sets[1].without(damaged), store, progress=False)
-    assert len(rows) == 3
+    with pytest.raises(ValueError, match="was changed meanwhile"):
+        load_pairs(Distance(), *sets, store)
+    left = sets[1].without(damaged)
+    assert keep_pairs([Distance()], sets[0], left, store, progress=False) == {}
+    assert len(load_pairs(Distance(), sets[0], left, store)) == 3
+
+
+def test_a_side_without_a_whole_file_is_an_error(
+    both: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, generated = tmp_path / "damaged", both[1]
+    real.mkdir()
+    damage(real / "0.mp4")
+    words = ["evaluate", "--real", real, "--generated", generated, "--metrics=flicker",
+             "--protocol.num_frames=4", "--protocol.real_clip=middle", "--protocol.size=16,16",
+             "--store", tmp_path / "store", "--output", tmp_path / "out"]  # fmt: skip
+    assert main([str(word) for word in words]) == 2
+    assert "damaged has no video left that can be read (0.mp4: " in capsys.readouterr().err
 
 
 def test_a_broken_twin_takes_no_measured_pair_away(both: tuple[Path, Path], store: Store) -> None:
@@ -439,9 +457,10 @@ WORKER = """
 import json, sys
 from pathlib import Path
 from test_extraction import Colours, Distance, choose
-from vidiff_eval.clips.clip import choose_clips
-from vidiff_eval.extraction.extract import check_sizes, extract, load
-from vidiff_eval.clips.pairing import extract_pairs
+from vidiff_eval.clips.choose import choose_clips
+from vidiff_eval.extraction.extract import extract, load
+from vidiff_eval.extraction.pairs import keep_pairs, load_pairs
+from vidiff_eval.extraction.sizes import check_sizes
 from vidiff_eval.extraction.processes import joined, rank, world_size
 from vidiff_eval.protocols.protocol import Protocol
 from vidiff_eval.extraction.store import Store
@@ -457,7 +476,8 @@ with joined():
     damaged = extract(sets, [features], store, batch_size=2, progress=False)
     left = [one.without(files) for one, files in zip(sets, damaged)]
     found = [load(one, features, store)["features"].double().mean(0).tolist() for one in left]
-    rows = extract_pairs(Distance(), left[0], left[0], store, progress=False)
+    keep_pairs([Distance()], left[0], left[0], store, progress=False)
+    rows = load_pairs(Distance(), left[0], left[0], store)
     text = json.dumps({"found": found, "damaged": damaged, "rows": rows})
     taken = sum(shape[0] for shape in features.batches)
     Path(f"{out}.{rank()}").write_text(json.dumps([taken, text]))
@@ -509,10 +529,10 @@ def test_error_of_one_process_is_one_of_all(folder: Path, tmp_path: Path) -> Non
 
 def test_one_process_needs_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with joined() as device:
+    with joined():
         assert (rank(), world_size(), gather("a"), share([1, 2, 3])) == (0, 1, ["a"], [1, 2, 3])
-        assert device("cpu") == "cpu"
-        assert device("auto") in ("cpu", "cuda:0")
+        assert device_of("cpu") == "cpu"
+        assert device_of("auto") in ("cpu", "cuda:0")
     with pytest.raises(KeyError), all_or_none():
         raise KeyError("own errors stay what they are")
     with pytest.raises(ValueError, match="'gpu' is no device"):

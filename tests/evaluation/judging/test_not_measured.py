@@ -103,7 +103,17 @@ class FailsAtPairs(Gap):
         raise ValueError("no such pairs")
 
 
+class WonWithout(Brightness):
+    """A metric that must be read with one that needs more clips."""
+
+    beside = ("many_clips",)
+
+    def __init__(self) -> None:
+        super().__init__(score="won_without")
+
+
 METRICS = {
+    "won_without": WonWithout,
     "many_clips": ManyClips, "fails_at_the_end": FailsAtTheEnd, "bright": Bright, "near": Near,
     "no_fives": NoFives, "fails_at_features": FailsAtFeatures, "fails_at_pairs": FailsAtPairs,
 }  # fmt: skip
@@ -153,7 +163,7 @@ def test_by_its_defaults_it_reports_on_twelve_real_clips(
     words = ["--real", real, "--generated", made, "--protocol.num_frames=4"]
     code, report = run(tmp_path / "out", *words)
     assert code == 0
-    assert {"bright", "near", "many_clips", "no_fives"} == {*report["metrics"]}
+    assert {"bright", "near", "many_clips", "no_fives", "won_without"} == {*report["metrics"]}
     missing = report["not_measured"]
     assert missing["many_clips in the sanity rows"] == (
         "they have 6 clips of each half, and it needs 8: give 16 real clips or more, or raise "
@@ -162,7 +172,7 @@ def test_by_its_defaults_it_reports_on_twelve_real_clips(
     assert "KeyError: 'gone'" in missing["fails_at_the_end"]
     assert "these features want other clips" in missing["fails_at_features"]
     assert "compares pairs" in missing["fails_at_pairs"]
-    assert {"bright", "near", "no_fives"} == {*report["sanity"]["rows"]["real"]}
+    assert {"bright", "near", "no_fives", "won_without"} == {*report["sanity"]["rows"]["real"]}
     said = capsys.readouterr().out
     assert "not measured: many_clips in the sanity rows (they have 6 clips" in said
     page = (tmp_path / "out" / "report.html").read_text()
@@ -177,7 +187,7 @@ def test_on_six_clips_what_needs_more_is_named_before_the_work(
     code, report = run(tmp_path / "out", *words)
     assert code == 0
     assert "needs at least 8 of each side" in report["not_measured"]["many_clips"]
-    assert {"bright", "near", "no_fives"} == {*report["metrics"]}
+    assert {"bright", "near", "no_fives", "won_without"} == {*report["metrics"]}
 
 
 def test_numbers_are_checked_before_the_work(
@@ -207,6 +217,64 @@ def test_all_errors_come_at_once(
     for said in ("none is no folder", "nowhere is no folder", "'bright'", "'near'"):
         assert sum(said in line for line in lines) == 1, (said, lines)
     assert all(line.startswith("vidiff: error: ") for line in lines)
+
+
+def test_options_folders_sizes_and_numbers_are_all_wrong_at_once(
+    tmp_path: Path, folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, real = folder("made", *[4] * 4), folder("real", *[4] * 4, seed=1)
+    write_video(made / "wide.mp4", torch.zeros(3, 4, 16, 32), fps=8)
+    code, report = run(
+        tmp_path / "out", "--generated", made, tmp_path / "none", "--real", real,
+        "--metrics=many_clips,bright", "--protocol.num_frames=4", "--protocol.strid=2",
+        "--batch_size=0", "--brigth.gain=2", "--overwite",
+    )  # fmt: skip
+    assert (code, report) == (2, {})
+    lines = capsys.readouterr().err.splitlines()
+    for said in (
+        "unknown option '--overwite'", "no metric 'brigth' for --brigth.gain", "'stride'",
+        "batch_size must be at least 1, got 0", "none is no folder",
+    ):  # fmt: skip
+        assert sum(said in line for line in lines) == 1, (said, lines)
+    code, report = run(
+        tmp_path / "out", "--generated", made, "--real", real, "--metrics=many_clips,bright",
+        "--protocol.num_frames=4", "--config", tmp_path / "gone.yaml",
+    )  # fmt: skip
+    assert (code, report) == (2, {})
+    lines = capsys.readouterr().err.splitlines()
+    for said in (
+        "videos differ in size", "many_clips: the real side is too small", "gone.yaml does not",
+    ):  # fmt: skip
+        assert sum(said in line for line in lines) == 1, (said, lines)
+
+
+def test_a_metric_that_is_only_read_beside_others_is_named_if_it_fails(
+    tmp_path: Path, folder: Folder
+) -> None:
+    made, real = folder("made", *[4] * 4), folder("real", *[4] * 4, seed=1)
+    words = ["--generated", made, "--real", real, "--protocol.num_frames=4"]
+    code, report = run(tmp_path / "out", *words, "--metrics=won_without")
+    assert code == 0
+    assert {*report["metrics"]} == {"won_without"}
+    assert "needs at least 8 of each side" in report["not_measured"]["many_clips"]
+
+
+def test_frame_rates_that_differ_are_the_first_caution(tmp_path: Path, folder: Folder) -> None:
+    real, made = folder("real", *[8] * 3), tmp_path / "made"
+    made.mkdir()
+    for index in range(3):
+        write_video(made / f"{index:02d}.mp4", torch.zeros(3, 8, 16, 16), fps=25)
+    words = ["--generated", made, "--real", real, "--metrics=bright,near"]
+    code, report = run(tmp_path / "out", *words, "--protocol.num_frames=4")
+    assert code == 0
+    first = report["warnings"][0]
+    assert first.startswith("clips differ in frames per second (made 25, real 8)")
+    assert "set --protocol.fps 8" in first
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.index("clips differ in frames per second") < page.index("<h2>")
+    code, report = run(tmp_path / "same", *words, "--protocol.num_frames=2", "--protocol.fps=8")
+    assert code == 0
+    assert not any("frames per second" in warning for warning in report["warnings"])
 
 
 def test_short_files_are_left_out_and_named(

@@ -38,7 +38,6 @@ from vidiff_eval.pages.scores_table import BAR, make_lines
 
 NASTY = "<script>bad()</script> & \"quoted\" 'twice' </script>"
 
-Clips = dict[str, dict[str, Path]]
 
 METRICS: dict[str, tuple[Any, bool | None, list[str]]] = {
     "fvd": ("sets", False, ["fvd"]),
@@ -154,21 +153,17 @@ def make_report(num_clips: int = 6, *, real: bool = True, prompts: bool = True) 
     )
 
 
-def write_clips(folder: Path, report: Report, size: tuple[int, int] = (32, 32)) -> Clips:
-    """A small moving video for each clip."""
-    folder.mkdir()
-    paths: Clips = {}
+def write_clips(folder: Path, report: Report, size: tuple[int, int] = (32, 32)) -> None:
+    """A small moving video for each clip, in a folder for each group."""
     for name, group in report.groups.items():
-        paths[name] = {}
+        group.folder = str(folder / name)
+        Path(group.folder).mkdir(parents=True)
         for video in group.videos:
-            path = folder / f"{name}_{video.file}"
             pixels = torch.full((3, 9, *size), -0.8)
             for f in range(9):
                 left = 2 * f + video.index % 8
                 pixels[0 if name == "base" else 1, f, 8:20, left : left + 10] = 0.9
-            write_video(path, pixels, fps=8)
-            paths[name][video.id] = path
-    return paths
+            write_video(Path(group.folder, video.file), pixels, fps=8)
 
 
 def held(page: str) -> dict[str, str]:
@@ -278,7 +273,8 @@ def test_sanity_rows_say_what_is_seen() -> None:
 
 def test_worst_and_best(tmp_path: Path) -> None:
     report = make_report(5)
-    shelves = make_gallery(report, write_clips(tmp_path / "clips", report)).shelves
+    write_clips(tmp_path, report)
+    shelves = make_gallery(report).shelves
     shelf = next(s for s in shelves if (s.score, s.group) == ("clip_score", "base"))
     (worst, low), (best, high) = shelf.ends
     assert (worst, best) == ("worst", "best")
@@ -289,9 +285,9 @@ def test_worst_and_best(tmp_path: Path) -> None:
     motion = next(s for s in shelves if s.score == "motion_px")
     assert [end for end, _ in motion.ends] == ["lowest", "highest"]
     report.metrics["clip_score"] = replace(report.metrics["clip_score"], higher_is_better=False)
-    shelf = make_gallery(report, {"base": {"0000.mp4": tmp_path / "clips/base_0000.mp4"}}).shelves[
-        0
-    ]
+    for video in report.groups["base"].videos[1:]:
+        (tmp_path / "base" / video.file).unlink()
+    shelf = make_gallery(report).shelves[0]
     assert [(end, len(cards)) for end, cards in shelf.ends] == [("worst", 1), ("best", 0)]
 
 
@@ -299,13 +295,13 @@ def test_the_page_does_not_grow_without_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = make_report(5)
-    clips = write_clips(tmp_path / "clips", report)
-    whole = make_gallery(report, clips)
+    write_clips(tmp_path, report)
+    whole = make_gallery(report)
     assert whole.num_left_out == 0
     assert len(whole.media) == 10
     size = sum(map(len, whole.uris.values()))
     monkeypatch.setattr(gallery, "MAX_BYTES", size // 2)
-    half = make_gallery(report, clips)
+    half = make_gallery(report)
     assert sum(map(len, half.uris.values())) <= size // 2
     assert len(half.media) + half.num_left_out == 10
     worst = [shelf.ends[0][1][0].key for shelf in half.shelves]
@@ -317,7 +313,7 @@ def test_the_page_does_not_grow_without_bound(
 
 def test_page_is_self_contained_and_escapes(tmp_path: Path) -> None:
     report = make_report()
-    clips = write_clips(tmp_path / "clips", report)
+    write_clips(tmp_path, make_report())
     text = json.dumps(plain(report))
     for word in ("a red circle", "What fvd measures.", "out/base", "fvd: 6 clips", "compares pairs",
                  "frames in a random order", "cdcd"):  # fmt: skip
@@ -326,7 +322,8 @@ def test_page_is_self_contained_and_escapes(tmp_path: Path) -> None:
     nasty = build(Report, json.loads(text))
     nasty.groups[NASTY] = nasty.groups.pop("mine")
     nasty.groups[NASTY].skipped = [SkippedFile(NASTY, NASTY)]
-    page = render_evaluation(nasty, clips={NASTY: clips["mine"]}, title=NASTY)
+    nasty.groups[NASTY].folder = str(tmp_path / "mine")
+    page = render_evaluation(nasty, title=NASTY)
     assert page.count("bad()") > 20
     assert "<script>bad()" not in page
     assert page.count("</script>") == 2
@@ -339,7 +336,8 @@ def test_page_is_self_contained_and_escapes(tmp_path: Path) -> None:
 
 def test_each_video_is_held_once(tmp_path: Path) -> None:
     report = make_report(3)
-    page = render_evaluation(report, clips=write_clips(tmp_path / "clips", report), title="x")
+    write_clips(tmp_path, report)
+    page = render_evaluation(report, title="x")
     assert len(held(page)) == 6
     assert page.count("data:video/mp4") == 6
     assert page.count("<video") == 24  # three clips of two groups, for each of four scores
@@ -405,7 +403,8 @@ addEventListener("load", () => setTimeout(async () => {
 @pytest.mark.parametrize("width", [1400, 500])
 def test_page_in_a_browser(tmp_path: Path, chromium: str, width: int) -> None:
     report = make_report(4)
-    page = render_evaluation(report, clips=write_clips(tmp_path / "clips", report), title="x")
+    write_clips(tmp_path, report)
+    page = render_evaluation(report, title="x")
     path = tmp_path / "page.html"
     path.write_text(page.replace("<style>", DRIVE + "<style>", 1), encoding="utf-8")
     options = [

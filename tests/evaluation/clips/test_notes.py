@@ -10,10 +10,11 @@ from video_files import read_numbers
 
 from vidiff.evaluation_report import Group, ProtocolInfo, Report
 from vidiff.video import Timeline
-from vidiff_eval.clips.clip import Clip, choose_clips
+from vidiff_eval.clips.choose import choose_clips
+from vidiff_eval.clips.clip import Clip
 from vidiff_eval.clips.listing import VideoFile
+from vidiff_eval.clips.notes import remarks, repeats
 from vidiff_eval.judging.cautions import cautions
-from vidiff_eval.judging.notes import remarks, repeats
 from vidiff_eval.protocols.protocol import Protocol
 
 START = Protocol(num_frames=8, real_clip="start", generated_clip="start")

@@ -9,9 +9,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from vidiff.building import arguments_of
 from vidiff.cli.errors import explain
 from vidiff.errors import UsageError
-from vidiff.registry import get_component, list_components, nearest
+from vidiff.registry import all_components, get_component, list_components, nearest
 from vidiff.yaml_files import read_yaml
 from vidiff_eval.metrics.base import VideoMetric
 from vidiff_eval.protocols.protocol import Protocol
@@ -138,10 +139,19 @@ def _as_list(option: str) -> str:
 
 def _unknown(cls: type, options: Sequence[str]) -> str:
     """What to say of an option that a metric does not have; empty if it has all."""
-    known = list(inspect.signature(cls).parameters)
+    taken = inspect.signature(cls).parameters
+    parts = [f"{name}.{one}" for name, p in taken.items() for one in _options_of_part(p.default)]
     for option in options:
         name = option.removeprefix("--").partition("=")[0].partition(".")[0]
-        if name not in known:
+        if name not in taken:
+            known = [*taken, *parts]
             listed = ", ".join(known) or "none"
             return f"metric {{name}} has no option {name!r}{nearest(name, known)}; known: {listed}"
     return ""
+
+
+def _options_of_part(default: Any) -> list[str]:
+    """The options of the components that can replace a default one, as ``weights`` of a flow."""
+    kinds = [one.kind for one in all_components() if one.cls is default]
+    parts = (one.cls for one in all_components() if one.kind in kinds)
+    return sorted({name for part in parts for name in arguments_of(part)})

@@ -65,4 +65,4 @@ def find_inception() -> Path:
     Raises:
         ValueError: if there is none, with the places that were looked in.
     """
-    return find_file("Inception", FILES, [CLEAN_FID, *caches()], hint="")
+    return find_file("Inception", FILES, [CLEAN_FID, *caches()])

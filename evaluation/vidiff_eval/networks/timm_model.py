@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vidiff.registry import nearest
 from vidiff_eval.networks.frames import Preparation
-from vidiff_eval.networks.weights import caches, find_file
+from vidiff_eval.networks.weights import find_file
 
 CLASSIFIERS = ("head", "head.fc", "fc", "classifier")
 """Names of the last layer in files whose names timm translates."""
@@ -28,7 +28,7 @@ def find_timm_weights(model: str) -> Path:
     named = [f"{model}{suffix}" for suffix in (".safetensors", ".pth", ".pt", ".bin")]
     snapshots = f"models--timm--{model}/snapshots/*"
     cached = [f"{snapshots}/{name}" for name in ("model.safetensors", "pytorch_model.bin")]
-    return find_file(model, [*named, *cached], caches(), hint="")
+    return find_file(model, [*named, *cached])
 
 
 def timm_preparation(model: str) -> Preparation:

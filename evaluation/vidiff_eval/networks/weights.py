@@ -18,19 +18,21 @@ VARIABLE = "VIDIFF_WEIGHTS"
 """Names a folder of weights, or one file of them."""
 
 
-def find_file(what: str, names: Iterable[str], places: Iterable[Path], *, hint: str) -> Path:
+def find_file(
+    what: str, names: Iterable[str], places: Iterable[Path] | None = None, *, hint: str = ""
+) -> Path:
     """The first file of weights that is there.
 
     Args:
         what: the network, in a word that a file's name holds where ``$VIDIFF_WEIGHTS`` is a file.
         names: of files, or patterns of them, the best first.
-        places: folders to look in, after ``$VIDIFF_WEIGHTS``.
+        places: folders to look in, after ``$VIDIFF_WEIGHTS``; by default those of ``caches``.
         hint: what else would help, for the error.
 
     Raises:
         ValueError: if there is none, with the places that were looked in.
     """
-    names, folders = tuple(names), list(places)
+    names, folders = tuple(names), list(caches() if places is None else places)
     if given := os.environ.get(VARIABLE):
         path = Path(given).expanduser()
         if path.is_file() and what.lower() in path.name.lower():

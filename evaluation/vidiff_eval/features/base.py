@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vidiff.registry import kind
@@ -42,7 +43,8 @@ def check_clips(clips: Tensor) -> None:
     if len(shape) != 5:
         raise ValueError(f"clips have five axes, {', '.join(AXES)}; got the shape {shape}")
     if shape[1] != 3:
-        where = f"; axis {shape.index(3)} has 3: permute it there" if 3 in shape else ""
+        axis = next((axis for axis in (4, 2, 3) if shape[axis] == 3), None)
+        where = f"; axis {axis} has 3: permute it there" if axis else ""
         raise ValueError(f"axis 1 of clips is the 3 channels, got the shape {shape}{where}")
     if min(shape) < 1:
         raise ValueError(
@@ -57,6 +59,66 @@ def check_clips(clips: Tensor) -> None:
             "are in [0, 1], give 2 * clips - 1",
             stacklevel=3,
         )
+
+
+def check_number(self, num_real: int, num_generated: int) -> None:
+        """Raise a ``ValueError`` if a side has too few clips; says which."""
+        return
+
+    def to(self, device: torch.device | str) -> None:
+        """Compute on ``device`` from now on."""
+        for features in self.taken:
+            features.to(device)
+
+    def vectors(
+        self,
+        videos: Tensor,
+        prompts: Sequence[str] | None = None,
+        reference: Tensor | None = None,
+    ) -> Tensor:
+        """What the scores of any set of clips follow from (b, …): features, or sums of one clip.
+
+        Args:
+            videos: (b, 3, f, h, w) in [-1, 1].
+            prompts: of each.
+            reference: the real clip of each.
+
+        Raises:
+            ValueError: if they are of another shape, type or range, too short, or lack something.
+        """
+        raise NotImplementedError
+
+    def accumulator(self, **kwargs: Any) -> Accumulator:
+        """The metric as a ``torchmetrics.Metric``, for loops over batches and processes.
+
+        Args:
+            kwargs: ``stream`` and others, see ``Accumulator``, and ``torchmetrics.Metric``.
+        """
+        from vidiff_eval.metrics.torchmetrics_adapter import Accumulator  # torchmetrics: seconds
+
+        return Accumulator(self, **kwargs)
+
+    def _check_videos(self, videos: Tensor, **given: Any) -> None:
+        """Raise a ``ValueError`` if videos are no clips, too short, or lack prompts or partners."""
+        check_clips(videos)
+        check_number(videos, **given)
+        if videos.shape[2] < self.min_frames:
+            raise ValueError(
+                f"clips need at least {self.min_frames} frames here, got {videos.shape[2]}"
+            )
+
+
+def values_of(scores: Sequence[Score]) -> dict[str, float]:
+    """The values of scores by name."""
+    return {score.name: score.value for score in scores}
+
+
+def check_number(videos: Sequence[Any] | Tensor, **given: Any) -> None:
+    """Raise a ``ValueError`` unless there are as many of what was given as videos, in lists."""
+    for name, items in given.items():
+        if items is not None and (isinstance(items, str) or len(items) != len(videos)):
+            got = repr(items) if isinstance(items, str) else len(items)
+            raise ValueError(f"{len(videos)} videos need as many {name}, got {got}")
 
 
 @kind("features")

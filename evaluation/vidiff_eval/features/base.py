@@ -61,58 +61,6 @@ def check_clips(clips: Tensor) -> None:
         )
 
 
-def check_number(self, num_real: int, num_generated: int) -> None:
-        """Raise a ``ValueError`` if a side has too few clips; says which."""
-        return
-
-    def to(self, device: torch.device | str) -> None:
-        """Compute on ``device`` from now on."""
-        for features in self.taken:
-            features.to(device)
-
-    def vectors(
-        self,
-        videos: Tensor,
-        prompts: Sequence[str] | None = None,
-        reference: Tensor | None = None,
-    ) -> Tensor:
-        """What the scores of any set of clips follow from (b, …): features, or sums of one clip.
-
-        Args:
-            videos: (b, 3, f, h, w) in [-1, 1].
-            prompts: of each.
-            reference: the real clip of each.
-
-        Raises:
-            ValueError: if they are of another shape, type or range, too short, or lack something.
-        """
-        raise NotImplementedError
-
-    def accumulator(self, **kwargs: Any) -> Accumulator:
-        """The metric as a ``torchmetrics.Metric``, for loops over batches and processes.
-
-        Args:
-            kwargs: ``stream`` and others, see ``Accumulator``, and ``torchmetrics.Metric``.
-        """
-        from vidiff_eval.metrics.torchmetrics_adapter import Accumulator  # torchmetrics: seconds
-
-        return Accumulator(self, **kwargs)
-
-    def _check_videos(self, videos: Tensor, **given: Any) -> None:
-        """Raise a ``ValueError`` if videos are no clips, too short, or lack prompts or partners."""
-        check_clips(videos)
-        check_number(videos, **given)
-        if videos.shape[2] < self.min_frames:
-            raise ValueError(
-                f"clips need at least {self.min_frames} frames here, got {videos.shape[2]}"
-            )
-
-
-def values_of(scores: Sequence[Score]) -> dict[str, float]:
-    """The values of scores by name."""
-    return {score.name: score.value for score in scores}
-
-
 def check_number(videos: Sequence[Any] | Tensor, **given: Any) -> None:
     """Raise a ``ValueError`` unless there are as many of what was given as videos, in lists."""
     for name, items in given.items():

@@ -196,6 +196,18 @@ class SetMetric(VideoMetric):
 
         Raises:
             ValueError: if they are of another shape, type or range, too short or too few.
+
+        Example:
+            >>> import torch
+            >>> from vidiff_eval.features import Features
+            >>> from vidiff_eval.metrics import FD
+            >>> class Level(Features):
+            ...     name, settings = "level", {}
+            ...     def extract(self, clips):
+            ...         return {"features": clips.mean((2, 3, 4))}
+            >>> grey = torch.zeros(4, 3, 8, 16, 16)
+            >>> FD(Level())(grey, grey + 0.5)  # 3 channels, 0.5² each; so FVD()(real, generated)
+            {'fd_level': 0.75}
         """
         if self.paired:
             check_number(real, generated=generated)

@@ -79,6 +79,12 @@ class SubjectConsistency(Consistency):
         model: a network of timm.
         weights: the file of its weights; by default looked for in ``$VIDIFF_WEIGHTS`` and in the
             caches of torch hub and Hugging Face.
+
+    Example:
+        >>> import torch
+        >>> vectors = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]]])  # of three frames
+        >>> SubjectConsistency().judge({"features": vectors}, [""])
+        [{'subject_consistency': 0.5, 'subject_consistency_adjacent': 0.0}]
     """
 
     scores = ("subject_consistency", "subject_consistency_adjacent")
@@ -104,6 +110,12 @@ class BackgroundConsistency(Consistency):
 
     Raises:
         ValueError: if there are weights and no model.
+
+    Example:
+        >>> import torch
+        >>> vectors = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]])  # of three frames
+        >>> BackgroundConsistency().judge({"features": vectors}, [""])
+        [{'background_consistency': 0.25, 'background_consistency_adjacent': 0.0}]
     """
 
     scores = ("background_consistency", "background_consistency_adjacent")

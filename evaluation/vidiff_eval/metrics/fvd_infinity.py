@@ -26,6 +26,12 @@ class FVDInfinity(FrechetDistance):
 
     Args:
         weights: path of I3D's weights; by default they are looked for, see the features ``i3d``.
+
+    Example:
+        >>> import torch
+        >>> found = FVDInfinity().distance(torch.zeros(8, 400), torch.ones(8, 400))
+        >>> round(found["fvd_infinity"], 6)
+        400.0
     """
 
     min_clips = 8

@@ -24,6 +24,11 @@ class KVD(SetMetric):
 
     Args:
         weights: path of I3D's weights; by default they are looked for, see the features ``i3d``.
+
+    Example:
+        >>> import torch
+        >>> KVD().distance(torch.zeros(2, 400), torch.ones(2, 400))  # 1 + (1 + 1)³ - 2
+        {'kvd': 7.0}
     """
 
     scores = ("kvd",)

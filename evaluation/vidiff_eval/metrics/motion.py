@@ -35,6 +35,12 @@ class Motion(ClipMetric):
 
     Args:
         flow: which optical flow: ``dis`` needs OpenCV and no weights, ``raft`` weights.
+
+    Example:
+        >>> import torch
+        >>> flow = {"mean_flow": torch.tensor([[1.0, 3.0]]), "top_flow": torch.tensor([[0.0, 9.0]])}
+        >>> Motion().judge(flow, [""])
+        [{'motion': 2.0, 'dynamic_degree': True, 'dynamic_pairs': 1}]
     """
 
     scores = ("motion", "dynamic_degree")

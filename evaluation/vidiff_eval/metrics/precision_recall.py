@@ -28,6 +28,13 @@ class PrecisionRecall(SetMetric):
 
     Raises:
         ValueError: unless k is at least 1.
+
+    Example:
+        >>> import torch
+        >>> real = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
+        >>> generated = torch.tensor([[0.2], [0.4], [0.6], [0.8]])
+        >>> PrecisionRecall(num_neighbours=1).distance(real, generated)
+        {'precision': 1.0, 'recall': 0.5}
     """
 
     scores = ("precision", "recall")

@@ -33,6 +33,12 @@ class ShotCuts(ClipMetric):
 
     Raises:
         ValueError: if a threshold is no share.
+
+    Example:
+        >>> import torch
+        >>> again, change = torch.tensor([[0.9, 0.0]]), torch.tensor([[0.0, 1.0]])
+        >>> ShotCuts().judge({"found_again": again, "colour_change": change}, [""])
+        [{'shot_cuts': 1, 'cut_after_frames': [1]}]
     """
 
     scores = ("shot_cuts",)

@@ -17,6 +17,12 @@ class SSIM(ScoredPairs):
 
     As torchmetrics computes it on the scale of [0, 1]: Gaussian windows of 11 x 11 pixels with
     deviation 1.5, by channel.
+
+    Example:
+        >>> import torch
+        >>> clip = torch.linspace(-1, 1, 16).expand(1, 3, 2, 16, 16)
+        >>> round(SSIM()(clip, clip)["ssim"], 4)
+        1.0
     """
 
     scores = ("ssim",)

@@ -43,13 +43,14 @@ class Accumulator(Metric):
     Raises:
         ValueError: if ``stream`` is asked of a metric that needs the features of all clips.
 
-    >>> from vidiff.data import MovingShapes
-    >>> from vidiff_eval.metrics import PromptAccuracy
-    >>> clip = MovingShapes(split="val")[0]
-    >>> metric = PromptAccuracy().accumulator()
-    >>> metric.update(clip.pixels[None], [clip.caption], ids=[clip.id])
-    >>> metric.compute()["prompt_accuracy"]
-    1.0
+    Example:
+        >>> from vidiff.data import MovingShapes
+        >>> from vidiff_eval.metrics import PromptAccuracy
+        >>> clip = MovingShapes(split="val")[0]
+        >>> metric = PromptAccuracy().accumulator()
+        >>> metric.update(clip.pixels[None], [clip.caption], ids=[clip.id])
+        >>> metric.compute()["prompt_accuracy"]
+        1.0
     """
 
     identity: Tensor

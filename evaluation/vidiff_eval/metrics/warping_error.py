@@ -30,6 +30,12 @@ class WarpingError(ClipMetric):
 
     Args:
         flow: which optical flow: ``dis`` needs OpenCV and no weights, ``raft`` weights.
+
+    Example:
+        >>> import torch
+        >>> errors, visible = torch.tensor([[0.5, torch.nan]]), torch.tensor([[1.0, 0.0]])
+        >>> WarpingError().judge({"warping_error": errors, "visible": visible}, [""])
+        [{'warping_error': 0.5, 'visible_share': 0.5}]
     """
 
     scores = ("warping_error", "visible_share")

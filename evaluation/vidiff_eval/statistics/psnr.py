@@ -16,6 +16,11 @@ def psnr(videos: Tensor, references: Tensor) -> Tensor:
 
     Raises:
         ValueError: if the shapes differ.
+
+    Example:
+        >>> black = torch.full((1, 3, 2, 4, 4), -1.0)
+        >>> psnr(torch.cat([0.8 + black, black]), torch.cat([black, black])).round().tolist()
+        [8.0, 100.0]
     """
     if videos.shape != references.shape:
         raise ValueError(f"videos {tuple(videos.shape)} and {tuple(references.shape)} differ")
@@ -24,5 +29,10 @@ def psnr(videos: Tensor, references: Tensor) -> Tensor:
 
 
 def from_mse(mse: Tensor) -> Tensor:
-    """PSNR in dB of mean squared errors on the [0, 1] scale."""
+    """PSNR in dB of mean squared errors on the [0, 1] scale.
+
+    Example:
+        >>> from_mse(torch.tensor([1.0, 0.01])).tolist()
+        [-0.0, 20.0]
+    """
     return -10 * torch.log10(mse.clamp(min=10 ** (-MAX_PSNR / 10)))

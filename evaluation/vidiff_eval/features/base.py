@@ -5,13 +5,15 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vidiff.registry import kind
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from vidiff_eval.protocols.protocol import Protocol
 
@@ -113,6 +115,14 @@ class Features(ABC):
         check_clips(clips)
         return self.extract(clips)["features"]
 
+    def check_frames(self, clips: Tensor) -> None:
+        """Raise a ``ValueError`` if clips (b, 3, f, h, w) have fewer frames than ``min_frames``."""
+        if clips.shape[2] < self.min_frames:
+            raise ValueError(
+                f"the features {self.name} need at least {self.min_frames} frames, and a clip has "
+                f"{clips.shape[2]}: set --protocol.num_frames to that or more"
+            )
+
     def follow(self, protocol: Protocol) -> None:
         """Take what the protocol says of the way from clips to the network; by default nothing."""
         return
@@ -120,3 +130,28 @@ class Features(ABC):
     def to(self, device: torch.device | str) -> None:
         """Compute on ``device`` from now on."""
         self.device = device
+
+
+class NetworkFeatures(Features):
+    """Features by a network that is loaded from a file of weights when it is first needed.
+
+    Args:
+        weights: the file; by default looked for on this machine.
+    """
+
+    def __init__(self, *, weights: str | None = None) -> None:
+        self.weights = weights
+
+    @abstractmethod
+    def find_weights(self) -> Path:
+        """The file of weights on this machine; a ``ValueError`` names where it was looked for."""
+
+    @cached_property
+    def path(self) -> Path:
+        """The file of weights that was given, or found."""
+        return Path(self.weights).expanduser() if self.weights else self.find_weights()
+
+    @cached_property
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """The network with the weights of ``path``, on the CPU at first."""

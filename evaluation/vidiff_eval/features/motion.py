@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from vidiff.registry import register
 from vidiff_eval.features.base import Features, Found
-from vidiff_eval.features.pixels import check_frames
 from vidiff_eval.networks.flow import DIS, MakeFlow
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ class MotionFeatures(Features):
 
         from vidiff_eval.networks.exact import exact
 
-        check_frames(clips)
+        self.check_frames(clips)
         with exact(self.device):
             found = [self._of_clip(clip.to(self.device).float()) for clip in clips]
         return {name: torch.stack([one[name] for one in found]) for name in found[0]}

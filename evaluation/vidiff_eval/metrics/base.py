@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from math import inf
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vidiff.evaluation_report import Curve, NoiseFloor, Row, Score
 from vidiff_eval.features.base import check_clips, check_number
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from vidiff_eval.extraction.feature_table import FeatureTable
     from vidiff_eval.features.base import Features, Found
+    from vidiff_eval.metrics.video_metric import Pair, Words
+    from vidiff_eval.statistics.resampling import LeftOut, Scale
 
 Sums = dict[str, float]
 """Sums over clips, from which the scores of any set of them follow."""
@@ -53,17 +56,10 @@ class _OfRows(VideoMetric):
         return Measured(self.summarise(self.tally(rows)), rows)
 
     @abstractmethod
-    def rows_of(
-        self, videos: Tensor, prompts: Sequence[str] | None, reference: Tensor | None
-    ) -> list[Row]:
+    def rows_of(self, videos: Tensor, prompts: Words, reference: Pair) -> list[Row]:
         """What is found of each of some clips, see ``vectors``."""
 
-    def vectors(
-        self,
-        videos: Tensor,
-        prompts: Sequence[str] | None = None,
-        reference: Tensor | None = None,
-    ) -> Tensor:
+    def vectors(self, videos: Tensor, prompts: Words = None, reference: Pair = None) -> Tensor:
         import torch
 
         tallies = [self.tally([row]) for row in self.rows_of(videos, prompts, reference)]
@@ -82,6 +78,10 @@ class ClipMetric(_OfRows):
     features: Features
 
     @property
+    def settings(self) -> dict[str, Any]:
+        return {"features": self.features.settings}
+
+    @property
     def taken(self) -> tuple[Features, ...]:
         return (self.features,)
 
@@ -97,9 +97,7 @@ class ClipMetric(_OfRows):
         """
         return _values(self.summarise(self.tally(self.rows_of(videos, prompts, None))))
 
-    def rows_of(
-        self, videos: Tensor, prompts: Sequence[str] | None, reference: Tensor | None
-    ) -> list[Row]:
+    def rows_of(self, videos: Tensor, prompts: Words, reference: Pair) -> list[Row]:
         self._check_videos(videos, prompts=prompts)
         if prompts is None and self.needs_prompts:
             raise ValueError(f"{type(self).__name__} judges clips by their prompts: give prompts")
@@ -151,9 +149,7 @@ class PairMetric(_OfRows):
         """
         return _values(self.summarise(self.tally(self.rows_of(generated, None, real))))
 
-    def rows_of(
-        self, videos: Tensor, prompts: Sequence[str] | None, reference: Tensor | None
-    ) -> list[Row]:
+    def rows_of(self, videos: Tensor, prompts: Words, reference: Pair) -> list[Row]:
         self._check_videos(videos)
         shape = None if reference is None else reference.shape
         if reference is None or shape != videos.shape:
@@ -213,12 +209,7 @@ class SetMetric(VideoMetric):
             check_number(real, generated=generated)
         return self.distance(self.vectors(real), self.vectors(generated))
 
-    def vectors(
-        self,
-        videos: Tensor,
-        prompts: Sequence[str] | None = None,
-        reference: Tensor | None = None,
-    ) -> Tensor:
+    def vectors(self, videos: Tensor, prompts: Words = None, reference: Pair = None) -> Tensor:
         self._check_videos(videos)
         return self.features.extract(videos)[self.output]
 
@@ -265,6 +256,19 @@ class SetMetric(VideoMetric):
         from vidiff_eval.statistics.frechet import check_sides
 
         check_sides(num_real, num_generated, self.min_clips)
+
+    def _score(
+        self, value: float, left_out: LeftOut | None, *sides: Tensor, name: str = "",
+        scale: Scale = "linear", **detail: Any,
+    ) -> Score:  # fmt: skip
+        """A score with the jackknife's interval, cut at the score's limits."""
+        from vidiff_eval.statistics.resampling import interval
+
+        name = name or self.scores[0]
+        limits = dict(zip(self.scores, self.limits, strict=False)).get(name, (-inf, inf))
+        around, method = interval(value, left_out, scale, limits), left_out and left_out.method
+        detail |= dict(zip(("num_real", "num_generated"), map(len, sides), strict=True))
+        return Score(name, value, around, method or "", detail)
 
     def _side(self, table: FeatureTable, order: Sequence[int] | None = None) -> Tensor:
         """The features of a set, in an order of its own unless another one is given."""

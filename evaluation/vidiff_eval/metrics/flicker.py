@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vidiff.registry import register
 from vidiff_eval.features.pixels import Pixels
@@ -38,10 +38,6 @@ class Flicker(ClipMetric):
 
     def __init__(self) -> None:
         self.features: Pixels = Pixels()
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {"features": self.features.settings}
 
     def judge(self, found: Found, prompts: Sequence[str]) -> list[Row]:
         return [

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vidiff.registry import register
 from vidiff_eval.metrics.reconstruction import ScoredPairs
-
-if TYPE_CHECKING:
-    from vidiff.reconstruction.base import VideoScore
 
 
 @register("psnr")
@@ -28,8 +23,3 @@ class PSNR(ScoredPairs):
     units = ("dB",)
     limits = ((0.0, 100.0),)
     higher_is_better = True
-
-    def make(self) -> VideoScore:
-        from vidiff.reconstruction.psnr import PSNR
-
-        return PSNR()

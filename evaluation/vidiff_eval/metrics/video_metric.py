@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from vidiff_eval.protocols.protocol import Protocol
 
 
+if TYPE_CHECKING:
+    Words = Sequence[str] | None
+    Pair = Tensor | None
+
+
 @dataclass(frozen=True)
 class Measured:
     """What a metric finds of a set of clips.
@@ -161,12 +166,7 @@ class VideoMetric(ABC):
         for features in self.taken:
             features.to(device)
 
-    def vectors(
-        self,
-        videos: Tensor,
-        prompts: Sequence[str] | None = None,
-        reference: Tensor | None = None,
-    ) -> Tensor:
+    def vectors(self, videos: Tensor, prompts: Words = None, reference: Pair = None) -> Tensor:
         """What the scores of any set of clips follow from (b, …): features, or sums of one clip.
 
         Args:

@@ -12,7 +12,7 @@ from vidiff.registry import register
 from vidiff_eval.networks.i3d import MIN_FRAMES, SIZE
 from vidiff_eval.networks.i3d_weights import load_i3d
 from vidiff_eval.networks.resizing import prepare
-from vidiff_eval.statistics.frechet import Moments, frechet_distance
+from vidiff_eval.statistics.frechet import Moments, frechet_of_moments
 
 SIDES = ("pixels", "reference")
 PARTS = ("count", "sum", "outer")
@@ -73,4 +73,5 @@ class RFVD(ReconstructionMetric):
         if sides[0].count < 2:
             warnings.warn("rfvd is not measured: one video has no covariance", stacklevel=2)
             return {}
-        return {"rfvd": frechet_distance(*sides), "rfvd_num_videos": sides[0].count}
+        value = sides[0].sum.new_tensor(frechet_of_moments(*sides).value)
+        return {"rfvd": value, "rfvd_num_videos": sides[0].count}

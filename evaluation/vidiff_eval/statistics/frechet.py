@@ -144,20 +144,6 @@ def frechet_of_moments(
     return _distance(mean1, mean2, cov1.trace() + cov2.trace(), overlap_of(cov1, cov2))
 
 
-def frechet_distance(one: Moments, other: Moments) -> Tensor:
-    """The squared Fréchet distance between two sets of features, a scalar, at least zero.
-
-    Raises:
-        ValueError: if a set has fewer than two features.
-
-    Example:
-        >>> real = Moments.of(torch.eye(3, dtype=torch.float64))
-        >>> frechet_distance(real, real).item() < 1e-12
-        True
-    """
-    return one.sum.new_tensor(frechet_of_moments(one, other).value)
-
-
 def overlap_of(cov1: Tensor, cov2: Tensor) -> Tensor:
     """The trace of ``(S1^½ S2 S1^½)^½`` for covariances (d, d) of any rank, a scalar.
 

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from vidiff.evaluation_report import Curve, NoiseFloor, Row, Score
 from vidiff_eval.features.base import check_clips, check_number
-from vidiff_eval.metrics.video_metric import Measured, VideoMetric
+from vidiff_eval.metrics.video_metric import Measured, Pair, VideoMetric, Words
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vidiff_eval.extraction.feature_table import FeatureTable
     from vidiff_eval.features.base import Features, Found
-    from vidiff_eval.metrics.video_metric import Pair, Words
     from vidiff_eval.statistics.resampling import LeftOut, Scale
 
 Sums = dict[str, float]

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from vidiff.evaluation_report import Curve, Marks, MetricInfo, NoiseFloor, Row, Score, ScoreInfo
 from vidiff.registry import kind
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from vidiff_eval.protocols.protocol import Protocol
 
 
-if TYPE_CHECKING:
-    Words = Sequence[str] | None
-    Pair = Tensor | None
+Words: TypeAlias = "Sequence[str] | None"
+Pair: TypeAlias = "Tensor | None"
 
 
 @dataclass(frozen=True)

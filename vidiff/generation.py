@@ -124,6 +124,22 @@ def sample(
     Raises:
         ValueError: if there is no prompt, no size is known or it does not fit, an input is
             missing, or the model has no autoencoder that could decode.
+
+    Example:
+        >>> from functools import partial
+        >>> from vidiff.denoisers import DiT
+        >>> from vidiff.guidance import ClassifierFree
+        >>> from vidiff.model import Factories
+        >>> from vidiff.samplers import Euler
+        >>> small = Factories(denoiser=partial(DiT, width=16, depth=1, num_heads=2))
+        >>> model = Model.build(small).eval()
+        >>> settings = {"sampler": Euler(2), "guidance": ClassifierFree(), "clip_size": (3, 16, 16)}
+        >>> videos = sample(model, ["a red square", "a blue circle"], **settings)
+        >>> videos.shape
+        torch.Size([2, 3, 3, 16, 16])
+        >>> second = sample(model, ["a blue circle"], indices=[1], **settings)
+        >>> torch.allclose(second, videos[1:], atol=1e-4)
+        True
     """
     if isinstance(prompts, str) or not prompts:
         raise ValueError(f"prompts must be a list of at least one prompt, got {prompts!r}")

@@ -72,7 +72,14 @@ _KINDS: dict[str, Kind] = {}
 
 
 def kind(name: str, given: Iterable[str] = ()) -> Callable[[T], T]:
-    """Declare the decorated abstract base class to be the kind ``name``, which must be free."""
+    """Declare the decorated abstract base class to be the kind ``name``, which must be free.
+
+    Example:
+        >>> @kind("colour")
+        ... class Colour: ...
+        >>> get_kind("colour").base is Colour
+        True
+    """
 
     def declare(base: T) -> T:
         taken = _KINDS.get(name)
@@ -89,6 +96,14 @@ def register(name: str) -> Callable[[T], T]:
     """Register the decorated class under ``name`` in the kind whose base class it extends.
 
     A ``ValueError`` if the class extends no kind or several, is abstract, or the name is taken.
+
+    Example:
+        >>> @kind("colour")
+        ... class Colour: ...
+        >>> @register("red")
+        ... class Red(Colour): ...
+        >>> get_component("colour", "red").cls is Red
+        True
     """
 
     def add(cls: T) -> T:
@@ -109,7 +124,17 @@ def register(name: str) -> Callable[[T], T]:
 
 @contextmanager
 def all_or_nothing() -> Iterator[None]:
-    """Take back what was declared and registered inside, if it raises."""
+    """Take back what was declared and registered inside, if it raises.
+
+    Example:
+        >>> try:
+        ...     with all_or_nothing():
+        ...         part = kind("half_a_plugin")(type("Part", (), {}))
+        ...         raise ImportError
+        ... except ImportError:
+        ...     "half_a_plugin" in [known.name for known in list_kinds()]
+        False
+    """
     before = {name: dict(known.components) for name, known in _KINDS.items()}
     try:
         yield
@@ -124,14 +149,29 @@ def all_or_nothing() -> Iterator[None]:
 
 
 def get_kind(name: str) -> Kind:
-    """Return the kind called ``name``; a ``ValueError`` names the nearest and all known ones."""
+    """Return the kind called ``name``; a ``ValueError`` names the nearest and all known ones.
+
+    Example:
+        >>> import vidiff.patchifiers
+        >>> get_kind("patchifier").given
+        ('in_channels', 'out_channels', 'width')
+        >>> get_kind("patchfier")
+        Traceback (most recent call last):
+        ValueError: unknown kind 'patchfier', did you mean 'patchifier'?; known: ...
+    """
     if name not in _KINDS:
         raise ValueError(f"unknown kind {name!r}{nearest(name, _KINDS)}; known: {_names(_KINDS)}")
     return _KINDS[name]
 
 
 def get_component(kind_name: str, name: str) -> Component:
-    """Return a component; a ``ValueError`` names the nearest and all known ones."""
+    """Return a component; a ``ValueError`` names the nearest and all known ones.
+
+    Example:
+        >>> import vidiff.patchifiers
+        >>> get_component("patchifier", "tubelet").class_path
+        'vidiff.patchifiers.tubelet.Tubelet'
+    """
     components = get_kind(kind_name).components
     if name not in components:
         raise ValueError(
@@ -141,28 +181,57 @@ def get_component(kind_name: str, name: str) -> Component:
 
 
 def list_kinds() -> list[Kind]:
-    """Every kind, by name."""
+    """Every kind, by name.
+
+    Example:
+        >>> import vidiff.patchifiers
+        >>> "patchifier" in [kind.name for kind in list_kinds()]
+        True
+    """
     return [_KINDS[name] for name in sorted(_KINDS)]
 
 
 def all_components() -> list[Component]:
-    """Every component, by kind."""
+    """Every component, by kind.
+
+    Example:
+        >>> import vidiff.patchifiers
+        >>> {"frame", "tubelet"} <= {component.name for component in all_components()}
+        True
+    """
     return [component for kind in list_kinds() for component in kind.components.values()]
 
 
 def list_components(kind_name: str) -> list[str]:
-    """The names registered in one kind, sorted: what tests parametrise over."""
+    """The names registered in one kind, sorted: what tests parametrise over.
+
+    Example:
+        >>> import vidiff.patchifiers
+        >>> list_components("patchifier")
+        ['frame', 'tubelet']
+    """
     return sorted(get_kind(kind_name).components)
 
 
 def fitting(kind_name: str, fits: Callable[[Any], bool]) -> str:
-    """The names of a kind's components whose class fits, for an error that refuses others."""
+    """The names of a kind's components whose class fits, for an error that refuses others.
+
+    Example:
+        >>> import vidiff.patchifiers
+        >>> fitting("patchifier", lambda cls: cls.__name__.startswith("T"))
+        'tubelet'
+    """
     components = get_kind(kind_name).components.values()
     return ", ".join(sorted(component.name for component in components if fits(component.cls)))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``", did you mean 'x'?"`` when something known is close to ``name``, else an empty string."""
+    """``", did you mean 'x'?"`` when something known is close to ``name``, else an empty string.
+
+    Example:
+        >>> nearest("tublet", ["frame", "tubelet"])
+        ", did you mean 'tubelet'?"
+    """
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f", did you mean {close[0]!r}?" if close else ""
 
@@ -172,7 +241,12 @@ def _names(known: Iterable[str]) -> str:
 
 
 def class_path(cls: type) -> str:
-    """The dotted path that a class is imported by."""
+    """The dotted path that a class is imported by.
+
+    Example:
+        >>> class_path(Kind)
+        'vidiff.registry.Kind'
+    """
     return f"{cls.__module__}.{cls.__qualname__}"
 
 

@@ -18,7 +18,8 @@ class EvaluationWeights(Check):
 
     def look(self) -> list[Finding]:
         from vidiff_eval.metrics.consistency import DINO
-        from vidiff_eval.networks import i3d_weights, inception, raft, timm_model
+        from vidiff_eval.networks import i3d_weights, inception, timm_model
+        from vidiff_eval.networks.flow import RAFT
 
         return [
             find_weights("I3D", "fvd, fvd_infinity, kvd, rfvd", i3d_weights.find_weights),
@@ -27,7 +28,7 @@ class EvaluationWeights(Check):
             find_weights(
                 "DINO", "subject_consistency", partial(timm_model.find_timm_weights, DINO)
             ),
-            find_weights("RAFT", "motion and warping_error by RAFT", lambda: raft.RAFT().path),
+            find_weights("RAFT", "motion and warping_error by RAFT", lambda: RAFT().path),
         ]
 
 

@@ -1,4 +1,4 @@
-"""Conformance checks of metrics: what ``vidiff.testing`` is for the parts of a model.
+"""Conformance checks of metrics, and of optical flow for ``vidiff.testing.check_component``.
 
 A plugin's test is one line::
 
@@ -11,7 +11,7 @@ A plugin's test is one line::
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,9 @@ from torch import Tensor
 
 from vidiff.registry import get_component, list_components
 from vidiff.schema import plain
+from vidiff.testing.common import checks, finite
 from vidiff_eval.metrics.base import ClipMetric, PairMetric, Row, SetMetric, VideoMetric
+from vidiff_eval.networks.flow import OpticalFlow
 from vidiff_eval.protocols.protocol import Protocol
 
 __all__ = ["check_metric"]
@@ -65,7 +67,8 @@ def _check_clips(metric: ClipMetric, clips: Tensor) -> None:
     found, alone = metric.features.extract(clips), metric.features.extract(clips[1:2])
     for key, value in found.items():
         assert len(value) == len(clips), f"the first axis of {key} must be that of clips"
-        close = torch.allclose(value[1:2].double(), alone[key].double(), rtol=1e-3, atol=1e-4)
+        pair = value[1:2].double(), alone[key].double()
+        close = torch.allclose(*pair, rtol=1e-3, atol=1e-4, equal_nan=True)
         assert close, f"{key} of a clip depends on the others in its batch"
     rows = metric.judge(found, prompts)
     _check_rows(metric, rows)
@@ -105,6 +108,19 @@ def _check_sets(metric: SetMetric) -> None:
         # A metric that draws parts of the sets draws others now, which is well within it.
         other, slack = turned[score.name], 1e-6 * max(1.0, abs(score.value))
         assert low - slack <= other <= high + slack, f"{score.name} depends on the clips' order"
+
+
+@checks("flow")
+def _check_flow(make: Callable[[], OpticalFlow]) -> None:
+    """Flow has a vector for each pixel, and that of a pair does not depend on the other pairs."""
+    flow = make()
+    json.dumps(flow.settings, allow_nan=False)
+    assert flow.settings.get("flow"), "settings must have the name of the flow under 'flow'"
+    frames, others = _clips((2, 64, 72)).unbind(2)
+    found = finite(flow.estimate(frames, others), (NUM_CLIPS, 2, 64, 72), "flow")
+    alone = flow.estimate(frames[1:2], others[1:2])
+    close = torch.allclose(found[1:2], alone, rtol=1e-3, atol=1e-3)
+    assert close, "flow of a pair depends on the others in its batch"
 
 
 def _clips(size: tuple[int, int, int]) -> Tensor:

@@ -134,9 +134,7 @@ def make(kind: str, *, reset_real: bool = True, **settings: Any) -> Any:
 
 
 def kind_of(metric: Any) -> str:
-    return {"ClipAccumulator": "clips", "PairAccumulator": "pairs", "SetAccumulator": "sets"}.get(
-        type(metric).__name__, "stream"
-    )
+    return str(metric.metric.kind)
 
 
 def changed(videos: Tensor) -> Tensor:
@@ -150,7 +148,7 @@ def update(metric: Any, videos: Tensor, ids: Any = None) -> None:
     if kind == "clips":
         metric.update(videos, ids=ids)
     elif kind == "pairs":
-        metric.update(changed(videos), videos, ids=ids)
+        metric.update(changed(videos), reference=videos, ids=ids)
     else:
         metric.update(videos, real=True, ids=ids)
         metric.update(changed(videos), real=False, ids=ids)
@@ -159,7 +157,8 @@ def update(metric: Any, videos: Tensor, ids: Any = None) -> None:
 def make_videos(count: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     level = torch.randn(count, 3, 1, 1, 1, generator=generator)
-    return 0.3 * level + 0.2 * torch.randn(count, 3, 4, 2, 2, generator=generator)
+    noise = torch.randn(count, 3, 4, 2, 2, generator=generator)
+    return (0.2 * level + 0.1 * noise).clamp(-0.6, 0.6)  # in [-1, 1], when changed as well
 
 
 def make_ids(count: int) -> list[str]:

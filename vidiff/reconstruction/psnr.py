@@ -22,5 +22,9 @@ class PSNR(VideoScore):
 
     def score(self, videos: Reconstruction) -> Tensor:
         difference = (videos.pixels - videos.reference).to(widest(videos.pixels.device))
-        mse = difference.square().flatten(1).mean(1) / 4  # [-1, 1] is two wide
-        return -10 * mse.clamp(min=10 ** (-MAX_PSNR / 10)).log10()
+        return from_mse(difference.square().flatten(1).mean(1) / 4)  # [-1, 1] is two wide
+
+
+def from_mse(mse: Tensor) -> Tensor:
+    """PSNR in dB, at most ``MAX_PSNR``, of mean squared errors on the scale of [0, 1]."""
+    return -10 * mse.clamp(min=10 ** (-MAX_PSNR / 10)).log10()

@@ -15,6 +15,9 @@ run the same checks over everything that is registered.
 from __future__ import annotations
 
 import functools
+import importlib
+import sys
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -37,6 +40,7 @@ def check_component(kind: str, name: str, **settings: Any) -> None:
     """
     load_builtin()
     component = get_component(kind, name)
+    _load_checks(kind)
     make = functools.partial(component.cls, **settings)
     try:
         _check_documented(component)
@@ -52,7 +56,15 @@ def check_component(kind: str, name: str, **settings: Any) -> None:
 
 def is_checked(kind: str) -> bool:
     """Whether there are checks of a kind's own promises, besides those of every component."""
+    _load_checks(kind)
     return kind in CHECKS
+
+
+def _load_checks(kind: str) -> None:
+    """Import the module ``testing`` of the package that declares a kind, where there is one."""
+    package = get_kind(kind).base.__module__.partition(".")[0]
+    if hasattr(sys.modules[package], "__path__") and find_spec(f"{package}.testing"):
+        importlib.import_module(f"{package}.testing")
 
 
 def _check_documented(component: Component) -> None:

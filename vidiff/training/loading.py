@@ -25,6 +25,23 @@ def load(path: str | Path, plugins: Sequence[str] = ()) -> Task:
     Raises:
         ValueError: if there is no such checkpoint, it is not one of a vidiff task, or a class that
             it names cannot be found.
+
+    Example:
+        >>> from functools import partial
+        >>> import vidiff
+        >>> from vidiff.denoisers import DiT
+        >>> from vidiff.training import DiffusionTask
+        >>> from vidiff.training.trainer import VidiffTrainer
+        >>> task = DiffusionTask(denoiser=partial(DiT, width=16, depth=1, num_heads=2))
+        >>> task.configure_model()
+        >>> trainer = VidiffTrainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+        >>> trainer.strategy.connect(task)  # in place of a training
+        >>> task.trainer = trainer
+        >>> trainer.save_checkpoint("tiny.ckpt")
+        >>> loaded = vidiff.load("tiny.ckpt")
+        >>> size = {"num_frames": 3, "height": 16, "width": 16, "num_steps": 2}
+        >>> loaded.sample(["a red square moves left"], seed=1, **size).shape
+        torch.Size([1, 3, 3, 16, 16])
     """
     load_all(plugins)
     checkpoint = read_checkpoint(path)

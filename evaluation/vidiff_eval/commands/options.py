@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from vidiff.cli.errors import explain
+from vidiff.config_nodes import arguments_of
 from vidiff.errors import UsageError
-from vidiff.registry import get_component, list_components, nearest
+from vidiff.registry import all_components, get_component, list_components, nearest
 from vidiff.yaml_files import read_yaml
 from vidiff_eval.metrics.base import VideoMetric
 from vidiff_eval.protocols.protocol import Protocol
@@ -59,14 +60,16 @@ def make_metric(name: str, options: Sequence[str] = ()) -> VideoMetric:
     from vidiff.cli.names import install
 
     component = get_component("metric", name)
-    known = inspect.signature(component.cls).parameters
+    taken = inspect.signature(component.cls).parameters
     given = [option.removeprefix("--").partition("=")[0].partition(".")[0] for option in options]
-    if unknown := [key for key in given if key not in known]:
+    if unknown := [key for key in given if key not in taken]:
+        parts = {name: _options_of_part(p.default) for name, p in taken.items()}
+        known = [*taken, *(f"{name}.{one}" for name, part in parts.items() for one in part)]
         raise UsageError(
             f"metric {name} has no option {unknown[0]!r}{nearest(unknown[0], known)}; known: "
             f"{', '.join(known) or 'none'}"
         )
-    for key, parameter in known.items():
+    for key, parameter in taken.items():
         if parameter.default is parameter.empty and key not in given:
             raise UsageError(f"metric {name} needs --{name}.{key}")
     install()
@@ -123,3 +126,10 @@ def _as_list(option: str) -> str:
     """``--size=64,96`` as ``--size=[64,96]``."""
     name, _, value = option.partition("=")
     return f"{name}=[{value}]" if name == "--size" and value[:1].isdigit() else option
+
+
+def _options_of_part(default: Any) -> list[str]:
+    """The options of the components that can replace a default one, as ``weights`` of a flow."""
+    kinds = [one.kind for one in all_components() if one.cls is default]
+    parts = (one.cls for one in all_components() if one.kind in kinds)
+    return sorted({name for part in parts for name in arguments_of(part)})

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vidiff.registry import kind
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from vidiff_eval.protocols.protocol import Protocol
 
@@ -42,7 +45,8 @@ def check_clips(clips: Tensor) -> None:
     if len(shape) != 5:
         raise ValueError(f"clips have five axes, {', '.join(AXES)}; got the shape {shape}")
     if shape[1] != 3:
-        where = f"; axis {shape.index(3)} has 3: permute it there" if 3 in shape else ""
+        axis = next((axis for axis in (4, 2, 3) if shape[axis] == 3), None)
+        where = f"; axis {axis} has 3: permute it there" if axis else ""
         raise ValueError(f"axis 1 of clips is the 3 channels, got the shape {shape}{where}")
     if min(shape) < 1:
         raise ValueError(
@@ -57,6 +61,14 @@ def check_clips(clips: Tensor) -> None:
             "are in [0, 1], give 2 * clips - 1",
             stacklevel=3,
         )
+
+
+def check_number(videos: Sequence[Any] | Tensor, **given: Any) -> None:
+    """Raise a ``ValueError`` unless there are as many of what was given as videos, in lists."""
+    for name, items in given.items():
+        if items is not None and (isinstance(items, str) or len(items) != len(videos)):
+            got = repr(items) if isinstance(items, str) else len(items)
+            raise ValueError(f"{len(videos)} videos need as many {name}, got {got}")
 
 
 @kind("features")
@@ -103,6 +115,14 @@ class Features(ABC):
         check_clips(clips)
         return self.extract(clips)["features"]
 
+    def check_frames(self, clips: Tensor) -> None:
+        """Raise a ``ValueError`` if clips (b, 3, f, h, w) have fewer frames than ``min_frames``."""
+        if clips.shape[2] < self.min_frames:
+            raise ValueError(
+                f"the features {self.name} need at least {self.min_frames} frames, and a clip has "
+                f"{clips.shape[2]}: set --protocol.num_frames to that or more"
+            )
+
     def follow(self, protocol: Protocol) -> None:
         """Take what the protocol says of the way from clips to the network; by default nothing."""
         return
@@ -110,3 +130,28 @@ class Features(ABC):
     def to(self, device: torch.device | str) -> None:
         """Compute on ``device`` from now on."""
         self.device = device
+
+
+class NetworkFeatures(Features):
+    """Features by a network that is loaded from a file of weights when it is first needed.
+
+    Args:
+        weights: the file; by default looked for on this machine.
+    """
+
+    def __init__(self, *, weights: str | None = None) -> None:
+        self.weights = weights
+
+    @abstractmethod
+    def find_weights(self) -> Path:
+        """The file of weights on this machine; a ``ValueError`` names where it was looked for."""
+
+    @cached_property
+    def path(self) -> Path:
+        """The file of weights that was given, or found."""
+        return Path(self.weights).expanduser() if self.weights else self.find_weights()
+
+    @cached_property
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """The network with the weights of ``path``, on the CPU at first."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.registry import register
-from vidiff_eval.features.base import Features, Found
+from vidiff_eval.features.base import Found, NetworkFeatures
 from vidiff_eval.networks.exact import exact
 from vidiff_eval.networks.i3d import BATCH_NORM_EPS, MIN_FRAMES, SIZE
 from vidiff_eval.networks.i3d_weights import check_eps, find_weights, load_i3d
@@ -20,7 +20,7 @@ from vidiff_eval.protocols.protocol import Protocol
 
 
 @register("i3d")
-class I3D(Features):
+class I3D(NetworkFeatures):
     """Logits of Kinetics-400's 400 classes by I3D (Carreira & Zisserman 2017), one for a clip.
 
     The way from a clip to the network's 224 x 224 is the protocol's. Clips go through the network
@@ -38,23 +38,23 @@ class I3D(Features):
     min_frames = MIN_FRAMES
 
     def __init__(self, *, weights: str | None = None) -> None:
-        self.weights = weights
+        super().__init__(weights=weights)
         self.batch_norm_eps = BATCH_NORM_EPS
-        self._network: nn.Module | None = None
         self.follow(Protocol())
 
     def follow(self, protocol: Protocol) -> None:
         self.resize = protocol.resize
         self.to_uint8 = protocol.to_uint8
         if protocol.batch_norm_eps != self.batch_norm_eps:
-            self.batch_norm_eps, self._network = protocol.batch_norm_eps, None
+            self.batch_norm_eps = protocol.batch_norm_eps
+            self.__dict__.pop("network", None)
 
     @property
     def settings(self) -> dict[str, Any]:
-        check_eps(self._path, self.batch_norm_eps)
+        check_eps(self.path, self.batch_norm_eps)
         return {
             "network": self.name,
-            "weights_sha256": sha256(self._path),
+            "weights_sha256": sha256(self.path),
             "resize": self.resize,
             "size": SIZE,
             "to_uint8": self.to_uint8,
@@ -67,12 +67,8 @@ class I3D(Features):
         Raises:
             ValueError: if clips have fewer than nine frames, or weights are missing or wrong.
         """
-        if clips.shape[2] < MIN_FRAMES:
-            raise ValueError(
-                f"the clips have {clips.shape[2]} frames, I3D needs at least {MIN_FRAMES}: set "
-                "--protocol.num_frames to that or more, from videos that are as long"
-            )
-        network = self._loaded()
+        self.check_frames(clips)
+        network = self.network.to(self.device)
         with exact(self.device):
             logits = [network(self._prepare(clip)).float().cpu() for clip in clips.split(1)]
         return {"features": torch.cat(logits)}
@@ -82,11 +78,9 @@ class I3D(Features):
             clip.to(self.device, torch.float32), SIZE, self.resize, to_uint8=self.to_uint8
         )
 
-    def _loaded(self) -> nn.Module:
-        if self._network is None:
-            self._network = load_i3d(str(self._path), batch_norm_eps=self.batch_norm_eps)
-        return self._network.to(self.device)
+    def find_weights(self) -> Path:
+        return find_weights()
 
     @cached_property
-    def _path(self) -> Path:
-        return find_weights() if self.weights is None else Path(self.weights).expanduser()
+    def network(self) -> nn.Module:
+        return load_i3d(str(self.path), batch_norm_eps=self.batch_norm_eps)

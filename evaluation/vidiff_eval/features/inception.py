@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor
 
 from vidiff.registry import register
-from vidiff_eval.features.base import Features, Found
+from vidiff_eval.features.base import Found, NetworkFeatures
 from vidiff_eval.networks.exact import exact
 from vidiff_eval.networks.inception import SIZE, InceptionV3, find_inception
 from vidiff_eval.networks.weights import sha256
@@ -22,7 +22,7 @@ CHUNK = 16
 
 
 @register("inception")
-class Inception(Features):
+class Inception(NetworkFeatures):
     """The 2048 features of Inception-v3 of each frame, resized by clean-fid (Parmar et al. 2022).
 
     Frames are rounded to 256 grey levels, as image files hold them, then resized by clean-fid's own
@@ -37,15 +37,11 @@ class Inception(Features):
 
     name = "inception"
 
-    def __init__(self, *, weights: str | None = None) -> None:
-        self.weights = weights
-        self._network: InceptionV3 | None = None
-
     @property
     def settings(self) -> dict[str, Any]:
         return {
             "network": self.name,
-            "weights_sha256": sha256(self._path),
+            "weights_sha256": sha256(self.path),
             "resize": "clean-fid",
             "size": SIZE,
             "to_uint8": "round",
@@ -61,7 +57,7 @@ class Inception(Features):
 
     def _of_clip(self, clip: Tensor) -> Tensor:
         """(3, f, h, w) to (f, 2048)."""
-        network = self._loaded()
+        network = self.network.to(self.device)
         levels = ((clip.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         frames = rearrange(levels, "c f h w -> f h w c").cpu().numpy()
         with exact(self.device):
@@ -71,14 +67,12 @@ class Inception(Features):
             ]
         return torch.cat(found)
 
-    def _loaded(self) -> InceptionV3:
-        if self._network is None:
-            self._network = InceptionV3(self._path)
-        return self._network.to(self.device)
+    def find_weights(self) -> Path:
+        return find_inception()
 
     @cached_property
-    def _path(self) -> Path:
-        return find_inception() if self.weights is None else Path(self.weights).expanduser()
+    def network(self) -> InceptionV3:
+        return InceptionV3(self.path)
 
 
 def _resize(frames: np.ndarray) -> Tensor:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from vidiff.registry import register
 from vidiff_eval.features.base import Features, Found
-from vidiff_eval.features.pixels import check_frames
-from vidiff_eval.networks.dis import DIS
-from vidiff_eval.networks.optical_flow import OpticalFlow
-from vidiff_eval.networks.raft import RAFT
+from vidiff_eval.networks.flow import DIS, MakeFlow
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-FlowName = Literal["dis", "raft"]
 
 CHUNK = 8
 """Pairs of frames whose flow is held at once."""
@@ -37,20 +31,14 @@ class MotionFeatures(Features):
     - ``colour_change``: distance of colour histograms, see ``statistics.cuts``.
 
     Args:
-        flow: ``dis`` is OpenCV's dense inverse search, on the CPU, without weights; ``raft`` is
-            torchvision's network.
-        weights: the file of RAFT's weights, of torchvision's ``raft_large`` or ``raft_small``. By
-            default looked for in ``$VIDIFF_WEIGHTS`` and torch hub's cache.
-
-    Raises:
-        ValueError: if weights are given to DIS.
+        flow: which optical flow: ``dis`` needs OpenCV and no weights, ``raft`` weights.
     """
 
     name = "motion"
     min_frames = 2
 
-    def __init__(self, *, flow: FlowName = "dis", weights: str | None = None) -> None:
-        self.flow: OpticalFlow = make_flow(flow, weights)
+    def __init__(self, *, flow: MakeFlow = DIS) -> None:
+        self.flow = flow()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -61,7 +49,7 @@ class MotionFeatures(Features):
 
         from vidiff_eval.networks.exact import exact
 
-        check_frames(clips)
+        self.check_frames(clips)
         with exact(self.device):
             found = [self._of_clip(clip.to(self.device).float()) for clip in clips]
         return {name: torch.stack([one[name] for one in found]) for name in found[0]}
@@ -80,8 +68,8 @@ class MotionFeatures(Features):
         from vidiff_eval.statistics.cuts import colour_change, found_again
         from vidiff_eval.statistics.warping import visible, warp, warping_error
 
-        forward = self.flow.find(frames, others, self.device)
-        backward = self.flow.find(others, frames, self.device)
+        forward = self.flow.estimate(frames, others, self.device)
+        backward = self.flow.estimate(others, frames, self.device)
         frames, others = (frames + 1) / 2, (others + 1) / 2
         seen, warped = visible(forward, backward), warp(others, forward)
         lengths = forward.norm(dim=1).flatten(1) * 100 / min(frames.shape[2:])
@@ -94,22 +82,3 @@ class MotionFeatures(Features):
             "found_again": found_again(frames, warped, seen),
             "colour_change": colour_change(frames, others),
         }
-
-
-def make_flow(name: FlowName, weights: str | None = None) -> OpticalFlow:
-    """The flow of a name.
-
-    Args:
-        name: ``dis`` or ``raft``.
-        weights: the file of RAFT's.
-
-    Raises:
-        ValueError: if there is no such flow, or weights are given to one that has none.
-    """
-    if name == "dis":
-        if weights is not None:
-            raise ValueError("DIS has no weights: set flow to raft, or leave weights out")
-        return DIS()
-    if name == "raft":
-        return RAFT(Path(weights).expanduser() if weights else None)
-    raise ValueError(f"unknown flow {name!r}; known: dis, raft")

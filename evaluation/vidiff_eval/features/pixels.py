@@ -30,15 +30,6 @@ class Pixels(Features):
         return {"pixels": "differences of adjacent frames"}
 
     def extract(self, clips: Tensor) -> Found:
-        check_frames(clips)
+        self.check_frames(clips)
         difference = clips.to(self.device).float().diff(dim=2).abs().mean(dim=(1, 3, 4))
         return {"difference": (difference * GREY_LEVELS).cpu()}
-
-
-def check_frames(clips: Tensor) -> None:
-    """Raise a ``ValueError`` if clips (b, 3, f, h, w) have no two frames to compare."""
-    if clips.shape[2] < 2:
-        raise ValueError(
-            f"adjacent frames are compared, and a clip has {clips.shape[2]}: set "
-            "--protocol.num_frames to at least 2"
-        )

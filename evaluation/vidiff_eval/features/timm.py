@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidiff.registry import register
-from vidiff_eval.features.base import Features, Found
+from vidiff_eval.features.base import Found, NetworkFeatures
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @register("timm")
-class Timm(Features):
+class Timm(NetworkFeatures):
     """The vector of each frame before the classifier of a timm model, such as DINO's.
 
     ``features`` are (b, f, d), as the network gives them: not scaled to length 1. Frames are
@@ -31,7 +31,7 @@ class Timm(Features):
     def __init__(self, *, model: str, weights: str | None = None) -> None:
         self.name = f"timm_{model}"  # type: ignore[misc]
         self.model = model
-        self.weights = weights
+        super().__init__(weights=weights)
 
     @cached_property
     def preparation(self) -> Preparation:
@@ -40,20 +40,13 @@ class Timm(Features):
 
         return timm_preparation(self.model)
 
-    @cached_property
-    def path(self) -> Path:
-        """The file of weights.
-
-        Raises:
-            ValueError: if there is none, with the places that were looked in.
-        """
+    def find_weights(self) -> Path:
         from vidiff_eval.networks.timm_model import find_timm_weights
 
-        return Path(self.weights).expanduser() if self.weights else find_timm_weights(self.model)
+        return find_timm_weights(self.model)
 
     @cached_property
     def network(self) -> nn.Module:
-        """The network, on the CPU at first."""
         from vidiff_eval.networks.timm_model import load_timm
 
         return load_timm(self.model, self.path)

@@ -1,25 +1,22 @@
-"""Metric interface."""
+"""Metric interface: of single clips, of pairs and of sets."""
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from math import inf
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from vidiff.evaluation_report import Curve, Marks, MetricInfo, NoiseFloor, Row, Score, ScoreInfo
-from vidiff.registry import kind
+from vidiff.evaluation_report import Curve, NoiseFloor, Row, Score
+from vidiff_eval.features.base import check_clips, check_number
+from vidiff_eval.metrics.video_metric import Measured, Pair, VideoMetric, Words
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
-    from vidiff_eval.clips.clip import Clip
     from vidiff_eval.extraction.feature_table import FeatureTable
     from vidiff_eval.features.base import Features, Found
-    from vidiff_eval.metrics.accumulators import Accumulator
-    from vidiff_eval.protocols.protocol import Protocol
+    from vidiff_eval.statistics.resampling import LeftOut, Scale
 
 Sums = dict[str, float]
 """Sums over clips, from which the scores of any set of them follow."""
@@ -27,154 +24,7 @@ Sums = dict[str, float]
 CHUNK = 256
 """Clips that are judged at once."""
 
-
-@dataclass(frozen=True)
-class Measured:
-    """What a metric finds of a set of clips.
-
-    Attributes:
-        scores: of the set.
-        rows: of each clip; None of a metric that finds nothing of single clips.
-    """
-
-    scores: list[Score]
-    rows: list[Row] | None = None
-
-
-@kind("metric")
-class VideoMetric(ABC):
-    """A measure of videos: a ``ClipMetric``, a ``PairMetric`` or a ``SetMetric``.
-
-    A metric's constructor keeps its settings and is fast; slow imports wait until it measures.
-    What others have to know of a metric is among these attributes, and in reports too.
-
-    Attributes:
-        kind: whether it measures single ``clips``, ``pairs`` or ``sets``.
-        scores: names of the scores that it reports, the main one first; unique among all metrics.
-        units: of each score: ``share``, ``dB``, …; empty where there are none.
-        limits: the least and the largest possible value of each score; intervals end there. Empty
-            where there are none.
-        higher_is_better: which way the main score is better; None where neither is.
-        needs_real: whether it compares with real videos.
-        needs_prompts: whether it judges videos by their prompts.
-        paired: whether each clip needs a real partner of the same name.
-        min_clips: clips that it needs, of each side.
-        has_floor: whether equal distributions give something else than the best value, the more so
-            the fewer clips: then reports say how much, from real against real.
-        depends_on_number: whether fewer clips give other scores, not only less certain ones.
-        beside: names of metrics that must be read with this one, as it can be won without them.
-        marks: how pages mark single clips as right or wrong; None where they do not.
-    """
-
-    kind: ClassVar[Literal["clips", "pairs", "sets"]]
-    scores: tuple[str, ...]
-    units: ClassVar[tuple[str, ...]] = ()
-    limits: ClassVar[tuple[tuple[float, float], ...]] = ()
-    higher_is_better: ClassVar[bool | None]
-    needs_real: ClassVar[bool] = False
-    needs_prompts: ClassVar[bool] = False
-    paired: ClassVar[bool] = False
-    min_clips: int = 1
-    has_floor: ClassVar[bool] = False
-    depends_on_number: ClassVar[bool] = False
-    beside: ClassVar[tuple[str, ...]] = ()
-    marks: ClassVar[Marks | None] = None
-
-    @property
-    @abstractmethod
-    def settings(self) -> dict[str, Any]:
-        """Everything that decides the scores, for reports: plain values.
-
-        Raises:
-            ValueError: if something that the metric needs is missing: weights, a package.
-        """
-
-    @property
-    def taken(self) -> tuple[Features, ...]:
-        """The features that it compares, which are stored and shared among metrics."""
-        return ()
-
-    @abstractmethod
-    def measure(self, generated: FeatureTable, real: FeatureTable | None) -> Measured:
-        """Measure a set of clips; ``real`` is None only where ``needs_real`` is false."""
-
-    def values(self, clips: FeatureTable, reference: FeatureTable) -> dict[str, float]:
-        """The scores without intervals, of few clips; ``reference`` are the real ones."""
-        raise NotImplementedError
-
-    def noise_floor(self, real: FeatureTable, num_clips: int) -> NoiseFloor | None:
-        """The main score of real clips against real ones; None where that says nothing."""
-        return None
-
-    def charts(
-        self, generated: Mapping[str, FeatureTable], real: FeatureTable | None
-    ) -> list[Curve]:
-        """How scores change with the number of clips or the distance between frames."""
-        return []
-
-    def describe(self, noise_floor: NoiseFloor | None = None) -> MetricInfo:
-        """The metric for reports."""
-        units = self.units or ("",) * len(self.scores)
-        limits = self.limits or ((-math.inf, math.inf),) * len(self.scores)
-        return MetricInfo(
-            kind=self.kind,
-            scores=[
-                ScoreInfo(name, unit, (_finite(low), _finite(high)))
-                for name, unit, (low, high) in zip(self.scores, units, limits, strict=True)
-            ],
-            higher_is_better=self.higher_is_better,
-            summary=(type(self).__doc__ or "").strip().partition("\n")[0],
-            settings=self.settings,
-            needs_real=self.needs_real,
-            needs_prompts=self.needs_prompts,
-            min_clips=self.min_clips,
-            depends_on_number=self.depends_on_number,
-            marks=self.marks,
-            noise_floor=noise_floor,
-        )
-
-    def follow(self, protocol: Protocol) -> None:
-        """Take from a protocol what it says of this metric."""
-        for features in self.taken:
-            features.follow(protocol)
-
-    @property
-    def min_frames(self) -> int:
-        """Frames that a clip must have."""
-        return max((features.min_frames for features in self.taken), default=1)
-
-    def check(self, clips: Sequence[Clip]) -> None:
-        """Raise a ``ValueError`` if these clips cannot be measured; says why, and what to do."""
-        shortest = min(clips, key=lambda clip: clip.num_frames)
-        if shortest.num_frames < self.min_frames:
-            raise ValueError(
-                f"it needs clips of {self.min_frames} frames, and {shortest.video.path} "
-                f"gives {shortest.num_frames}: set --protocol.num_frames, or leave it out"
-            )
-        self.check_prompts([clip.video.prompt for clip in clips])
-
-    def check_prompts(self, prompts: Sequence[str]) -> None:
-        """Raise a ``ValueError`` if the metric cannot judge one of ``prompts``; says which."""
-        return
-
-    def check_number(self, num_real: int, num_generated: int) -> None:
-        """Raise a ``ValueError`` if a side has too few clips; says which."""
-        return
-
-    def to(self, device: torch.device | str) -> None:
-        """Compute on ``device`` from now on."""
-        for features in self.taken:
-            features.to(device)
-
-    def accumulator(self, **kwargs: Any) -> Accumulator:
-        """The metric as a ``torchmetrics.Metric``, for loops over batches and processes.
-
-        Args:
-            kwargs: ``stream`` and others, see ``make_accumulator``, and ``torchmetrics.Metric``.
-        """
-        from vidiff_eval.metrics.accumulators import make_accumulator  # torchmetrics takes seconds
-
-        return make_accumulator(self, **kwargs)
+__all__ = ["ClipMetric", "Measured", "PairMetric", "Row", "SetMetric", "Sums", "VideoMetric"]
 
 
 class _OfRows(VideoMetric):
@@ -204,6 +54,17 @@ class _OfRows(VideoMetric):
         rows = self.rows(generated, real)
         return Measured(self.summarise(self.tally(rows)), rows)
 
+    @abstractmethod
+    def rows_of(self, videos: Tensor, prompts: Words, reference: Pair) -> list[Row]:
+        """What is found of each of some clips, see ``vectors``."""
+
+    def vectors(self, videos: Tensor, prompts: Words = None, reference: Pair = None) -> Tensor:
+        import torch
+
+        tallies = [self.tally([row]) for row in self.rows_of(videos, prompts, reference)]
+        names = self.tally([])
+        return torch.tensor([[one[name] for name in names] for one in tallies], dtype=torch.float64)
+
 
 class ClipMetric(_OfRows):
     """Judges each clip by itself, with its prompt where there is one: pure functions of features.
@@ -216,12 +77,32 @@ class ClipMetric(_OfRows):
     features: Features
 
     @property
+    def settings(self) -> dict[str, Any]:
+        return {"features": self.features.settings}
+
+    @property
     def taken(self) -> tuple[Features, ...]:
         return (self.features,)
 
     @abstractmethod
     def judge(self, found: Found, prompts: Sequence[str]) -> list[Row]:
         """What is found of each clip, from its features; the rows have all of ``scores``."""
+
+    def __call__(self, videos: Tensor, prompts: Sequence[str] | None = None) -> dict[str, float]:
+        """The scores of clips (b, 3, f, h, w) in [-1, 1], by name.
+
+        Raises:
+            ValueError: if they are of another shape, type or range, or lack the prompts.
+        """
+        return _values(self.summarise(self.tally(self.rows_of(videos, prompts, None))))
+
+    def rows_of(self, videos: Tensor, prompts: Words, reference: Pair) -> list[Row]:
+        self._check_videos(videos, prompts=prompts)
+        if prompts is None and self.needs_prompts:
+            raise ValueError(f"{type(self).__name__} judges clips by their prompts: give prompts")
+        words = [""] * len(videos) if prompts is None else prompts
+        self.check_prompts(words)
+        return self.judge(self.features.extract(videos), words)
 
     def curves(self, found: Found) -> Mapping[str, Tensor]:
         """By name, what is found of each clip at frame distances 1, 2, …: (b, f - 1)."""
@@ -235,7 +116,7 @@ class ClipMetric(_OfRows):
 
     def values(self, clips: FeatureTable, reference: FeatureTable) -> dict[str, float]:
         rows = self.judge(clips.of(self.features), [""] * len(clips))
-        return {score.name: score.value for score in self.summarise(self.tally(rows))}
+        return _values(self.summarise(self.tally(rows)))
 
     def charts(
         self, generated: Mapping[str, FeatureTable], real: FeatureTable | None
@@ -258,6 +139,25 @@ class PairMetric(_OfRows):
     @abstractmethod
     def judge(self, generated: Tensor, real: Tensor) -> list[Row]:
         """What is found of each pair, both (b, 3, f, h, w) in [-1, 1]."""
+
+    def __call__(self, real: Tensor, generated: Tensor) -> dict[str, float]:
+        """The scores of clips (b, 3, f, h, w) in [-1, 1] with the real clip of each, by name.
+
+        Raises:
+            ValueError: if they are of another or of different shapes, of another type or range.
+        """
+        return _values(self.summarise(self.tally(self.rows_of(generated, None, real))))
+
+    def rows_of(self, videos: Tensor, prompts: Words, reference: Pair) -> list[Row]:
+        self._check_videos(videos)
+        shape = None if reference is None else reference.shape
+        if reference is None or shape != videos.shape:
+            raise ValueError(
+                f"{type(self).__name__} compares each clip with its reference, and shapes differ: "
+                f"{tuple(videos.shape)} and {shape and tuple(shape)}"
+            )
+        check_clips(reference)
+        return self.judge(videos, reference)
 
     def rows(self, generated: FeatureTable, real: FeatureTable | None) -> list[Row]:
         assert real is not None
@@ -283,6 +183,34 @@ class SetMetric(VideoMetric):
     @property
     def taken(self) -> tuple[Features, ...]:
         return (self.features,)
+
+    def __call__(self, real: Tensor, generated: Tensor) -> dict[str, float]:
+        """The scores of clips (m, 3, f, h, w) against real ones (n, 3, f, h, w), by name.
+
+        Both are in [-1, 1]. For intervals, and for clips in batches, see ``accumulator``.
+
+        Raises:
+            ValueError: if they are of another shape, type or range, too short or too few.
+
+        Example:
+            >>> import torch
+            >>> from vidiff_eval.features import Features
+            >>> from vidiff_eval.metrics import FD
+            >>> class Level(Features):
+            ...     name, settings = "level", {}
+            ...     def extract(self, clips):
+            ...         return {"features": clips.mean((2, 3, 4))}
+            >>> grey = torch.zeros(4, 3, 8, 16, 16)
+            >>> FD(Level())(grey, grey + 0.5)  # 3 channels, 0.5² each; so FVD()(real, generated)
+            {'fd_level': 0.75}
+        """
+        if self.paired:
+            check_number(real, generated=generated)
+        return self.distance(self.vectors(real), self.vectors(generated))
+
+    def vectors(self, videos: Tensor, prompts: Words = None, reference: Pair = None) -> Tensor:
+        self._check_videos(videos)
+        return self.features.extract(videos)[self.output]
 
     @abstractmethod
     def distance(self, real: Tensor, generated: Tensor) -> dict[str, float]:
@@ -328,10 +256,23 @@ class SetMetric(VideoMetric):
 
         check_sides(num_real, num_generated, self.min_clips)
 
+    def _score(
+        self, value: float, left_out: LeftOut | None, *sides: Tensor, name: str = "",
+        scale: Scale = "linear", **detail: Any,
+    ) -> Score:  # fmt: skip
+        """A score with the jackknife's interval, cut at the score's limits."""
+        from vidiff_eval.statistics.resampling import interval
+
+        name = name or self.scores[0]
+        limits = dict(zip(self.scores, self.limits, strict=False)).get(name, (-inf, inf))
+        around, method = interval(value, left_out, scale, limits), left_out and left_out.method
+        detail |= dict(zip(("num_real", "num_generated"), map(len, sides), strict=True))
+        return Score(name, value, around, method or "", detail)
+
     def _side(self, table: FeatureTable, order: Sequence[int] | None = None) -> Tensor:
         """The features of a set, in an order of its own unless another one is given."""
         return table.of(self.features)[self.output][list(table.order if order is None else order)]
 
 
-def _finite(limit: float) -> float | None:
-    return limit if math.isfinite(limit) else None
+def _values(scores: Sequence[Score]) -> dict[str, float]:
+    return {score.name: score.value for score in scores}

@@ -19,6 +19,12 @@ class CLIPConsistency(Consistency):
     Args:
         model: the folder of a CLIP, in Hugging Face layout or open_clip's; by default the one that
             ``$VIDIFF_CLIP`` names.
+
+    Example:
+        >>> import torch
+        >>> vectors = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]])  # of three frames
+        >>> CLIPConsistency().judge({"features": vectors}, [""])
+        [{'clip_consistency': 0.5, 'clip_consistency_vbench': 0.5}]
     """
 
     scores = ("clip_consistency", "clip_consistency_vbench")

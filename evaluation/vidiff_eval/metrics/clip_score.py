@@ -30,6 +30,15 @@ class CLIPScore(ClipMetric):
 
     Raises:
         ValueError: if ``scale`` is not positive.
+
+    Example:
+        >>> import torch
+        >>> metric = CLIPScore()
+        >>> metric.features.embed_text = lambda prompts: torch.tensor([[3.0, 4.0]])  # of a CLIP
+        >>> frames = torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]])
+        >>> (row,) = metric.judge({"features": frames}, ["a prompt"])
+        >>> [round(row[name], 4) for name in ("clip_score", "lowest_frame", "highest_frame")]
+        [30.0, 0.0, 60.0]
     """
 
     scores = ("clip_score",)

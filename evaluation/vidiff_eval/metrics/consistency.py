@@ -14,7 +14,6 @@ from vidiff_eval.metrics.base import ClipMetric, Row
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vidiff_eval.clips.clip import Clip
     from vidiff_eval.features.base import Found
 
 ADJACENT, VBENCH = "adjacent", "adjacent and first, clamped at 0"
@@ -41,14 +40,9 @@ class Consistency(ClipMetric):
         ways = dict(zip(self.scores, self.ways, strict=True))
         return {"cosines": ways, "features": self.features.settings}
 
-    def check(self, clips: Sequence[Clip]) -> None:
-        super().check(clips)
-        shortest = min(clips, key=lambda clip: clip.num_frames)
-        if shortest.num_frames < 2:
-            raise ValueError(
-                f"it compares frames, and {shortest.video.path} gives {shortest.num_frames}: set "
-                "--protocol.num_frames to at least 2"
-            )
+    @property
+    def min_frames(self) -> int:
+        return max(2, super().min_frames)
 
     def judge(self, found: Found, prompts: Sequence[str]) -> list[Row]:
         from vidiff_eval.statistics.consistency import adjacent, adjacent_and_first
@@ -79,6 +73,12 @@ class SubjectConsistency(Consistency):
         model: a network of timm.
         weights: the file of its weights; by default looked for in ``$VIDIFF_WEIGHTS`` and in the
             caches of torch hub and Hugging Face.
+
+    Example:
+        >>> import torch
+        >>> vectors = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]]])  # of three frames
+        >>> SubjectConsistency().judge({"features": vectors}, [""])
+        [{'subject_consistency': 0.5, 'subject_consistency_adjacent': 0.0}]
     """
 
     scores = ("subject_consistency", "subject_consistency_adjacent")
@@ -104,6 +104,12 @@ class BackgroundConsistency(Consistency):
 
     Raises:
         ValueError: if there are weights and no model.
+
+    Example:
+        >>> import torch
+        >>> vectors = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]])  # of three frames
+        >>> BackgroundConsistency().judge({"features": vectors}, [""])
+        [{'background_consistency': 0.25, 'background_consistency_adjacent': 0.0}]
     """
 
     scores = ("background_consistency", "background_consistency_adjacent")

@@ -13,6 +13,12 @@ class FD(FrechetDistance):
 
     Args:
         features: what is taken from clips, (n, d) or (n, f, d).
+
+    Example:
+        >>> import torch
+        >>> from vidiff_eval.features import Timm
+        >>> FD(Timm(model="test_vit")).distance(torch.zeros(2, 8, 64), torch.ones(2, 8, 64))
+        {'fd_timm_test_vit': 64.0}
     """
 
     def __init__(self, features: Features) -> None:

@@ -18,6 +18,11 @@ class FID(FrechetDistance):
     Args:
         weights: path of Inception's weights, ``inception-2015-12-05.pt``; by default they are
             looked for, see the features ``inception``.
+
+    Example:
+        >>> import torch
+        >>> FID().distance(torch.zeros(2, 8, 2048), torch.ones(2, 8, 2048))
+        {'fid': 2048.0}
     """
 
     def __init__(self, *, weights: str | None = None) -> None:

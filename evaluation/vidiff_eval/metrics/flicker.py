@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vidiff.registry import register
 from vidiff_eval.features.pixels import Pixels
@@ -22,6 +22,12 @@ class Flicker(ClipMetric):
     ``flicker_vbench`` is 1 - flicker / 255, as VBench's temporal flickering has it (Huang et al.
     2024), which takes videos of scenes that stand still alone. What measures of reconstructions
     call flicker is the error of this change.
+
+    Example:
+        >>> import torch
+        >>> clip = torch.tensor([-1.0, 1.0, 1.0]).view(1, 1, 3, 1, 1).expand(1, 3, 3, 8, 8)
+        >>> Flicker()(clip)
+        {'flicker': 127.5, 'flicker_vbench': 0.5}
     """
 
     scores = ("flicker", "flicker_vbench")
@@ -32,10 +38,6 @@ class Flicker(ClipMetric):
 
     def __init__(self) -> None:
         self.features: Pixels = Pixels()
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {"features": self.features.settings}
 
     def judge(self, found: Found, prompts: Sequence[str]) -> list[Row]:
         return [

@@ -9,7 +9,6 @@ from vidiff_eval.features.base import Features
 from vidiff_eval.metrics.base import SetMetric
 from vidiff_eval.statistics.frechet import Distance, check_sides, frechet
 from vidiff_eval.statistics.frechet_left_out import leave_out_frechet
-from vidiff_eval.statistics.resampling import interval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,10 +48,7 @@ class FrechetDistance(SetMetric):
         check_sides(len(real), len(generated), self.min_clips)
         found = self.between(real, generated)
         left_out = leave_out_frechet(real, generated, self.covariance)
-        around = interval(found.value, left_out, "log")
-        method = left_out.method if left_out else ""
-        detail = {"raw": found.raw, "num_real": len(real), "num_generated": len(generated)}
-        return [Score(self.scores[0], found.value, around, method, detail)]
+        return [self._score(found.value, left_out, real, generated, scale="log", raw=found.raw)]
 
     def between(self, real: Tensor, generated: Tensor) -> Distance:
         """The distance of all features, before and after it is cut at zero."""

@@ -17,6 +17,11 @@ class FVD(FrechetDistance):
 
     Args:
         weights: path of I3D's weights; by default they are looked for, see the features ``i3d``.
+
+    Example:
+        >>> import torch
+        >>> FVD().distance(torch.zeros(2, 400), torch.ones(2, 400))  # of features
+        {'fvd': 400.0}
     """
 
     def __init__(self, *, weights: str | None = None) -> None:

@@ -10,7 +10,6 @@ from vidiff_eval.features.i3d import I3D
 from vidiff_eval.metrics.frechet import FrechetDistance
 from vidiff_eval.statistics.extrapolation import PARTS, extrapolate, leave_out_extrapolation
 from vidiff_eval.statistics.frechet import check_sides
-from vidiff_eval.statistics.resampling import interval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,6 +25,12 @@ class FVDInfinity(FrechetDistance):
 
     Args:
         weights: path of I3D's weights; by default they are looked for, see the features ``i3d``.
+
+    Example:
+        >>> import torch
+        >>> found = FVDInfinity().distance(torch.zeros(8, 400), torch.ones(8, 400))
+        >>> round(found["fvd_infinity"], 6)
+        400.0
     """
 
     min_clips = 8
@@ -41,13 +46,8 @@ class FVDInfinity(FrechetDistance):
     def compare(self, real: Tensor, generated: Tensor) -> list[Score]:
         value = self.distance(real, generated)["fvd_infinity"]
         left_out = leave_out_extrapolation(self._raw, real, generated)
-        detail = {
-            "num_real": len(real),
-            "num_generated": len(generated),
-            "clips_of_smallest_part": min(len(real), len(generated)) // PARTS[-1],
-        }
-        method = left_out.method if left_out else ""
-        return [Score("fvd_infinity", value, interval(value, left_out), method, detail)]
+        smallest = min(len(real), len(generated)) // PARTS[-1]
+        return [self._score(value, left_out, real, generated, clips_of_smallest_part=smallest)]
 
     def _raw(self, real: Tensor, generated: Tensor) -> float:
         return self.between(real, generated).raw

@@ -9,7 +9,6 @@ from vidiff.registry import register
 from vidiff_eval.features.i3d import I3D
 from vidiff_eval.metrics.base import SetMetric
 from vidiff_eval.statistics.kernel import kernel_distance, leave_out_kernel
-from vidiff_eval.statistics.resampling import interval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +23,11 @@ class KVD(SetMetric):
 
     Args:
         weights: path of I3D's weights; by default they are looked for, see the features ``i3d``.
+
+    Example:
+        >>> import torch
+        >>> KVD().distance(torch.zeros(2, 400), torch.ones(2, 400))  # 1 + (1 + 1)³ - 2
+        {'kvd': 7.0}
     """
 
     scores = ("kvd",)
@@ -41,6 +45,4 @@ class KVD(SetMetric):
 
     def compare(self, real: Tensor, generated: Tensor) -> list[Score]:
         value, left_out = leave_out_kernel(real, generated)
-        detail = {"num_real": len(real), "num_generated": len(generated)}
-        method = left_out.method if left_out else ""
-        return [Score("kvd", value, interval(value, left_out), method, detail)]
+        return [self._score(value, left_out, real, generated)]

@@ -25,6 +25,12 @@ class LPIPS(ScoredPairs):
         weights: path of the weights; by default they are looked for, see the perceptual distance
             ``lpips``.
         backbone: ``alex``, which is usual for scores, or ``vgg``.
+
+    Example:
+        >>> metric = LPIPS()  # needs its weights only to judge clips
+        >>> (score,) = metric.summarise(metric.tally([{"lpips": 0.25}, {"lpips": 0.75}]))
+        >>> score.name, score.value, score.method
+        ('lpips', 0.5, "Student's t over clips")
     """
 
     scores = ("lpips",)

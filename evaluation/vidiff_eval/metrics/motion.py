@@ -7,8 +7,9 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from vidiff.registry import register
-from vidiff_eval.features.motion import FlowName, MotionFeatures
+from vidiff_eval.features.motion import MotionFeatures
 from vidiff_eval.metrics.base import ClipMetric, Row
+from vidiff_eval.networks.flow import DIS, MakeFlow
 
 if TYPE_CHECKING:
     from vidiff_eval.features.base import Found
@@ -33,8 +34,13 @@ class Motion(ClipMetric):
     pair is needed here.
 
     Args:
-        flow: ``dis`` (OpenCV, without weights) or ``raft``.
-        weights: the file of RAFT's weights, see the features ``motion``.
+        flow: which optical flow: ``dis`` needs OpenCV and no weights, ``raft`` weights.
+
+    Example:
+        >>> import torch
+        >>> flow = {"mean_flow": torch.tensor([[1.0, 3.0]]), "top_flow": torch.tensor([[0.0, 9.0]])}
+        >>> Motion().judge(flow, [""])
+        [{'motion': 2.0, 'dynamic_degree': True, 'dynamic_pairs': 1}]
     """
 
     scores = ("motion", "dynamic_degree")
@@ -42,8 +48,8 @@ class Motion(ClipMetric):
     limits = ((0.0, inf), (0.0, 1.0))
     higher_is_better = None
 
-    def __init__(self, *, flow: FlowName = "dis", weights: str | None = None) -> None:
-        self.features: MotionFeatures = MotionFeatures(flow=flow, weights=weights)
+    def __init__(self, *, flow: MakeFlow = DIS) -> None:
+        self.features: MotionFeatures = MotionFeatures(flow=flow)
 
     @property
     def settings(self) -> dict[str, Any]:

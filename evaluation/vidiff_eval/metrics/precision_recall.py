@@ -9,7 +9,6 @@ from vidiff.registry import register
 from vidiff_eval.features.i3d import I3D
 from vidiff_eval.metrics.base import SetMetric
 from vidiff_eval.statistics.neighbours import precision_and_recall
-from vidiff_eval.statistics.resampling import interval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +27,13 @@ class PrecisionRecall(SetMetric):
 
     Raises:
         ValueError: unless k is at least 1.
+
+    Example:
+        >>> import torch
+        >>> real = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
+        >>> generated = torch.tensor([[0.2], [0.4], [0.6], [0.8]])
+        >>> PrecisionRecall(num_neighbours=1).distance(real, generated)
+        {'precision': 1.0, 'recall': 0.5}
     """
 
     scores = ("precision", "recall")
@@ -52,11 +58,8 @@ class PrecisionRecall(SetMetric):
         return {name: value for name, (value, _) in zip(self.scores, found, strict=True)}
 
     def compare(self, real: Tensor, generated: Tensor) -> list[Score]:
-        scores = []
         found = precision_and_recall(real, generated, self.num_neighbours)
-        for name, (value, left_out) in zip(self.scores, found, strict=True):
-            around = interval(value, left_out, bounds=(0.0, 1.0))
-            method = left_out.method if left_out else ""
-            detail = {"num_real": len(real), "num_generated": len(generated)}
-            scores.append(Score(name, value, around, method, detail))
-        return scores
+        return [
+            self._score(value, left_out, real, generated, name=name)
+            for name, (value, left_out) in zip(self.scores, found, strict=True)
+        ]

@@ -33,6 +33,12 @@ class PromptAccuracy(ClipMetric):
 
     Raises:
         ValueError: if a range is empty, or if a shape that moves may stand still.
+
+    Example:
+        >>> from vidiff.data import MovingShapes
+        >>> clip = MovingShapes(split="val")[0]
+        >>> PromptAccuracy()(clip.pixels[None], [clip.caption])["prompt_accuracy"]
+        1.0
     """
 
     scores = (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from vidiff.registry import get_component
 from vidiff_eval.metrics.base import PairMetric, Row
 
 if TYPE_CHECKING:
@@ -21,22 +22,22 @@ class ScoredPairs(PairMetric):
     """
 
     device: torch.device | str = "cpu"
-    _made: VideoScore | None = None
 
-    @abstractmethod
     def make(self) -> VideoScore:
-        """The measure; it is made once, when it is first needed.
+        """The measure; by default the reconstruction metric of the same name.
 
         Raises:
             ValueError: if its weights are missing.
         """
+        import vidiff.reconstruction  # noqa: F401 - registers it
 
-    @property
+        score: VideoScore = get_component("reconstruction_metric", self.scores[0]).cls()
+        return score
+
+    @cached_property
     def video_score(self) -> VideoScore:
-        """The measure, on the CPU at first."""
-        if self._made is None:
-            self._made = self.make().eval()
-        return self._made
+        """The measure, made when it is first needed; on the CPU at first."""
+        return self.make().eval()
 
     @property
     def settings(self) -> dict[str, Any]:

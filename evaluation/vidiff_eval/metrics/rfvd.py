@@ -16,6 +16,11 @@ class RFVD(FrechetDistance):
 
     Args:
         weights: path of I3D's weights; by default they are looked for, see the features ``i3d``.
+
+    Example:
+        >>> import torch
+        >>> RFVD().distance(torch.zeros(2, 400), torch.ones(2, 400))
+        {'rfvd': 400.0}
     """
 
     paired = True

@@ -7,8 +7,9 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from vidiff.registry import register
-from vidiff_eval.features.motion import FlowName, MotionFeatures
+from vidiff_eval.features.motion import MotionFeatures
 from vidiff_eval.metrics.base import ClipMetric, Row
+from vidiff_eval.networks.flow import DIS, MakeFlow
 
 if TYPE_CHECKING:
     from vidiff_eval.features.base import Found
@@ -28,11 +29,16 @@ class ShotCuts(ClipMetric):
     Args:
         max_found_again: share of pixels that are visible in the next frame and have their colour.
         min_colour_change: share of pixels that would have to change colour for equal histograms.
-        flow: ``dis`` (OpenCV, without weights) or ``raft``.
-        weights: the file of RAFT's weights, see the features ``motion``.
+        flow: which optical flow: ``dis`` needs OpenCV and no weights, ``raft`` weights.
 
     Raises:
         ValueError: if a threshold is no share.
+
+    Example:
+        >>> import torch
+        >>> again, change = torch.tensor([[0.9, 0.0]]), torch.tensor([[0.0, 1.0]])
+        >>> ShotCuts().judge({"found_again": again, "colour_change": change}, [""])
+        [{'shot_cuts': 1, 'cut_after_frames': [1]}]
     """
 
     scores = ("shot_cuts",)
@@ -45,15 +51,14 @@ class ShotCuts(ClipMetric):
         *,
         max_found_again: float = 0.05,
         min_colour_change: float = 0.2,
-        flow: FlowName = "dis",
-        weights: str | None = None,
+        flow: MakeFlow = DIS,
     ) -> None:
         limits = {"max_found_again": max_found_again, "min_colour_change": min_colour_change}
         for name, value in limits.items():
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is a share of pixels, between 0 and 1, got {value}")
         self.max_found_again, self.min_colour_change = max_found_again, min_colour_change
-        self.features: MotionFeatures = MotionFeatures(flow=flow, weights=weights)
+        self.features: MotionFeatures = MotionFeatures(flow=flow)
 
     @property
     def settings(self) -> dict[str, Any]:

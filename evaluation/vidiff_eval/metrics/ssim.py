@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vidiff.registry import register
 from vidiff_eval.metrics.reconstruction import ScoredPairs
-
-if TYPE_CHECKING:
-    from vidiff.reconstruction.base import VideoScore
 
 
 @register("ssim")
@@ -17,13 +12,14 @@ class SSIM(ScoredPairs):
 
     As torchmetrics computes it on the scale of [0, 1]: Gaussian windows of 11 x 11 pixels with
     deviation 1.5, by channel.
+
+    Example:
+        >>> import torch
+        >>> clip = torch.linspace(-1, 1, 16).expand(1, 3, 2, 16, 16)
+        >>> round(SSIM()(clip, clip)["ssim"], 4)
+        1.0
     """
 
     scores = ("ssim",)
     limits = ((-1.0, 1.0),)
     higher_is_better = True
-
-    def make(self) -> VideoScore:
-        from vidiff.reconstruction.ssim import SSIM
-
-        return SSIM()

@@ -7,8 +7,9 @@ from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from vidiff.registry import register
-from vidiff_eval.features.motion import FlowName, MotionFeatures
+from vidiff_eval.features.motion import MotionFeatures
 from vidiff_eval.metrics.base import ClipMetric, Row
+from vidiff_eval.networks.flow import DIS, MakeFlow
 
 if TYPE_CHECKING:
     from vidiff_eval.features.base import Found
@@ -28,8 +29,13 @@ class WarpingError(ClipMetric):
     count, and where all are so a clip has no warping error.
 
     Args:
-        flow: ``dis`` (OpenCV, without weights) or ``raft``.
-        weights: the file of RAFT's weights, see the features ``motion``.
+        flow: which optical flow: ``dis`` needs OpenCV and no weights, ``raft`` weights.
+
+    Example:
+        >>> import torch
+        >>> errors, visible = torch.tensor([[0.5, torch.nan]]), torch.tensor([[1.0, 0.0]])
+        >>> WarpingError().judge({"warping_error": errors, "visible": visible}, [""])
+        [{'warping_error': 0.5, 'visible_share': 0.5}]
     """
 
     scores = ("warping_error", "visible_share")
@@ -38,8 +44,8 @@ class WarpingError(ClipMetric):
     higher_is_better = False
     beside = ("motion",)
 
-    def __init__(self, *, flow: FlowName = "dis", weights: str | None = None) -> None:
-        self.features: MotionFeatures = MotionFeatures(flow=flow, weights=weights)
+    def __init__(self, *, flow: MakeFlow = DIS) -> None:
+        self.features: MotionFeatures = MotionFeatures(flow=flow)
 
     @property
     def settings(self) -> dict[str, Any]:

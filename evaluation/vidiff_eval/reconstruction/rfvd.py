@@ -12,7 +12,7 @@ from vidiff.registry import register
 from vidiff_eval.networks.i3d import MIN_FRAMES, SIZE
 from vidiff_eval.networks.i3d_weights import load_i3d
 from vidiff_eval.networks.resizing import prepare
-from vidiff_eval.statistics.frechet import Moments, frechet_distance
+from vidiff_eval.statistics.frechet import Moments, frechet_of_moments
 
 SIDES = ("pixels", "reference")
 PARTS = ("count", "sum", "outer")
@@ -69,8 +69,9 @@ class RFVD(ReconstructionMetric):
     def summarise(self, sums: Sums) -> dict[str, Tensor]:
         # On the CPU, where every device's sums fit into float64.
         exact = {name: value.cpu().double() for name, value in sums.items()}
-        sides = [Moments(*(exact[f"{side}_{part}"] for part in PARTS)) for side in SIDES]
-        if sides[0].count < 2:
+        real, made = (Moments(*(exact[f"{side}_{part}"] for part in PARTS)) for side in SIDES)
+        if real.count < 2:
             warnings.warn("rfvd is not measured: one video has no covariance", stacklevel=2)
             return {}
-        return {"rfvd": frechet_distance(*sides), "rfvd_num_videos": sides[0].count}
+        value = real.sum.new_tensor(frechet_of_moments(real, made).value)
+        return {"rfvd": value, "rfvd_num_videos": real.count}

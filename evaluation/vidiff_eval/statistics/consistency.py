@@ -15,7 +15,12 @@ from vidiff.checks import at_least
 
 
 def unit(vectors: Tensor) -> Tensor:
-    """Vectors (…, d) scaled to length 1, in float64."""
+    """Vectors (…, d) scaled to length 1, in float64.
+
+    Example:
+        >>> unit(torch.tensor([[3.0, 4.0]]))
+        tensor([[0.6000, 0.8000]], dtype=torch.float64)
+    """
     return F.normalize(vectors.double(), dim=-1)
 
 
@@ -24,6 +29,10 @@ def adjacent(frames: Tensor) -> Tensor:
 
     Raises:
         ValueError: if there is one frame only.
+
+    Example:
+        >>> adjacent(torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]]])).tolist()
+        [0.5]
     """
     return by_distance(frames, furthest=1)[:, 0]
 
@@ -36,6 +45,10 @@ def adjacent_and_first(frames: Tensor) -> Tensor:
 
     Raises:
         ValueError: if there is one frame only.
+
+    Example:
+        >>> adjacent_and_first(torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]])).tolist()
+        [0.5]
     """
     _check(frames)
     frames = unit(frames)
@@ -53,6 +66,10 @@ def by_distance(frames: Tensor, furthest: int | None = None) -> Tensor:
 
     Raises:
         ValueError: if there is one frame only, or ``furthest`` is below 1.
+
+    Example:
+        >>> by_distance(torch.tensor([[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]])).tolist()
+        [[0.0, 1.0]]
     """
     _check(frames)
     frames, num_frames = unit(frames), frames.shape[1]

@@ -16,6 +16,12 @@ def colour_change(frames: Tensor, others: Tensor) -> Tensor:
     """Share of pixels that would have to change colour: (n, 3, h, w) in [0, 1] twice -> (n).
 
     Half the sum of absolute differences between histograms of 4 x 4 x 4 colours, in [0, 1].
+
+    Example:
+        >>> black, half = torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
+        >>> half[..., 0] = 1.0  # half of the pixels
+        >>> colour_change(black, half).item()
+        0.5
     """
     return (_histogram(frames) - _histogram(others)).abs().sum(1) / 2
 
@@ -27,6 +33,12 @@ def found_again(frames: Tensor, warped: Tensor, seen: Tensor) -> Tensor:
         frames: (n, c, h, w) in [0, 1].
         warped: the next ones, warped to them.
         seen: (n, h, w), which pixels are visible in these.
+
+    Example:
+        >>> frames, warped = torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
+        >>> warped[..., 0] = 1.0
+        >>> found_again(frames, warped, torch.ones(1, 2, 2, dtype=torch.bool)).item()
+        0.5
     """
     same = (frames - warped).square().mean(1) <= ALIKE**2
     return (same & seen).float().mean((1, 2))

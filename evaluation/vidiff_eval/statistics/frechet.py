@@ -93,7 +93,12 @@ class Moments:
 
 
 def freedom(covariance: Covariance) -> int:
-    """What is taken off n where the scatter is divided by it."""
+    """What is taken off n where the scatter is divided by it.
+
+    Example:
+        >>> freedom("n-1"), freedom("n")
+        (1, 0)
+    """
     return 1 if covariance == "n-1" else 0
 
 
@@ -104,6 +109,11 @@ def frechet(real: Tensor, generated: Tensor, covariance: Covariance = "n-1") -> 
 
     Raises:
         ValueError: if a side has fewer than two features; says which.
+
+    Example:
+        >>> real = torch.tensor([[-1.0], [1.0]])  # of variance 2
+        >>> frechet(real, 2 * real + 3).raw  # 3² + (2√2 - √2)²
+        11.0
     """
     check_sides(len(real), len(generated))
     if min(len(real), len(generated)) < real.shape[1]:
@@ -123,23 +133,24 @@ def frechet_of_moments(
 
     Raises:
         ValueError: if a side has fewer than two features; says which.
+
+    Example:
+        >>> real = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
+        >>> round(frechet_of_moments(Moments.of(real), Moments.of(2 * real + 3)).value, 6)
+        11.0
     """
     check_sides(int(real.count), int(generated.count))
     (mean1, cov1), (mean2, cov2) = real.gaussian(covariance), generated.gaussian(covariance)
     return _distance(mean1, mean2, cov1.trace() + cov2.trace(), overlap_of(cov1, cov2))
 
 
-def frechet_distance(one: Moments, other: Moments) -> Tensor:
-    """The squared Fréchet distance between two sets of features, a scalar, at least zero.
-
-    Raises:
-        ValueError: if a set has fewer than two features.
-    """
-    return one.sum.new_tensor(frechet_of_moments(one, other).value)
-
-
 def overlap_of(cov1: Tensor, cov2: Tensor) -> Tensor:
-    """The trace of ``(S1^½ S2 S1^½)^½`` for covariances (d, d) of any rank, a scalar."""
+    """The trace of ``(S1^½ S2 S1^½)^½`` for covariances (d, d) of any rank, a scalar.
+
+    Example:
+        >>> overlap_of(4 * torch.eye(2), 9 * torch.eye(2)).item()  # √4 √9 for each dimension
+        12.0
+    """
     lower, failed = torch.linalg.cholesky_ex(cov1)
     if not failed:
         values = torch.linalg.eigvalsh(_congruent(lower, cov2))
@@ -152,14 +163,27 @@ def overlap_of(cov1: Tensor, cov2: Tensor) -> Tensor:
 
 
 def root(covariance: Tensor) -> Tensor:
-    """The symmetric root (d, d); directions that are only rounding are left out."""
+    """The symmetric root (d, d); directions that are only rounding are left out.
+
+    Example:
+        >>> root(torch.tensor([[4.0, 0.0], [0.0, 9.0]]))
+        tensor([[2., 0.],
+                [0., 3.]])
+    """
     values, vectors = torch.linalg.eigh(covariance)
     noise = len(values) * torch.finfo(values.dtype).eps * values[-1].abs()
     return vectors * values.where(values > noise, 0.0).sqrt() @ vectors.T
 
 
 def check_sides(num_real: int, num_generated: int, least: int = 2) -> None:
-    """Raise a ``ValueError`` if a side is too small, saying which."""
+    """Raise a ``ValueError`` if a side is too small, saying which.
+
+    Example:
+        >>> check_sides(2, 2)
+        >>> check_sides(2, 1)
+        Traceback (most recent call last):
+        ValueError: the generated side is too small: there is one clip, and this distance needs...
+    """
     for side, count in (("real", num_real), ("generated", num_generated)):
         if count < least:
             have = "is no clip" if count == 0 else "is one clip" if count == 1 else f"are {count}"

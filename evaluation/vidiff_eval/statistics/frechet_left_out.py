@@ -31,6 +31,12 @@ def leave_out_frechet(
         real: features of clips (n, d), or (n, f, d) where each clip has several.
         generated: the same (m, d) or (m, f, d).
         covariance: what the scatter is divided by.
+
+    Example:
+        >>> real = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
+        >>> left_out = leave_out_frechet(real, real + 2)
+        >>> left_out.real.shape, left_out.generated.shape
+        (torch.Size([4]), torch.Size([4]))
     """
     if min(len(real), len(generated)) < LEAST:
         return None

@@ -18,6 +18,11 @@ def wilson(successes: int, total: int) -> tuple[float, float]:
 
     Raises:
         ValueError: unless 0 <= successes <= total and total >= 1.
+
+    Example:
+        >>> low, high = wilson(10, 10)
+        >>> round(low, 4), high  # low is n / (n + z²)
+        (0.7225, 1.0)
     """
     if total < 1 or not 0 <= successes <= total:
         raise ValueError(f"a share needs 0 <= successes <= total >= 1, got {successes} of {total}")
@@ -32,7 +37,12 @@ def wilson(successes: int, total: int) -> tuple[float, float]:
 
 
 def student_975(freedom: float) -> float:
-    """The 97.5 % quantile of Student's t."""
+    """The 97.5 % quantile of Student's t.
+
+    Example:
+        >>> round(student_975(9), 3)
+        2.262
+    """
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, 0.975))
@@ -48,6 +58,10 @@ def tally(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, 
     Returns:
         ``num_clips``; and of each score the number of its values, of those that are true or false,
         the sum and the sum of squares. No rows give zeros.
+
+    Example:
+        >>> tally([{"x": 1.0}, {"x": 3.0}, {"x": None}], ["x"])
+        {'num_clips': 3.0, 'x.count': 2.0, 'x.flags': 0.0, 'x.sum': 4.0, 'x.squares': 10.0}
     """
     sums = {"num_clips": float(len(rows))}
     for name in names:
@@ -78,6 +92,11 @@ def means(
 
     Raises:
         ValueError: if there is no clip.
+
+    Example:
+        >>> (score,) = means(tally([{"x": 1.0}, {"x": 3.0}], ["x"]), ["x"])
+        >>> score.value, [round(end, 2) for end in score.interval]  # 2 ± 12.706 √2 / √2
+        (2.0, [-10.71, 14.71])
     """
     if not sums["num_clips"]:
         raise ValueError("there is no clip to take a mean of: give a folder that holds videos")

@@ -21,6 +21,11 @@ def kernel_distance(real: Tensor, generated: Tensor) -> float:
 
     Raises:
         ValueError: if a side has fewer than two clips; says which.
+
+    Example:
+        >>> real, generated = torch.zeros(2, 1), torch.ones(2, 1)
+        >>> kernel_distance(real, generated)  # 1 + (1 + 1)³ - 2
+        7.0
     """
     check_sides(len(real), len(generated))
     one = (torch.zeros(len(side), dtype=torch.long) for side in (real, generated))
@@ -32,6 +37,11 @@ def leave_out_kernel(real: Tensor, generated: Tensor) -> tuple[float, LeftOut | 
 
     Raises:
         ValueError: if a side has fewer than two clips; says which.
+
+    Example:
+        >>> value, left_out = leave_out_kernel(torch.zeros(4, 1), torch.ones(4, 1))
+        >>> value, left_out.real.tolist()
+        (7.0, [7.0, 7.0, 7.0, 7.0])
     """
     if min(len(real), len(generated)) < LEAST:
         return kernel_distance(real, generated), None

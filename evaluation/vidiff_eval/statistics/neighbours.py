@@ -37,6 +37,13 @@ def precision_and_recall(
 
     Raises:
         ValueError: if a side has too few clips; says which.
+
+    Example:
+        >>> real = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
+        >>> generated = torch.tensor([[0.2], [0.4], [0.6], [0.8]])
+        >>> (precision, _), (recall, _) = precision_and_recall(real, generated, 1)
+        >>> precision, recall
+        (1.0, 0.5)
     """
     check_sides(len(real), len(generated), num_neighbours + 1)
     real, generated = real.double(), generated.double()

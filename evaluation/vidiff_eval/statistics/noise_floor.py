@@ -32,6 +32,12 @@ def noise_floor(
 
     Returns:
         None if there are too few real clips.
+
+    Example:
+        >>> from vidiff_eval.metrics import FVD
+        >>> floor = noise_floor(FVD(), torch.zeros(8, 400), num_clips=4)
+        >>> floor.mean, floor.num_clips, floor.is_upper_bound
+        (0.0, 4, False)
     """
     size = min(num_clips, len(real) // 2)
     if len(real) < LEAST or size < metric.min_clips:

@@ -64,7 +64,12 @@ class LeftOut:
 
 
 def group(num_clips: int, most: int = GROUPS, seed: int = 0) -> Tensor:
-    """To which of up to ``most`` groups of equal size each clip belongs (num_clips,), at random."""
+    """To which of up to ``most`` groups of equal size each clip belongs (num_clips,), at random.
+
+    Example:
+        >>> group(6, most=3).bincount().tolist()
+        [2, 2, 2]
+    """
     order = torch.randperm(num_clips, generator=torch.Generator().manual_seed(seed))
     return order % min(most, num_clips)
 
@@ -72,7 +77,16 @@ def group(num_clips: int, most: int = GROUPS, seed: int = 0) -> Tensor:
 def leave_out(
     statistic: Statistic, real: Tensor, generated: Tensor, most: int = GROUPS
 ) -> LeftOut | None:
-    """A statistic of both sides' clips (n, …), (m, …) without each group; None of too few clips."""
+    """A statistic of both sides' clips (n, …), (m, …) without each group; None of too few clips.
+
+    Example:
+        >>> def mean_gap(real, generated):
+        ...     return (generated.mean() - real.mean()).item()
+        >>> generated = torch.tensor([[0.0], [3.0], [6.0], [9.0]])
+        >>> left_out = leave_out(mean_gap, torch.zeros(4, 1), generated)
+        >>> sorted(left_out.generated.tolist())
+        [3.0, 4.0, 5.0, 6.0]
+    """
     if min(len(real), len(generated)) < LEAST:
         return None
     real_groups, generated_groups = group(len(real), most), group(len(generated), most)
@@ -98,6 +112,13 @@ def interval(
         scale: ``log`` for what is positive, as a Fréchet distance: it has a longer tail upwards,
             and the interval never reaches zero. Where the value is zero, the scale is linear.
         bounds: that the interval is cut at.
+
+    Example:
+        >>> same = torch.full((4,), 2.0)
+        >>> interval(2.0, LeftOut(same, same))
+        (2.0, 2.0)
+        >>> print(interval(2.0, None))
+        None
     """
     if left_out is None or not math.isfinite(value):
         return None

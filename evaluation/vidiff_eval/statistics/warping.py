@@ -16,6 +16,12 @@ def warp(frames: Tensor, flow: Tensor) -> Tensor:
     """At each pixel, what is where the flow leads from it: frames and result are (n, c, h, w).
 
     Bilinear; beyond the border, the border is held.
+
+    Example:
+        >>> frames = torch.tensor([[[[0.0, 1.0, 2.0]]]])
+        >>> right = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 1, 3)
+        >>> warp(frames, right)
+        tensor([[[[1., 2., 2.]]]])
     """
     height, width = frames.shape[2:]
     x, y = _targets(flow)
@@ -33,6 +39,11 @@ def visible(forward: Tensor, backward: Tensor) -> Tensor:
         |∇f|² > 0.01 |f|² + 0.002                  it is on a boundary of motion
 
     or if it leaves the frame, which Lai et al. leave to the first rule.
+
+    Example:
+        >>> right = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 1, 3)
+        >>> visible(right, -right)  # the last one leaves the frame
+        tensor([[[ True,  True, False]]])
     """
     warped = warp(backward, forward)
     size = forward.square().sum(1)
@@ -51,6 +62,11 @@ def warping_error(frames: Tensor, warped: Tensor, seen: Tensor) -> Tensor:
     The squares are summed over visible pixels and divided by the number of those, in all channels
     (Lai et al. 2018); NaN where nothing is visible. Tools that divide by the pixels alone find as
     many times more as there are channels.
+
+    Example:
+        >>> frames, warped = torch.zeros(1, 3, 1, 2), torch.tensor([0.5, 1.0]).expand(1, 3, 1, 2)
+        >>> warping_error(frames, warped, torch.tensor([[[True, False]]])).item()
+        0.25
     """
     squares = (frames - warped).square().mean(1) * seen
     return squares.sum((1, 2)) / seen.sum((1, 2))  # 0 / 0 is NaN

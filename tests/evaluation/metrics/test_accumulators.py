@@ -68,7 +68,7 @@ def test_batches_and_order_make_no_difference(make: Callable[[], Any]) -> None:
     one, other = make(), make()
     expected = scores(one, size=7)
     assert scores(other, [4, 6, 0, 3, 5, 1, 2], size=2) == pytest.approx(expected, rel=1e-9)
-    if "sets" in toys.kind_of(one):  # resampled by the order of ids, not of arrival
+    if toys.kind_of(one) == "sets":  # resampled by the order of ids, not of arrival
         assert intervals(one) == intervals(other)
 
 
@@ -194,10 +194,10 @@ def test_sums_keep_their_size_and_are_float64() -> None:
     for _ in range(5):
         scores(metric, ids=False)
     assert few == {name: sum(t.numel() for t in getattr(metric, name)) for name in metric._defaults}
-    assert metric.read_list("real_sums").dtype == torch.float64
+    assert metric.joined("real_sums").dtype == torch.float64
     fresh = toys.make("stream")
     scores(fresh)
-    assert len(fresh.read_list("real_sum_ids")) + len(fresh.read_list("real_ids")) == 7
+    assert len(fresh.joined("real_sum_ids")) + len(fresh.joined("real_ids")) == 7
 
 
 def test_small_parts_survive_large_sums() -> None:
@@ -211,7 +211,7 @@ def test_small_parts_survive_large_sums() -> None:
 
 def test_what_cannot_be_measured_is_refused() -> None:
     clips, sets, pairs = (toys.make(kind) for kind in ("clips", "sets", "pairs"))
-    with pytest.raises(ValueError, match=r"videos must be \(b, 3, f, h, w\)"):
+    with pytest.raises(ValueError, match=r"five axes, .*; got the shape \(3, 4, 2, 2\)"):
         clips.update(VIDEOS[0])
     with pytest.raises(ValueError, match="7 videos need as many ids, got 1"):
         clips.update(VIDEOS, ids=["a"])
@@ -220,7 +220,15 @@ def test_what_cannot_be_measured_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 2 frames here, got 1"):
         sets.update(VIDEOS[:, :, :1], real=True)
     with pytest.raises(ValueError, match="differ"):
-        pairs.update(VIDEOS, VIDEOS[:, :, :2])
+        pairs.update(VIDEOS, reference=VIDEOS[:, :, :2])
+    with pytest.raises(ValueError, match="Gap compares each clip with its reference"):
+        pairs.update(VIDEOS)
+    with pytest.raises(ValueError, match=r"give update\(\) real=True or real=False"):
+        sets.update(VIDEOS)
+    with pytest.raises(ValueError, match=r"got torch\.uint8: bytes become them by"):
+        sets.update((VIDEOS * 100).to(torch.uint8), real=True)
+    with pytest.raises(ValueError, match="7 videos need as many ids, got 'abcdefg'"):
+        sets.update(VIDEOS, real=True, ids="abcdefg")
     sets.update(VIDEOS, real=True, ids=IDS)
     with pytest.raises(ValueError, match="give ids to all updates of real clips, or to none"):
         sets.update(VIDEOS, real=True)

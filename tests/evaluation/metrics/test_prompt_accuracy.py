@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vidiff.data.shapes import COMBINATIONS, Combination, Scenes, render
+from vidiff.reconstruction.psnr import MAX_PSNR
 from vidiff_eval.metrics import PromptAccuracy
 from vidiff_eval.statistics.intervals import wilson
-from vidiff_eval.statistics.psnr import MAX_PSNR, psnr
+from vidiff_eval.statistics.psnr import psnr
 
 SIZE = (9, 32, 32)
 SQUARE = Combination("red", "square", "moves left")

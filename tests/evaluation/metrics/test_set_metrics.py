@@ -5,6 +5,7 @@ import torch
 from torchmetrics.image.kid import poly_mmd
 
 from vidiff_eval.features.base import Features
+from vidiff_eval.features.i3d import I3D
 from vidiff_eval.metrics.fd import FD
 from vidiff_eval.metrics.fid import FID
 from vidiff_eval.metrics.fvd import FVD
@@ -233,3 +234,32 @@ def test_noise_floor_of_few_real_clips_says_so():
     assert found.mean > noise_floor(metric, draw(400, 8, 0), 100).mean
     assert noise_floor(metric, real[:3], 100) is None
     assert noise_floor(PrecisionRecall(), real[:6], 100) is None
+
+
+def test_metrics_are_called_on_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of sets, pairs and single clips: as from features, in the order of real and generated."""
+    from accumulated import Brightness, Gap, Means
+
+    generator = torch.Generator().manual_seed(0)
+    real, made = (torch.rand(5, 3, 4, 8, 8, generator=generator) * s - s / 2 for s in (1.0, 1.6))
+    features = [Means()(side) for side in (real, made)]
+    assert FD(Means())(real, made) == {"fd_means": frechet(*features).value}
+    monkeypatch.setattr(I3D, "extract", lambda self, clips: Means().extract(clips))
+    monkeypatch.setattr(I3D, "min_frames", 2)
+    assert FVD()(real, made) == {"fvd": frechet(*features).value}
+    assert Gap()(real, made)["gap"] == pytest.approx((made - real).mean().item(), rel=1e-6)
+    assert Brightness()(made)["brightness"] == pytest.approx(made.mean().item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("which", ["real", "generated"])
+def test_clips_that_are_none_are_refused_on_either_side(which: str) -> None:
+    from accumulated import Gap, Means
+
+    good = torch.zeros(3, 3, 4, 8, 8)
+    bad = {"got torch.uint8": good.to(torch.uint8), "axis 2 has 3": good.transpose(1, 2),
+           "got values from 7 to 7": good + 7, "frames": good[:, :, :1]}  # fmt: skip
+    for said, clips in bad.items():
+        sides = {"real": good, "generated": good, which: clips}
+        for metric in (FD(Means()), Gap()):
+            with pytest.raises(ValueError, match=f"{said}|shapes differ"):
+                metric(**sides)

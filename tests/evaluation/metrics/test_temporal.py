@@ -9,21 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 from scipy.ndimage import gaussian_filter, map_coordinates
 from torch import Tensor
-from torchvision.models.optical_flow import raft_large, raft_small
 
 from vidiff.data.shapes import Combination, render
-from vidiff_eval.features.motion import MotionFeatures, make_flow
+from vidiff_eval.features.motion import MotionFeatures
 from vidiff_eval.metrics.clip_consistency import CLIPConsistency
 from vidiff_eval.metrics.consistency import BackgroundConsistency, SubjectConsistency
 from vidiff_eval.metrics.flicker import Flicker
 from vidiff_eval.metrics.motion import Motion
 from vidiff_eval.metrics.shot_cuts import ShotCuts
 from vidiff_eval.metrics.warping_error import WarpingError
-from vidiff_eval.networks.dis import DIS
-from vidiff_eval.networks.raft import RAFT, UPDATES, load_raft
+from vidiff_eval.networks.flow import DIS
 from vidiff_eval.statistics.cuts import colour_change
 from vidiff_eval.statistics.warping import visible, warp, warping_error
 
@@ -139,7 +136,7 @@ def test_warping_error_closed_forms() -> None:
 @pytest.mark.parametrize(("dx", "dy"), [(1, 0), (-2, 1), (0, 3)])
 def test_dis_finds_a_translation(dx: int, dy: int) -> None:
     clip = translated(dx, dy)[0].transpose(0, 1)
-    flow = DIS().find(clip[:-1], clip[1:])
+    flow = DIS().estimate(clip[:-1], clip[1:])
     assert flow.shape == (4, 2, 64, 64)
     inner = flow[:, :, 8:-8, 8:-8]
     assert (inner - torch.tensor([dx, dy]).view(2, 1, 1)).abs().mean() < 0.05
@@ -204,7 +201,7 @@ def test_dynamic_degree_is_vbenchs(num_frames: int, size: tuple[int, int], monke
     for clip in flows:
         for some in clip.split(8):
             queue += [some, -some]
-    monkeypatch.setattr(metric.features.flow, "find", lambda *args: queue.pop(0))
+    monkeypatch.setattr(metric.features.flow, "estimate", lambda *args: queue.pop(0))
     rows = metric.judge(metric.features.extract(clips), [""] * 4)
     for found, clip in zip(rows, flows.numpy(), strict=True):
         scores = []
@@ -263,7 +260,7 @@ def test_moving_shapes_move(scenes) -> None:
     assert row(Motion(), stays)["motion"] == 0
     assert row(Motion(), moves)["motion"] > 0.1
     frames = moves[0].transpose(0, 1)
-    flow = DIS().find(frames[:-1], frames[1:])
+    flow = DIS().estimate(frames[:-1], frames[1:])
     inside = frames[:-1, 0] > 0.5  # the red square
     assert flow[:, 0][inside].mean() < -0.5
     assert flow[:, 1][inside].abs().mean() < 0.2
@@ -361,20 +358,16 @@ def test_dis_gives_the_same_on_any_number_of_threads() -> None:
     try:
         for number in (1, 2, 5):
             cv2.setNumThreads(number)
-            found.append(DIS().find(clip[:1], clip[1:]))
+            found.append(DIS().estimate(clip[:1], clip[1:]))
     finally:
         cv2.setNumThreads(before)
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
 
 
-def test_small_frames_and_wrong_options_say_what_to_do() -> None:
+def test_small_frames_say_what_to_do() -> None:
     with pytest.raises(ValueError, match=r"16x16 pixels, these are 12x40: set --protocol.size"):
         MotionFeatures().extract(torch.zeros(1, 3, 2, 12, 40))
-    with pytest.raises(ValueError, match="DIS has no weights: set flow to raft"):
-        WarpingError(weights="raft_large.pth")
-    with pytest.raises(ValueError, match="unknown flow 'pwc'; known: dis, raft"):
-        make_flow("pwc")  # type: ignore[arg-type]
 
 
 def test_without_opencv_the_way_out_is_said(monkeypatch) -> None:
@@ -382,68 +375,3 @@ def test_without_opencv_the_way_out_is_said(monkeypatch) -> None:
     with pytest.raises(ValueError, match=r"pip install 'vidiff\[flow\]', or set flow to raft"):
         _ = WarpingError().settings
     assert Flicker().settings  # needs no flow
-
-
-# RAFT
-
-
-@pytest.fixture(scope="module")
-def raft_file(tmp_path_factory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("raft") / "raft_small.pth"
-    torch.save(raft_small(weights=None).state_dict(), path)
-    return path
-
-
-def test_raft_is_torchvisions(raft_file: Path) -> None:
-    clip = translated(2, 0, 3, 128)[0].transpose(0, 1)
-    network = raft_small(weights=None).eval()
-    network.load_state_dict(torch.load(raft_file, weights_only=True))
-    with torch.no_grad():
-        expected = network(clip[:-1], clip[1:], num_flow_updates=UPDATES)[-1]
-    torch.testing.assert_close(RAFT(raft_file).find(clip[:-1], clip[1:]), expected)
-
-
-def test_raft_takes_any_size(raft_file: Path) -> None:
-    frames = translated(1, 0, 2, 64)[0].transpose(0, 1)[..., :37]
-    assert RAFT(raft_file).find(frames[:1], frames[1:]).shape == (1, 2, 64, 37)
-    found = row(WarpingError(flow="raft", weights=str(raft_file)), frames.transpose(0, 1)[None])
-    assert set(found) == {"warping_error", "visible_share"}
-
-
-def test_raft_is_told_by_its_weights(raft_file: Path, tmp_path: Path) -> None:
-    assert type(load_raft(raft_file)).__name__ == "RAFT"
-    large = raft_large(weights=None)
-    save_file(large.state_dict(), tmp_path / "raft_large.safetensors")
-    loaded = load_raft(tmp_path / "raft_large.safetensors")
-    assert sum(p.numel() for p in loaded.parameters()) == sum(p.numel() for p in large.parameters())
-    settings = [RAFT(path).settings for path in (raft_file, tmp_path / "raft_large.safetensors")]
-    assert settings[0]["flow"] == "raft"
-    assert settings[0]["weights_sha256"] != settings[1]["weights_sha256"]
-
-
-def test_raft_is_looked_for(raft_file: Path, monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("VIDIFF_WEIGHTS", str(raft_file.parent))
-    assert RAFT().path == raft_file
-    monkeypatch.setenv("VIDIFF_WEIGHTS", str(tmp_path))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setenv("DNNLIB_CACHE_DIR", str(tmp_path / "dnnlib"))
-    with pytest.raises(ValueError, match="no weights of RAFT were found: looked for raft_large"):
-        _ = Motion(flow="raft").settings
-
-
-def test_files_that_are_no_raft_are_refused(tmp_path: Path) -> None:
-    other, broken = tmp_path / "other.pth", tmp_path / "broken.pth"
-    torch.save({"module.fnet.conv1.weight": torch.zeros(1)}, other)
-    broken.write_bytes(b"no weights")
-    cut = tmp_path / "cut.pth"
-    torch.save({"feature_encoder.convnormrelu.0.weight": torch.zeros(32, 3, 7, 7)}, cut)
-    for path, words in (
-        (other, "holds no RAFT of torchvision.*module.fnet"),
-        (broken, "cannot be read as weights of RAFT"),
-        (cut, "does not fit torchvision's RAFT"),
-        (tmp_path / "none.pth", "do not exist"),
-    ):
-        with pytest.raises(ValueError, match=words):
-            load_raft(path)

@@ -17,7 +17,7 @@ from vidiff_eval.networks.resizing import stretch
 from vidiff_eval.networks.weights import is_script
 from vidiff_eval.protocols.protocol import Protocol
 from vidiff_eval.reconstruction import RFVD
-from vidiff_eval.statistics.frechet import Moments, frechet_distance
+from vidiff_eval.statistics.frechet import Moments, frechet_of_moments
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_random_videos_are_as_far_apart_as_in_fvd_comparison(weights):
         videos = (random.rand(16, 224, 224, 3).astype(np.float32) for _ in range(128))
         found = [features(torch.from_numpy(v).permute(3, 0, 1, 2)[None]) for v in videos]
         sides.append(Moments.of(torch.cat(found).double()))
-    assert frechet_distance(*sides).item() == pytest.approx(10.138085, rel=1e-5)
+    assert frechet_of_moments(*sides).value == pytest.approx(10.138085, rel=1e-5)
 
 
 def test_rfvd_has_the_same_features(rfvd, weights):
@@ -140,7 +140,7 @@ def test_gpus_compute_in_full_float32_and_are_as_before_afterwards():
 
 
 def test_too_few_frames_are_refused_before_weights_are_looked_for():
-    with pytest.raises(ValueError, match=r"have 8 frames, I3D needs at least 9.*num_frames"):
+    with pytest.raises(ValueError, match=r"i3d need at least 9 frames.* has 8.*num_frames"):
         I3D(weights="nowhere.pt")(torch.zeros(1, 3, 8, 16, 16))
 
 

@@ -62,7 +62,7 @@ def test_frames_are_resized_by_an_antialiased_cubic_filter(weights):
     clips, levels = random_clips(1, 1, 600, 450)
     features = Inception(weights=weights)
     seen = []
-    network = features._loaded()
+    network = features.network
     network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     features(clips)
     for channel in range(3):

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from vidiff.data import MovingShapes
 from vidiff.data.shapes import COLOURS, COMBINATIONS, MOTIONS, SHAPES, Combination, Scenes, render
+from vidiff.reconstruction.psnr import from_mse
 from vidiff_eval.oracle.ranges import Ranges
 from vidiff_eval.oracle.search import find_scenes
-from vidiff_eval.statistics.psnr import from_mse, psnr
+from vidiff_eval.statistics.psnr import psnr
 
 SIZE = (9, 32, 32)
 RANGES = Ranges(radius=(5.0, 8.0), speed=(1.0, 2.0), background=(0.0, 0.3))

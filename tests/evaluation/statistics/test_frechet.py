@@ -6,7 +6,7 @@ import scipy.linalg
 import torch
 
 from vidiff_eval.statistics.extrapolation import extrapolate, leave_out_extrapolation
-from vidiff_eval.statistics.frechet import Moments, frechet, frechet_distance, frechet_of_moments
+from vidiff_eval.statistics.frechet import Moments, frechet, frechet_of_moments
 from vidiff_eval.statistics.frechet_left_out import leave_out_frechet
 from vidiff_eval.statistics.resampling import interval, leave_out
 
@@ -35,20 +35,20 @@ def test_gaussians_whose_distance_is_known():
     one = torch.tensor([[0.0, 1.0, -2.0], [1.0, 2.0, 0.5]], dtype=torch.float64)
     other = torch.tensor([[3.0, 1.0, -1.0], [4.0, 0.0, 0.5]], dtype=torch.float64)
     sides = [moments_of_gaussian(mean, torch.diag(std.square())) for mean, std in (one, other)]
-    assert frechet_distance(*sides).item() == pytest.approx(9 + 1 + 9 + 4)
+    assert frechet_of_moments(*sides).value == pytest.approx(9 + 1 + 9 + 4)
     turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))[0]  # turning both changes none
     turned = [
         moments_of_gaussian(turn @ mean, turn @ torch.diag(std.square()) @ turn.T)
         for mean, std in (one, other)
     ]
-    assert frechet_distance(*turned).item() == pytest.approx(23)
+    assert frechet_of_moments(*turned).value == pytest.approx(23)
 
 
 @pytest.mark.parametrize("n", [12, 300])
 def test_equals_scipys_root(n):
     """Also with fewer features than dimensions, where covariances lack rank."""
     a, b = features(n, 30, 0), features(n + 7, 30, 1, scale=1.3, shift=0.2)
-    assert frechet_distance(Moments.of(a), Moments.of(b)).item() == pytest.approx(
+    assert frechet_of_moments(Moments.of(a), Moments.of(b)).value == pytest.approx(
         by_scipy(a, b), rel=1e-4
     )
 
@@ -59,14 +59,14 @@ def test_few_features_have_a_nuclear_norm():
     x, y = ((f - f.mean(0)) / (len(f) - 1) ** 0.5 for f in (a, b))
     overlap = torch.linalg.svdvals(x @ y.T).sum()
     expected = (a.mean(0) - b.mean(0)).square().sum() + x.square().sum() + y.square().sum()
-    found = frechet_distance(Moments.of(a), Moments.of(b))
-    assert found.item() == pytest.approx((expected - 2 * overlap).item(), rel=1e-9)
+    found = frechet_of_moments(Moments.of(a), Moments.of(b))
+    assert found.value == pytest.approx((expected - 2 * overlap).item(), rel=1e-9)
 
 
 @pytest.mark.parametrize("n", [5, 200])
 def test_equal_sets_have_no_distance(n):
     a = Moments.of(features(n, 50, 0, scale=30, shift=10))
-    assert 0 <= frechet_distance(a, a).item() < 1e-6
+    assert 0 <= frechet_of_moments(a, a).value < 1e-6
 
 
 def test_sums_of_sums_are_sums():
@@ -101,7 +101,7 @@ def test_features_equal_scipys_root(n, covariance):
 def test_features_and_sums_agree(n, m):
     """Three ways to the overlap: singular values, eigenvalues, roots; in chunks and as a whole."""
     a, b = features(n, 40, 0, shift=2), features(m, 40, 1, scale=0.7)
-    sums = frechet_distance(Moments.of(a), Moments.of(b)).item()
+    sums = frechet_of_moments(Moments.of(a), Moments.of(b)).value
     assert frechet(a, b).value == pytest.approx(sums, rel=1e-6)
     assert frechet(b, a).value == pytest.approx(sums, rel=1e-6)
 
@@ -143,7 +143,7 @@ def test_one_feature_and_none_are_errors_that_say_which_side(n, m, words):
     with pytest.raises(ValueError, match=words):
         frechet(a, b)
     with pytest.raises(ValueError, match=words):
-        frechet_distance(Moments.of(a), Moments.of(b))
+        frechet_of_moments(Moments.of(a), Moments.of(b))
 
 
 @pytest.mark.parametrize(("n", "expected"), [(64, 549), (399, 204), (2048, 39)])

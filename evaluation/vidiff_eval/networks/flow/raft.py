@@ -1,4 +1,4 @@
-"""Optical flow by RAFT (Teed & Deng 2020), torchvision's network with a file of its weights."""
+"""RAFT (Teed & Deng 2020), torchvision's network with a file of its weights."""
 
 from __future__ import annotations
 
@@ -6,37 +6,41 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidiff_eval.networks.optical_flow import OpticalFlow
+from vidiff.registry import register
+from vidiff.weight_search import caches, find_file
+from vidiff_eval.networks.flow.base import OpticalFlow
+from vidiff_eval.networks.usual_files import usual_file
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
 UPDATES = 20
-"""Refinements of the flow, as VBench has it."""
+"""Refinements of the flow, as in VBench."""
 
 SMALLEST, MULTIPLE = 128, 8
-"""What height and width must be at least and a multiple of; frames are padded to that."""
+"""Height and width are padded to at least the first, and to a multiple of the second."""
 
 CHUNK = 8
 """Pairs of frames that go through the network at once."""
 
 FILES = ("raft_large*.pth", "raft_large*.safetensors", "raft_small*.pth", "raft_small*.safetensors")
-"""Names that torchvision gives its weights, and such as people do."""
+"""File names of torchvision, and such as people give."""
 
 
+@register("raft")
 class RAFT(OpticalFlow):
-    """RAFT, large or small: the weights decide.
+    """RAFT of torchvision, large or small: the weights decide.
 
     Frames keep their size; their last rows and columns are repeated up to what the network takes.
 
     Args:
-        path: of weights of torchvision's ``raft_large`` or ``raft_small``, as ``.pth`` or
-            ``.safetensors``; None looks in ``$VIDIFF_WEIGHTS`` and torch hub's cache.
+        weights: the file of weights of torchvision's ``raft_large`` or ``raft_small``, as ``.pth``
+            or ``.safetensors``; by default looked for in ``$VIDIFF_WEIGHTS`` and torch hub's cache.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        self.given = path
+    def __init__(self, *, weights: str | None = None) -> None:
+        self.weights = weights
 
     @cached_property
     def path(self) -> Path:
@@ -45,10 +49,9 @@ class RAFT(OpticalFlow):
         Raises:
             ValueError: if there is none, with the places that were looked in.
         """
-        from vidiff.weight_search import caches, find_file
-        from vidiff_eval.networks.usual_files import usual_file
-
-        return self.given or find_file("RAFT", FILES, caches(), published=usual_file("RAFT"))
+        if self.weights:
+            return Path(self.weights).expanduser()
+        return find_file("RAFT", FILES, caches(), published=usual_file("RAFT"))
 
     @cached_property
     def network(self) -> nn.Module:
@@ -61,7 +64,9 @@ class RAFT(OpticalFlow):
 
         return {"flow": "raft", "weights_sha256": sha256(self.path), "updates": UPDATES}
 
-    def find(self, frames: Tensor, others: Tensor, device: torch.device | str = "cpu") -> Tensor:
+    def estimate(
+        self, frames: Tensor, others: Tensor, device: torch.device | str = "cpu"
+    ) -> Tensor:
         import torch
 
         from vidiff_eval.networks.exact import exact
@@ -69,11 +74,11 @@ class RAFT(OpticalFlow):
         network = self.network.to(device)
         height, width = frames.shape[2:]
         with exact(device), torch.no_grad():
-            found = [
+            flow = [
                 network(*(_pad(side.to(device).float()) for side in pair), UPDATES)[-1]
                 for pair in zip(frames.split(CHUNK), others.split(CHUNK), strict=True)
             ]
-        return torch.cat(found)[..., :height, :width].to(frames.device)
+        return torch.cat(flow)[..., :height, :width].to(frames.device)
 
 
 def _pad(frames: Tensor) -> Tensor:
@@ -92,39 +97,20 @@ def load_raft(path: Path) -> nn.Module:
     """
     from torchvision.models.optical_flow import raft_large, raft_small
 
-    state = _read(path)
+    from vidiff.weight_files import read_weights
+
+    state = read_weights(path)
     first = state.get("feature_encoder.convnormrelu.0.weight")
     if first is None:
-        keys = ", ".join(list(state)[:3])
         raise ValueError(
-            f"{path} holds no RAFT of torchvision (its first keys: {keys or 'none'}); give the "
-            "file of raft_large or raft_small that torchvision downloads"
+            f"{path} holds no RAFT of torchvision (its first keys: {', '.join(list(state)[:3])}); "
+            "give the file of raft_large or raft_small that torchvision downloads"
         )
-    # The large network's first convolution finds 64 channels, the small one's 32.
+    # The large network's first convolution has 64 channels, the small one's 32.
     network: nn.Module = (raft_large if len(first) == 64 else raft_small)(weights=None)
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        lines = str(error).splitlines()
-        reason = " ".join(line.strip() for line in lines[:2])
+        reason = " ".join(str(error).split())[:300]
         raise ValueError(f"{path} does not fit torchvision's RAFT: {reason}") from error
     return network.requires_grad_(False).eval()
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    import torch
-
-    from vidiff.weight_files import why_unreadable
-
-    if not path.is_file():
-        raise ValueError(f"weights {path} do not exist")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of many kinds, by what the file is instead
-        reason = why_unreadable(error)
-        raise ValueError(f"{path} cannot be read as weights of RAFT: {reason}") from error
-    return state if isinstance(state, dict) else {}

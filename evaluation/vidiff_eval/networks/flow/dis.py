@@ -1,10 +1,11 @@
-"""Optical flow by dense inverse search (Kroeger et al. 2016), as OpenCV has it: no weights."""
+"""Dense inverse search (Kroeger et al. 2016), by OpenCV."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vidiff_eval.networks.optical_flow import OpticalFlow
+from vidiff.registry import register
+from vidiff_eval.networks.flow.base import OpticalFlow
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -13,19 +14,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SMALLEST = 16
-"""Height and width in pixels that its coarsest scale needs."""
+"""Height and width in pixels that the coarsest scale needs."""
 
 PRESET = "medium"
 
 
+@register("dis")
 class DIS(OpticalFlow):
-    """Dense inverse search on grey levels, on the CPU."""
+    """Dense inverse search on grey levels (OpenCV), on the CPU, without weights."""
 
     @property
     def settings(self) -> dict[str, Any]:
         return {"flow": "dis", "preset": PRESET, "opencv": str(_opencv().__version__)}
 
-    def find(self, frames: Tensor, others: Tensor, device: torch.device | str = "cpu") -> Tensor:
+    def estimate(
+        self, frames: Tensor, others: Tensor, device: torch.device | str = "cpu"
+    ) -> Tensor:
         import numpy as np
         import torch
 
@@ -38,9 +42,9 @@ class DIS(OpticalFlow):
         opencv = _opencv()
         search = opencv.DISOpticalFlow_create(opencv.DISOPTICAL_FLOW_PRESET_MEDIUM)
         pairs = zip(_grey(frames), _grey(others), strict=True)
-        # Given no flow to begin with, it finds each pair's by itself.
-        found = np.stack([search.calc(*pair, None) for pair in pairs])
-        return torch.from_numpy(found).permute(0, 3, 1, 2).to(frames.device)
+        # None: no flow of the pair before to begin with.
+        flow = np.stack([search.calc(*pair, None) for pair in pairs])
+        return torch.from_numpy(flow).permute(0, 3, 1, 2).to(frames.device)
 
 
 def _grey(frames: Tensor) -> Any:
@@ -58,7 +62,7 @@ def _opencv() -> ModuleType:
     except ImportError as error:
         raise ValueError(
             f"optical flow by DIS needs OpenCV, which cannot be imported ({error}): "
-            "pip install 'vidiff[flow]', or set flow to raft and weights to RAFT's file"
+            "pip install 'vidiff[flow]', or set flow to raft and flow.weights to RAFT's file"
         ) from error
     module: ModuleType = cv2
     return module

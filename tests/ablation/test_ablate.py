@@ -104,7 +104,7 @@ def test_a_dry_run_shows_the_cells_and_trains_nothing(
     assert "trainer.max_steps=" in rows["in_context"]
     assert "4 runs;" in out
     for metric in ("prompt_accuracy", "val/loss"):
-        said = f"No verdict by {metric} is possible with any number of seeds: a test over 2 values"
+        said = f"No verdict by {metric} is possible with any number of seeds: a test over 2 prompts"
         assert said in out, "two prompts, and one batch of two clips"
     assert not list((tmp_path / "out" / "runs").glob("*/train"))
 

@@ -108,7 +108,7 @@ def seeds_needed(metric: str, num_seeds: int, num_comparisons: int, num_units: i
     if needed is None and num_units is not None:
         return (
             f"No verdict by {metric} is possible with any number of seeds: a test over {num_units} "
-            f"values of each cannot give p below 0.05 for {against}. Add prompts or clips."
+            f"prompts or clips cannot give p below 0.05 for {against}. Add more of them."
         )
     if needed is None:
         return f"No verdict by {metric} is possible with any number of seeds for {against}."

@@ -69,9 +69,10 @@ def _scores(results: Results) -> str:
         ]
         for cell in results.cells
     ]  # fmt: skip
+    seeds = f"{len(results.seeds)} seed{'s' if len(results.seeds) != 1 else ''}"
     caption = (
-        f"{escape(results.question)} Means over {len(results.seeds)} seeds with 95\\,\\% "
-        f"intervals. Bold: the best mean, where it is told apart from the baseline."
+        f"{escape(results.question)} Means over {seeds} with 95\\,\\% intervals. "
+        f"Bold: the best mean, where it is told apart from the baseline."
     )
     return _table(caption, f"tab:{_label(results.name)}", "l" + "r" * len(results.metrics),
                   head, rows)  # fmt: skip
@@ -101,14 +102,14 @@ def _score(score: Estimate | None, metric: Metric, is_best: bool) -> str:
     if score.interval is None:
         return f"${value}$"
     low, high = score.interval
-    below, above = (_number(gap, metric) for gap in (score.value - low, high - score.value))
+    below, above = (_number(gap, metric, 2) for gap in (score.value - low, high - score.value))
     if below == above:
         return f"${value} \\pm {above}$"
     return f"${value}\\,_{{-{below}}}^{{+{above}}}$"
 
 
-def _number(value: float, metric: Metric) -> str:
-    text = f"{100 * value:.1f}" if metric.is_share else f"{value:.4g}"
+def _number(value: float, metric: Metric, digits: int = 4) -> str:
+    text = f"{100 * value:.1f}" if metric.is_share else f"{value:.{digits}g}"
     digits, _, power = text.partition("e")
     return f"{digits} \\cdot 10^{{{int(power)}}}" if power else digits
 

@@ -7,8 +7,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import TYPE_CHECKING
 
-from vidiff.pages.runs import Curve
+if TYPE_CHECKING:
+    from vidiff.pages.runs import Curve
+
 
 Points = Sequence[tuple[float, float]]  # (x, y) pairs; a ``Curve`` is one
 

@@ -9,12 +9,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from vidiff.ablation.judge.schema import Results
 from vidiff.ablation.report import phrases
 from vidiff.ablation.report.page import BAR, INSIDE, colours, make_axis, make_curves
 from vidiff.pages import charts
+
+if TYPE_CHECKING:
+    from vidiff.ablation.judge.schema import Results
+
 
 Point = tuple[float, float]
 

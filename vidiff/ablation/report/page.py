@@ -6,14 +6,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import TYPE_CHECKING
 
-from vidiff.ablation.judge.schema import Results, RunResult
 from vidiff.ablation.report import phrases
 from vidiff.ablation.report.content import Content
 from vidiff.ablation.report.grid import make_grid
 from vidiff.pages import charts
-from vidiff.pages.environment import make_environment
 from vidiff.schema import plain
+
+if TYPE_CHECKING:
+    from vidiff.ablation.judge.schema import Results, RunResult
+
 
 BAR, INSIDE = 190, 6
 """Width of an interval's drawing, and what is free at its ends, in units of its SVG."""
@@ -56,6 +59,8 @@ class Axis:
 
 def render_page(content: Content) -> str:
     """A self-contained HTML page, which links the files of other formats."""
+    from vidiff.pages.environment import make_environment
+
     results = content.results
     environment = make_environment("vidiff", "ablation/report")
     environment.filters.update(chance=phrases.chance)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from vidiff.ablation.ask.file import Match
-from vidiff.ablation.judge.schema import Metric, Precision, Results
 from vidiff.ablation.judge.statistics import verdicts
 from vidiff.ablation.judge.statistics.comparison import Comparison
 from vidiff.ablation.judge.statistics.contrasts import Effect
 from vidiff.units import listed
+
+if TYPE_CHECKING:
+    from vidiff.ablation.ask.file import Match
+    from vidiff.ablation.judge.schema import Metric, Precision, Results
+
 
 Interval = tuple[float, float] | None
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vidiff.ablation.judge.schema import CellResult, Results
 from vidiff.ablation.report.content import Content
 from vidiff.ablation.report.writers.base import ReportWriter
 from vidiff.registry import register
+
+if TYPE_CHECKING:
+    from vidiff.ablation.judge.schema import CellResult, Results
 
 
 @register("csv")

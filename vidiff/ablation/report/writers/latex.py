@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from vidiff.ablation.judge.schema import CellResult, Metric, Results
 from vidiff.ablation.judge.statistics.intervals import Estimate
 from vidiff.ablation.report import phrases
 from vidiff.ablation.report.content import Content
 from vidiff.ablation.report.writers.base import ReportWriter
 from vidiff.registry import register
+
+if TYPE_CHECKING:
+    from vidiff.ablation.judge.schema import CellResult, Metric, Results
+
 
 ESCAPED = {
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},

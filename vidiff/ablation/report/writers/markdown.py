@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vidiff.ablation.judge.schema import Provenance, Results
 from vidiff.ablation.judge.statistics.contrasts import Effect
 from vidiff.ablation.report import phrases
 from vidiff.ablation.report.content import Content
 from vidiff.ablation.report.writers.base import ReportWriter
 from vidiff.registry import register
+
+if TYPE_CHECKING:
+    from vidiff.ablation.judge.schema import Provenance, Results
 
 
 @register("markdown")

@@ -27,8 +27,13 @@ def cache_folder() -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    r"""Write text as ``write_bytes`` does, in UTF-8; other bytes of file names as ``\udcff``."""
-    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+    """Write text as ``write_bytes`` does, ``encoded``."""
+    write_bytes(path, encoded(text))
+
+
+def encoded(text: str) -> bytes:
+    r"""Text in UTF-8; other bytes of file names as ``\udcff``."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -34,7 +34,8 @@ from vidiff.registry import all_or_nothing
 
 GROUP = "vidiff.plugins"
 BUILTIN = (
-    *("ablation.launchers", "attention", "autoencoders", "commands", "conditioning", "conditions"),
+    *("ablation.launchers", "ablation.report.columns", "ablation.report.writers", "attention"),
+    *("autoencoders", "commands", "conditioning", "conditions"),
     *("data", "denoisers", "diffusion.loss_weights", "diffusion.predictions"),
     *("diffusion.schedules", "diffusion.time_samplers", "discriminators", "doctor", "guidance"),
     *("optimizers", "patchifiers", "perceptual", "positions", "reconstruction", "regularisers"),

@@ -69,9 +69,8 @@ def measure(folder: Path, count: int, num_at_once: int) -> None:
     from vidiff.ablation.ask.file import read_ablation
     from vidiff.ablation.check.preparation import Preparation
     from vidiff.ablation.judge.collect import collect
-    from vidiff.ablation.report.csv_file import render_csv
-    from vidiff.ablation.report.markdown import render_markdown
-    from vidiff.ablation.report.page import render_html
+    from vidiff.ablation.report.content import Content
+    from vidiff.ablation.report.writers import CSV, HTML, Markdown
     from vidiff.ablation.run.folder import RunFolder
     from vidiff.ablation.run.progress import Progress
     from vidiff.ablation.run.runner import Runner
@@ -101,7 +100,8 @@ def measure(folder: Path, count: int, num_at_once: int) -> None:
         assert Runner(stand_in, preparation.ablation.launcher, progress).run(runs)
     with timed("report"):
         results = collect(preparation.ablation, path, runs, folders)
-        render_csv(results), render_markdown(results), render_html(results, preparation.output)
+        for writer in (CSV(), Markdown(), HTML()):
+            writer.render(Content(results, preparation.output))
     assert isinstance(runs[0], Run)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from vidiff.ablation.ask.cells import expand, make_runs
 from vidiff.ablation.ask.file import Ablation
+from vidiff.ablation.judge.schema import Results
+from vidiff.ablation.report.content import Content
 from vidiff.ablation.run.folder import COSTS, RunFolder, Status, make_folder
 from vidiff.evaluation_report import (
     Group,
@@ -21,7 +24,9 @@ from vidiff.evaluation_report import (
     Video,
     write_report,
 )
-from vidiff.files import write_json
+from vidiff.files import write_json, write_text
+from vidiff.pages.runs import clip_scores_file
+from vidiff.registry import get_component
 
 BASE: dict[str, Any] = {
     "data": {"batch_size": 8},
@@ -90,6 +95,26 @@ def finish(folder: RunFolder, accuracy: float, seed: int, fingerprint: str = "sa
     )  # fmt: skip
     write_json(folder.path / COSTS, {"parameters": 100, "flops_per_step": 1000, "steps": 10})
     folder.record(Status({phase.key: 1.0 for phase in folder.phases}, 1, "", 3.0))
+
+
+def leave_clips(folder: RunFolder, accuracy: float, seed: int, num_clips: int = 12) -> None:
+    """Leave behind what the last validation measured of each clip, in any order."""
+    numbers = np.random.default_rng(seed).permutation(num_clips)
+    lines = [
+        json.dumps({"id": f"val/{k}", "val/loss": 1 - accuracy + 0.01 * seed + 0.1 * int(k)})
+        for k in numbers
+    ]
+    write_text(clip_scores_file(folder.train, 0), "\n".join(lines[:7]) + "\n")
+    write_text(clip_scores_file(folder.train, 1), "\n".join(lines[7:]) + "\n")
+
+
+def render(name: str, results: Results, folder: Path, **given: Any) -> str:
+    """The first file of a format of the report, as text."""
+    import vidiff.ablation.report.writers  # noqa: F401, registers them
+
+    files = get_component("report", name).cls().render(Content(results, folder, **given))
+    data = next(iter(files.values()))
+    return data if isinstance(data, str) else data.decode()
 
 
 def work(ablation: Ablation) -> tuple[list[Any], dict[str, RunFolder]]:

@@ -15,47 +15,24 @@ import pytest
 import torch
 import yaml
 from processes import processes_with, wait
+from small_config import small_config
 
 from vidiff.__main__ import main
 from vidiff.ablation.check.preparation import SOLVED
 from vidiff.ablation.run.runner import Runner
 
-TINY: dict[str, Any] = {
+TINY = small_config({
     "trainer": {
         "accelerator": "cpu", "devices": 1, "max_steps": 4, "log_every_n_steps": 1,
         "val_check_interval": 2, "limit_val_batches": 1, "num_sanity_val_steps": 0,
         "callbacks": [{"class_path": "SaveCheckpoint", "init_args": {"every_n_steps": 2}}],
     },
-    "model": {
-        "class_path": "DiffusionTask",
-        "init_args": {
-            "denoiser": {
-                "class_path": "dit",
-                "init_args": {
-                    "width": 16, "depth": 1, "num_heads": 2,
-                    "patchifier": {"class_path": "tubelet", "init_args": {"patch_size": [1, 8, 8]}},
-                },
-            },
-            "conditions": {
-                "text": {
-                    "class_path": "words",
-                    "init_args": {"text_dim": 16, "num_heads": 2, "num_rows": 64},
-                },
-            },
-            "sampler": {"class_path": "euler", "init_args": {"num_steps": 2}},
-        },
-    },
-    "data": {
-        "batch_size": 2,
-        "dataset": {
-            "class_path": "moving_shapes",
-            "init_args": {
-                "num_frames": 4, "height": 16, "width": 16, "radius": [2.0, 3.0],
-                "speed": [1.0, 2.0], "num_videos": 64, "num_val_videos": 2,
-            },
-        },
-    },
-}  # fmt: skip
+    "model.denoiser.width": 16,
+    "model.sampler": {"class_path": "euler", "init_args": {"num_steps": 2}},
+    "data.dataset.speed": [1.0, 2.0],
+    "data.dataset.num_videos": 64,
+    "data.dataset.num_val_videos": 2,
+})  # fmt: skip
 FILE: dict[str, Any] = {
     "question": "Which block?",
     "base": "base.yaml",
@@ -126,6 +103,9 @@ def test_a_dry_run_shows_the_cells_and_trains_nothing(
     assert "adaln_zero (baseline)" in rows
     assert "trainer.max_steps=" in rows["in_context"]
     assert "4 runs;" in out
+    for metric in ("prompt_accuracy", "val/loss"):
+        said = f"No verdict by {metric} is possible with any number of seeds: a test over 2 prompts"
+        assert said in out, "two prompts, and one batch of two clips"
     assert not list((tmp_path / "out" / "runs").glob("*/train"))
 
 

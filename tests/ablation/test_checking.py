@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from small_config import small_config
 
 from vidiff.ablation.ask import nodes
 from vidiff.ablation.ask.cells import Cell, Run, make_run
@@ -23,35 +24,7 @@ from vidiff.registry import list_kinds
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "experiments").glob("[!a]*/*.yaml"))
 
-BASE: Config = {
-    "seed_everything": 1,
-    "data": {
-        "batch_size": 2,
-        "dataset": {
-            "class_path": "moving_shapes",
-            "init_args": {"num_frames": 2, "height": 16, "width": 16, "radius": [2.0, 3.0]},
-        },
-    },
-    "model": {
-        "class_path": "DiffusionTask",
-        "init_args": {
-            "denoiser": {
-                "class_path": "dit",
-                "init_args": {
-                    "width": 24, "depth": 1, "num_heads": 2,
-                    "patchifier": {"class_path": "tubelet", "init_args": {"patch_size": [1, 8, 8]}},
-                },
-            },
-            "conditions": {
-                "text": {
-                    "class_path": "words",
-                    "init_args": {"text_dim": 16, "depth": 1, "num_heads": 2, "num_rows": 64},
-                },
-            },
-        },
-    },
-    "trainer": {"accelerator": "cpu", "devices": 1, "max_steps": 2},
-}  # fmt: skip
+BASE = {"seed_everything": 1} | small_config({"data.dataset.num_frames": 2})
 
 
 @pytest.fixture(scope="module")

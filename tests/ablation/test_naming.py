@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from finished_runs import ACCURACY, finish, make_ablation, work
+from finished_runs import ACCURACY, finish, make_ablation, render, work
 from test_ablate import TINY, write
 
 from vidiff.__main__ import main
@@ -18,9 +18,6 @@ from vidiff.ablation.check.options import Names, check_names, logged_by
 from vidiff.ablation.judge.collect import collect
 from vidiff.ablation.judge.run_results import read_run
 from vidiff.ablation.judge.schema import Results
-from vidiff.ablation.report.csv_file import render_csv
-from vidiff.ablation.report.markdown import render_markdown
-from vidiff.ablation.report.page import render_html
 from vidiff.files import read_json
 from vidiff.training import AutoencoderTask
 from vidiff.training.diffusion.task import DiffusionTask
@@ -157,10 +154,10 @@ def test_a_missing_metric_costs_no_report(incomplete: tuple[Results, Path]) -> N
     assert "val/los" not in cells["prediction=sample, width=8"].scores
     better = cells["prediction=sample, width=16"].differences["prompt_accuracy"]
     assert better.verdict == "better"
-    for text in (render_markdown(results), render_html(results, folder)):
+    for text in (render("markdown", results, folder), render("html", results, folder)):
         assert "12 of 12 runs have no val/los" in text
         assert "1 of 12 runs have no prompt_accuracy" in text
-    assert "prompt_accuracy" in render_csv(results)
+    assert "prompt_accuracy" in render("csv", results, folder)
 
 
 def test_any_value_that_was_logged_can_be_a_metric(tmp_path: Path) -> None:
@@ -168,7 +165,7 @@ def test_any_value_that_was_logged_can_be_a_metric(tmp_path: Path) -> None:
     runs, folders = work(ablation)
     finish(folders[runs[0].id], 0.5, 0)
     found = read_run(runs[0], folders[runs[0].id], ["throughput/clips_per_second"], tmp_path)
-    assert found.result.scores == {"throughput/clips_per_second": 7}
+    assert found.result.scores == {"throughput/clips_per_second": [(5, 7), (10, 7)]}
     assert set(found.result.curves) == {"val/loss"}  # what is drawn stays what it was
 
 

@@ -16,65 +16,86 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidiff.ablation.ask.cells import Run
+from vidiff.ablation.ask.cells import select
 from vidiff.ablation.ask.file import Ablation, read_ablation
 from vidiff.ablation.check.preparation import DATA, Preparation, Work
 from vidiff.ablation.run.folder import read_or_empty
 from vidiff.ablation.run.progress import Progress
 from vidiff.ablation.run.runner import Runner
 from vidiff.errors import Errors, UsageError
-from vidiff.files import read_json, write_text
-from vidiff.registry import nearest
+from vidiff.files import encoded, read_json, write_bytes
+from vidiff.registry import get_component
 
 if TYPE_CHECKING:
     from vidiff.ablation.judge.schema import Results
 
-RESULTS, PAGE, TABLE, CSV = "results.json", "report.html", "report.md", "results.csv"
+RESULTS = "results.json"
 
 
 def run_ablation(
     file: Path, asked: Preparation, only: Sequence[str] = (), retries: int = 1
 ) -> bool:
     """Run a part of an ablation; the report is of all. Returns whether this part is done."""
-    select([], asked.ablation, only)  # a part that does not exist is refused at once
+    axes, seeds = asked.ablation.axes, asked.ablation.seeds
+    select([], axes, seeds, only)  # a part that does not exist is refused at once
     runs, folders = check(asked)
     if not run(asked.ablation, asked.first_work(), retries):
         print("vidiff: what comes first is not done: the cells wait for it", file=sys.stderr)
         return False
-    is_done = run(asked.ablation, (select(runs, asked.ablation, only), folders), retries)
-    report(judge(file, asked, (runs, folders)), asked.output)
+    is_done = run(asked.ablation, (select(runs, axes, seeds, only), folders), retries)
+    report_runs(file, asked, (runs, folders))
     return is_done
 
 
-def ask(file: Path, output: str | None = None, plugins: Sequence[str] = ()) -> Preparation:
-    """Step 1: the ablation of a file, with another output folder and further plugins if given."""
+def estimate(asked: Preparation) -> str:
+    """The cells with parameters, FLOPs and time, once all are checked; nothing is trained."""
+    from vidiff.ablation.check.estimates import table
+    from vidiff.ablation.judge.statistics.verdicts import seeds_needed
+
+    runs, folders = check(asked, may_train=False)
+    num_seeds, num_others = len(asked.ablation.seeds), len({run.cell.name for run in runs}) - 1
+    needed = [
+        seeds_needed(metric, num_seeds, num_others, units)
+        for metric, units in asked.num_units().items()
+    ]
+    return table(asked.ablation, runs, folders, needed)
+
+
+def report_runs(file: Path, asked: Preparation, work: Work) -> None:
+    """Judge what all runs gave so far, and report it."""
+    results = judge(file, asked, work)
+    report(results, asked.output, asked.ablation.report, asked.ablation.columns)
+
+
+def report_again(
+    file: Path, output: str | None, formats: Sequence[str], columns: Sequence[str]
+) -> None:
+    """Write a report anew from ``results.json``, without its runs."""
+    from vidiff.ablation.judge.schema import read_results
+    from vidiff.ablation.report.parts import check_parts
+
+    check_parts(formats, columns, list)
+    report(read_results(file), Path(output) if output else file.parent, formats, columns)
+
+
+def ask(
+    file: Path,
+    output: str | None = None,
+    plugins: Sequence[str] = (),
+    formats: Sequence[str] = (),
+    columns: Sequence[str] = (),
+) -> Preparation:
+    """Step 1: the ablation of a file, with what is given besides or instead of what it says."""
     ablation = read_ablation(file)
     if output:
         ablation = replace(ablation, output=output, runs=str(Path(output) / "runs"))
-    return Preparation(ablation, plugins)
+    formats, columns = [*ablation.report, *formats], [*ablation.columns, *columns]
+    asked = Preparation(replace(ablation, report=formats, columns=columns), plugins)
+    if formats or columns:
+        from vidiff.ablation.report.parts import check_parts
 
-
-def select(runs: Sequence[Run], ablation: Ablation, only: Sequence[str]) -> list[Run]:
-    """Runs that have, of each axis, one of the values in ``only``; or a ``UsageError``."""
-    known = {axis: list(values) for axis, values in ablation.axes.items()}
-    known["seed"] = [str(seed) for seed in ablation.seeds]
-    wanted: dict[str, set[str]] = {}
-    for word in only:
-        axis, equals, value = word.partition("=")
-        if not equals:
-            raise UsageError(f"--only {word}: give AXIS=VALUE, as in seed={known['seed'][0]}")
-        if axis not in known:
-            raise UsageError(
-                f"--only {word}: unknown axis{nearest(axis, known)}; known: {', '.join(known)}"
-            )
-        if value not in known[axis]:
-            raise UsageError(
-                f"--only {word}: {axis} has no such value{nearest(value, known[axis])}; "
-                f"known: {', '.join(known[axis])}"
-            )
-        wanted.setdefault(axis, set()).add(value)
-    having = [(run, {**run.cell.choices, "seed": str(run.seed)}) for run in runs]
-    return [run for run, has in having if all(has[axis] in wanted[axis] for axis in wanted)]
+        check_parts(formats, columns, asked.plugins_of_base)
+    return asked
 
 
 def check(asked: Preparation, may_train: bool = True) -> Work:
@@ -123,20 +144,26 @@ def judge(file: Path, asked: Preparation, work: Work) -> Results:
     return results
 
 
-def report(results: Results, output: Path) -> None:
-    """Step 5: write the results into a folder, for programs and for people."""
-    from vidiff.ablation.judge.schema import write_results
-    from vidiff.ablation.report.csv_file import render_csv
-    from vidiff.ablation.report.markdown import render_markdown
-    from vidiff.ablation.report.page import render_html
+def report(
+    results: Results, output: Path, formats: Sequence[str] = (), columns: Sequence[str] = ()
+) -> None:
+    """Step 5: write the results into a folder, for programs and for people.
 
-    text = render_markdown(results)
+    ``formats`` and ``columns`` are names of components, besides those that every report has.
+    """
+    from vidiff.ablation.judge.schema import write_results
+    from vidiff.ablation.report.content import Content
+    from vidiff.ablation.report.writers import DEFAULT
+
     write_results(results, output / RESULTS)
-    write_text(output / CSV, render_csv(results))
-    write_text(output / TABLE, text)
-    write_text(output / PAGE, render_html(results, output))
-    print(text)
-    for name in (PAGE, TABLE, CSV, RESULTS):
+    files: dict[str, str | bytes] = {}
+    for name in [*(name for name in formats if name not in DEFAULT), *DEFAULT]:
+        writer = get_component("report", name).cls()
+        files |= writer.render(Content(results, output, columns, [RESULTS, *files]))
+    for name, data in files.items():
+        write_bytes(output / name, data if isinstance(data, bytes) else encoded(data))
+    print(files["report.md"])
+    for name in [*reversed(files), RESULTS]:
         print(f"written: {output / name}")
 
 

@@ -26,15 +26,23 @@ class Ablate(LightCommand):
     """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("file", type=Path, metavar="FILE.yaml", help="the ablation file")
+        parser.add_argument(
+            "file", type=Path, metavar="FILE.yaml",
+            help="the ablation file; or results.json of one, whose report is written anew",
+        )  # fmt: skip
         what = parser.add_mutually_exclusive_group()
         what.add_argument(
             "--dry-run", "--dry_run", action="store_true",
             help="check everything, and show the cells with parameters, FLOPs and estimated time",
         )  # fmt: skip
         what.add_argument(
-            "--report", action="store_true", help="only write the report anew, of what is there"
-        )
+            "--report", nargs="?", const="", metavar="FORMATS",
+            help="only write the report anew, of what is there; with more formats, as in latex,png",
+        )  # fmt: skip
+        parser.add_argument(
+            "--columns", default="", metavar="NAMES",
+            help="columns of the table of costs besides the usual, of plugins too",
+        )  # fmt: skip
         parser.add_argument(
             "--output", metavar="DIR",
             help="folder to write into, runs too, instead of the file's",
@@ -51,16 +59,23 @@ class Ablate(LightCommand):
 
     def run(self, args: Namespace) -> int:
         from vidiff.ablation import pipeline
-        from vidiff.ablation.check.estimates import table
 
         if args.retries < 0:
             raise UsageError(f"ablate: --retries must not be negative, got {args.retries}")
-        asked = pipeline.ask(args.file, args.output, args.plugins)
+        parts = _split(args.report), _split(args.columns)
+        if args.file.suffix == ".json":
+            if args.dry_run or args.only:
+                raise UsageError(
+                    f"ablate: {args.file} has results: --report and --columns go with it"
+                )
+            pipeline.report_again(args.file, args.output, *parts)
+            return 0
+        asked = pipeline.ask(args.file, args.output, args.plugins, *parts)
         try:
-            if args.report:
-                pipeline.report(pipeline.judge(args.file, asked, asked.work()), asked.output)
+            if args.report is not None:
+                pipeline.report_runs(args.file, asked, asked.work())
             elif args.dry_run:
-                print(table(asked.ablation, *pipeline.check(asked, may_train=False)))
+                print(pipeline.estimate(asked))
             else:
                 with _ended_by_sigterm():
                     done = pipeline.run_ablation(args.file, asked, args.only, args.retries)
@@ -72,6 +87,10 @@ class Ablate(LightCommand):
             print(f"vidiff: {count}; nothing was started", file=sys.stderr)
             return 2
         return 0
+
+
+def _split(names: str | None) -> list[str]:
+    return [name.strip() for name in (names or "").split(",") if name.strip()]
 
 
 @contextmanager

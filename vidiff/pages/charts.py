@@ -7,8 +7,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import TYPE_CHECKING
 
-from vidiff.pages.runs import Curve
+if TYPE_CHECKING:
+    from vidiff.pages.runs import Curve
+
 
 Points = Sequence[tuple[float, float]]  # (x, y) pairs; a ``Curve`` is one
 
@@ -22,13 +25,23 @@ STAGES = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Series:
-    """A line: its label, SVG path and last value, its points where they are few, its band."""
+    """A line: its label and last value, and places: corners, dots where they are few, a band."""
 
     label: str
-    path: str
+    corners: list[tuple[float, float]]
     last: float
     dots: list[tuple[float, float]] = field(default_factory=list)
-    band: str = ""
+    edge: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        """The line as an SVG path."""
+        return _path(self.corners)
+
+    @property
+    def band(self) -> str:
+        """The outline of what is shaded, as an SVG path; empty if nothing is."""
+        return _path(self.edge) + "Z" if self.edge else ""
 
 
 @dataclass(frozen=True)
@@ -85,23 +98,26 @@ def make_chart(
         y = HEIGHT - BOTTOM - (height - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM)
         return round(x, 1), round(y, 1)
 
-    def path(curve: Iterable[tuple[float, float]]) -> str:
-        corners = (place(step, y_of(value)) for step, value in curve)
-        return "M" + "L".join(f"{x} {y}" for x, y in corners)
+    def places(curve: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+        return [place(step, y_of(value)) for step, value in curve]
 
     series = []
     for tag, curve in thinned.items():
-        few = curve if len(curve) <= MAX_DOTS else []
-        dots = [place(step, y_of(value)) for step, value in few]
+        corners = places(curve)
+        dots = corners if len(curve) <= MAX_DOTS else []
         low, high = edges.get(tag, ([], []))
-        band = path([*low, *reversed(high)]) + "Z" if low else ""
-        series.append(Series(tag, path(curve), curves[tag][-1][1], dots, band))
+        edge = places([*low, *reversed(high)])
+        series.append(Series(tag, corners, curves[tag][-1][1], dots, edge))
     x_ticks = [(place(step, y_low)[0], _count(step)) for step in ticks(x_low, x_high)]
     y_ticks = []
     for height in _log_ticks(y_low, y_high) if logarithmic else ticks(y_low, y_high):
         label = _count(float(f"{10**height if logarithmic else height:.3g}"))
         y_ticks.append((place(x_low, height)[1], label))
     return Chart(title, series, x, x_ticks, y_ticks)
+
+
+def _path(corners: Iterable[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x} {y}" for x, y in corners)
 
 
 def _tag_order(tag: str) -> tuple[int, str, float]:

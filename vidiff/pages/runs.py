@@ -80,6 +80,22 @@ def read_curves(folder: Path) -> dict[str, Curve]:
     return {tag: sorted(found.items()) for tag, found in points.items()}
 
 
+def clip_scores_file(folder: Path, process: int | str) -> Path:
+    """Where a process keeps what the last validation measured of each of its clips."""
+    return folder / f"clip_scores-{process}.jsonl"
+
+
+def read_clip_scores(folder: Path) -> dict[str, dict[str, float]]:
+    """What the last validation of a run measured of each clip: by name, by the clip's id."""
+    scores: dict[str, dict[str, float]] = {}
+    for path in sorted(folder.glob(clip_scores_file(folder, "*").name)):
+        for line in _read_lines(path):
+            clip = str(line.pop("id", ""))
+            for name, value in line.items():
+                scores.setdefault(name, {})[clip] = value
+    return scores
+
+
 def _read_lines(path: Path) -> list[dict[str, Any]]:
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():

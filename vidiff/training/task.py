@@ -98,6 +98,10 @@ class Task(LightningModule, ABC):
         """Names of the values that are logged, by which ablations check theirs; None if unknown."""
         return None
 
+    def logged_by_clip(self) -> frozenset[str]:
+        """Those of them that ``validation_step`` returns of each clip (see ``ClipScores``)."""
+        return frozenset()
+
     # -- Parts ----------------------------------------------------------------------------------
 
     def configure_model(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from small_config import small_config
 
 from vidiff.ablation.ask import nodes
 from vidiff.ablation.ask.file import Match
@@ -21,34 +22,11 @@ from vidiff.ablation.ask.nodes import Config
 from vidiff.ablation.check.checker import Checker
 from vidiff.ablation.check.solve import DOUBLINGS, GAP, _Search, solve, steps_of_equal_time
 
-BASE: Config = {
-    "data": {
-        "batch_size": 4,
-        "dataset": {
-            "class_path": "moving_shapes",
-            "init_args": {"num_frames": 4, "height": 16, "width": 16, "radius": [2.0, 3.0]},
-        },
-    },
-    "model": {
-        "class_path": "DiffusionTask",
-        "init_args": {
-            "denoiser": {
-                "class_path": "dit",
-                "init_args": {
-                    "width": 96, "depth": 3, "num_heads": 2,
-                    "patchifier": {"class_path": "tubelet", "init_args": {"patch_size": [2, 4, 4]}},
-                },
-            },
-            "conditions": {
-                "text": {
-                    "class_path": "words",
-                    "init_args": {"text_dim": 32, "depth": 1, "num_heads": 2, "num_rows": 64},
-                },
-            },
-        },
-    },
-    "trainer": {"accelerator": "cpu", "devices": 1, "max_steps": 500},
-}  # fmt: skip
+BASE = small_config({
+    "data.batch_size": 4, "trainer.max_steps": 500,
+    "model.denoiser.width": 96, "model.denoiser.depth": 3,
+    "model.denoiser.patchifier.patch_size": [2, 4, 4], "model.conditions.text.text_dim": 32,
+})  # fmt: skip
 BLOCKS = ["adaln_zero", "adaln", "cross_attention", "in_context"]
 WIDTH = "model.denoiser.width"
 SLOW = pytest.mark.slow

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from finished_runs import ACCURACY, NUM_PROMPTS, finish, make_ablation, work
+from finished_runs import ACCURACY, NUM_PROMPTS, finish, leave_clips, make_ablation, work
 
 from vidiff.ablation.ask.file import Match
 from vidiff.ablation.judge.collect import collect
@@ -31,14 +31,17 @@ def test_scores_are_those_of_the_evaluation_and_of_training(results: Results) ->
     best = cells["prediction=sample, width=8"]
     assert best.scores["prompt_accuracy"].value == pytest.approx(0.95)
     assert best.scores["val/loss"].value == pytest.approx(0.06, abs=1e-6)
-    assert [run.scores["prompt_accuracy"] for run in best.runs] == [0.95] * 3
+    assert [run.scores["prompt_accuracy"] for run in best.runs] == [[(10, 0.95)]] * 3
+    assert best.runs[1].scores["val/loss"] == best.runs[1].curves["val/loss"], "each checkpoint's"
+    assert best.runs[1].score("val/loss") == pytest.approx(0.06), "the last one's"
     (curve,) = best.runs[1].curves.values()
     assert curve == [(5, pytest.approx(5.06)), (10, pytest.approx(0.06))]
     assert best.costs.flops == 10_000
     assert (best.costs.memory_bytes, best.costs.memory_of) == (1e9, "process")
-    assert results.metrics["prompt_accuracy"].per_prompt
+    accuracy = results.metrics["prompt_accuracy"]
+    assert (accuracy.units, accuracy.num_units, accuracy.limits) == ("prompts", NUM_PROMPTS, (0, 1))
     assert results.metrics["prompt_accuracy"].summary == "Share of right videos."
-    assert results.metrics["val/loss"].num_prompts is None
+    assert results.metrics["val/loss"].units == "seeds"
     assert results.provenance.data == {"x": 1}
 
 
@@ -113,3 +116,28 @@ def test_equal_time_is_told_as_it_came_out(tmp_path: Path) -> None:
     found = collect(ablation, tmp_path / "a.yaml", runs, folders)
     assert found.cells[0].equality == 1.0
     assert found.cells[1].equality == pytest.approx((0.5 + 7 * 0.2) / 2.0)
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_losses_are_paired_by_validation_clip_where_all_runs_have_them(
+    tmp_path: Path, is_complete: bool
+) -> None:
+    ablation = make_ablation(tmp_path, metrics={"val/loss": "lower"})
+    runs, folders = work(ablation)
+    for run in runs:
+        accuracy = ACCURACY[run.cell.choices["prediction"]]
+        finish(folders[run.id], accuracy, run.seed)
+        if is_complete or run is not runs[5]:
+            leave_clips(folders[run.id], accuracy + 0.001 * run.seed, run.seed)
+    found = collect(ablation, tmp_path / "a.yaml", runs, folders)
+    metric, judged = found.metrics["val/loss"], found.cells[2].differences["val/loss"]
+    assert judged.difference == pytest.approx(-0.45, abs=2e-3)
+    if is_complete:
+        assert (metric.units, metric.num_units, metric.min_seeds) == ("clips", 12, 2)
+        assert (judged.units, judged.num_pairs, judged.verdict) == ("clips", 36, "better")
+        assert judged.p_method == "sign flips of clips, all 4,096"
+        # The mean over clips, and not the value that was logged.
+        assert found.cells[2].scores["val/loss"].value == pytest.approx(0.05 + 0.01 + 0.55 - 0.001)
+    else:
+        assert (metric.units, metric.num_units, metric.min_seeds) == ("seeds", None, 7)
+        assert (judged.units, judged.num_pairs, judged.verdict) == ("seeds", 3, "cannot tell")

@@ -42,12 +42,13 @@ def test_what_is_written_is_read(results: Results, tmp_path: Path) -> None:
 
 def test_values_that_are_not_finite_are_null_in_the_file(results: Results, tmp_path: Path) -> None:
     run = results.cells[0].runs[0]
-    run.scores["val/loss"] = math.nan
+    run.scores["val/loss"] = [(5, 1.0), (10, math.nan)]
     run.curves["val/loss"] = [(1, 2.0), (2, math.inf)]
     json.dumps(plain(results), allow_nan=False)
     write_results(results, tmp_path / "results.json")
     found = read_results(tmp_path / "results.json").cells[0].runs[0]
-    assert math.isnan(found.scores["val/loss"])
+    assert found.scores["val/loss"][0] == (5, 1.0)
+    assert math.isnan(found.score("val/loss"))
     assert found.curves["val/loss"][0] == (1, 2.0)
     assert math.isnan(found.curves["val/loss"][1][1])
 
@@ -55,7 +56,7 @@ def test_values_that_are_not_finite_are_null_in_the_file(results: Results, tmp_p
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"format": "vidiff ablation 1"}, r"version 1 of its format, .* reads .* 2: .*--report"),
+        ({"format": "vidiff ablation 2"}, r"version 2 of its format, .* reads .* 3: .*--report"),
         ({"format": "vidiff evaluation 1"}, "is no ablation: give a file that `vidiff ablate"),
         ({"cells": [{"name": "a"}]}, r"is damaged \(cells\[\] lacks choices, .*--report"),
     ],
@@ -72,7 +73,7 @@ def test_other_versions_and_other_files_are_refused(
 
 def test_reports_read_attributes() -> None:
     """Who looks for a key of ``results.json`` finds it in the schema, and nowhere else."""
-    files = list((Path(schema.__file__).parents[1] / "report").glob("*.py"))
+    files = list((Path(schema.__file__).parents[1] / "report").rglob("*.py"))
     assert len(files) > 5
     keys = [
         f"{file.name}: {ast.unparse(node)}"
@@ -86,6 +87,6 @@ def test_reports_read_attributes() -> None:
 
 
 def test_a_list_is_no_result(tmp_path: Path) -> None:
-    write_json(tmp_path / "list.json", ["vidiff ablation 2"])
+    write_json(tmp_path / "list.json", ["vidiff ablation 3"])
     with pytest.raises(ValueError, match=r"list\.json is no ablation"):
         read_results(tmp_path / "list.json")

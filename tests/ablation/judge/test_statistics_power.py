@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vidiff.ablation.judge.statistics.verdicts import further_seeds
+from vidiff.ablation.judge.statistics.comparison import of_differences
+from vidiff.ablation.judge.statistics.verdicts import further_seeds, judge, min_seeds, seeds_needed
 
 
 def searched(differences: list[float], num_comparisons: int, per_seed: bool) -> int | None:
@@ -72,3 +73,36 @@ def test_a_stricter_level_asks_for_more() -> None:
     differences = [1.0, 1.5, 0.8]
     assert further_seeds(differences, per_seed_test=False) == 0
     assert further_seeds(differences, per_seed_test=False, level=0.05 / 4) > 0
+
+
+@pytest.mark.parametrize(
+    ("num_comparisons", "num_units", "expected"),
+    [(1, None, 6), (3, None, 7), (4, None, 8), (1, 6, 2), (1, 5, None), (3, 6, None), (3, 7, 2)],
+)
+def test_with_fewer_seeds_no_verdict_is_possible(
+    num_comparisons: int, num_units: int | None, expected: int | None
+) -> None:
+    """Whatever the data: differences that leave no doubt are a verdict from there on."""
+    assert min_seeds(num_comparisons, num_units) == expected
+
+    def verdicts(num_seeds: int) -> set[str]:
+        sure = 1 + np.random.default_rng(0).normal(0, 1e-9, (num_seeds, num_units or 1))
+        found = [of_differences(sure, higher_is_better=True)] * num_comparisons
+        return {one.verdict for one in judge(found, correct_seeds=True)}
+
+    if expected is None:
+        assert verdicts(50) == {"cannot tell"}
+    else:
+        assert verdicts(expected - 1) == {"cannot tell"}
+        assert verdicts(expected) == {"better"}
+
+
+def test_the_sentence_names_what_is_needed_and_what_is_there() -> None:
+    assert seeds_needed("fvd", 8, 1, None) == (
+        "A verdict by fvd needs at least 6 seeds, as its test is over seeds, for 1 comparison."
+    )
+    assert seeds_needed("fvd", 3, 3, None).endswith("for 3 comparisons; there are 3: add seeds.")
+    assert seeds_needed("psnr", 3, 3, 96) == "A verdict by psnr needs at least 2 seeds."
+    assert seeds_needed("psnr", 1, 3, 96).endswith("2 seeds; there is 1: add seeds.")
+    assert "cannot give p below 0.05 for 3 comparisons. Add" in seeds_needed("psnr", 3, 3, 5)
+    assert "No verdict by fvd is possible" in seeds_needed("fvd", 3, 10_000, None)

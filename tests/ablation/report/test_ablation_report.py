@@ -14,97 +14,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from finished_runs import render
+from made_results import SHARE, judged, make_cell
 
-from vidiff.ablation.ask.file import Budget, Match
-from vidiff.ablation.judge.schema import (
-    CellResult,
-    Costs,
-    FailedRun,
-    Metric,
-    Precision,
-    Prompts,
-    Provenance,
-    Results,
-    RunResult,
-    Status,
-    Video,
-)
-from vidiff.ablation.judge.statistics.comparison import Comparison
+from vidiff.ablation.judge.schema import FailedRun, Results, Status
 from vidiff.ablation.judge.statistics.contrasts import Effect
 from vidiff.ablation.judge.statistics.intervals import Estimate
 from vidiff.ablation.report import phrases
-from vidiff.ablation.report.csv_file import render_csv
-from vidiff.ablation.report.markdown import render_markdown
-from vidiff.ablation.report.page import colours, make_curves, render_html
+from vidiff.ablation.report.page import colours, make_axis, make_curves
 from vidiff.pages import charts
 from vidiff.video import write_video
-
-SHARE = Metric(True, "Right videos.", "share", per_prompt=True)
-LOSS = Metric(False, "", None, per_prompt=False)
-
-
-def judged(difference: float, verdict: Any, further: int | None = None) -> Comparison:
-    return Comparison(
-        difference=difference, interval=(difference - 0.05, difference + 0.05), method="",
-        p=0.01, p_method="", p_seeds=0.01, p_holm=0.03, verdict=verdict, further_seeds=further,
-        reason="The interval over seeds holds zero.", num_seeds=2, num_pairs=8, num_units=4,
-        units="prompts", seed_differences=(difference,) * 2, higher_is_better=True,
-    )  # fmt: skip
-
-
-def make_cell(
-    name: str, value: float, steps: int, compared: dict[str, Comparison], is_baseline: bool = False
-) -> CellResult:
-    runs = [
-        RunResult(
-            id=f"{name[:3]}{seed}", seed=seed, state="done", error="", attempts=1, step=steps,
-            scores={"accuracy": value + 0.01 * seed, "val/loss": 1 - value},
-            seconds_per_step=0.5, seconds=steps / 2,
-            curves={"val/loss": [(s, 1 - value + 0.1 * seed) for s in (0, steps)]},
-            videos=[Video(f"prompt {k}", f"{k}.mp4", k == 0) for k in (0, 1)],
-        )
-        for seed in (0, 1)
-    ]  # fmt: skip
-    interval = (value - 0.02, value + 0.02)
-    return CellResult(
-        name=name, choices={"block": name}, is_baseline=is_baseline, solved={"w": 3},
-        equality=1.01, runs=runs, differences=compared,
-        scores={
-            "accuracy": Estimate(value, interval, "", 2, 4),
-            "val/loss": Estimate(1 - value, interval, "", 2, 1),
-        },
-        costs=Costs(
-            parameters=1_234_567, flops_per_step=2 * 10**9, steps=steps, flops=2 * 10**9 * steps,
-            seconds_per_step=0.5, seconds=90.0, seconds_before=0.0, memory_bytes=2**30,
-            memory_of="process",
-        ),
-    )  # fmt: skip
-
-
-@pytest.fixture
-def results() -> Results:
-    return Results(
-        name="blocks", question="Which block?", created="2026-01-02T03:04:05+00:00",
-        file="blocks/ablation.yaml", status=Status(runs=6, done=6, failed=[], missing=0),
-        axes={"block": ["plain", "good", "bad", "same"]}, baseline="plain", seeds=[0, 1],
-        match=Match("flops"), budget=Budget(),
-        precision=Precision(runs={"32-true": ["plain, seed 0"]}, chosen=None),
-        metrics={"accuracy": SHARE, "val/loss": LOSS},
-        cells=[
-            make_cell("plain", 0.5, 100, {}, is_baseline=True),
-            make_cell("good", 0.7, 120, {"accuracy": judged(0.2, "better")}),
-            make_cell("bad", 0.3, 80, {"accuracy": judged(-0.2, "worse")}),
-            make_cell("same", 0.51, 100, {"accuracy": judged(0.01, "cannot tell", 7)}),
-        ],
-        not_found=[], main_effects={}, interactions={},
-        provenance=Provenance(
-            runs=["0" * 64], source={"commit": "c0ffee", "changed": True},
-            versions={"torch": "2"}, hardware={"num_cpus": 2}, data={"class": "Shapes"},
-            validation=[], evaluation_protocol={"name": "whole", "fingerprint": "f1"},
-            prompts=Prompts(2, "a" * 64), sampling={"seed": 1},
-            evaluation={"metrics": "accuracy"}, launcher="local",
-        ),
-    )  # fmt: skip
 
 
 def change(results: Results, cell: int, **changes: Any) -> None:
@@ -163,7 +82,7 @@ def test_without_an_interval_there_is_none_in_the_sentence(results: Results) -> 
 
 
 def test_all_three_say_the_same(results: Results, tmp_path: Path) -> None:
-    page, text = text_of(render_html(results, tmp_path)), render_markdown(results)
+    page, text = text_of(render("html", results, tmp_path)), render("markdown", results, tmp_path)
     for said in (
         "Which block?", *phrases.answers(results, "accuracy"), "All cells have the FLOPs of the",
         "70.0 %", "+20.0 points", "1.23 M", "240 G", "c0ffee", "whole", "f1",
@@ -177,29 +96,63 @@ def test_what_is_missing_is_said_before_anything_else(results: Results, tmp_path
     failed = FailedRun(run="abc", cell="good", seed=1, error="fit: no memory")
     results.status = Status(runs=6, done=3, failed=[failed], missing=2)
     said = "1 of 6 runs failed and 2 of 6 runs are not done yet"
-    page, text = text_of(render_html(results, tmp_path)), render_markdown(results)
+    page, text = text_of(render("html", results, tmp_path)), render("markdown", results, tmp_path)
     assert page.index(said) < page.index("The answer")
     assert text.index(said) < text.index("good is better")
     assert "fit: no memory" in page
     assert "fit: no memory" in text
 
 
-def test_the_csv_has_a_row_for_each_run_and_no_formula(results: Results) -> None:
+def test_the_csv_has_a_row_for_each_run_and_no_formula(results: Results, tmp_path: Path) -> None:
     results.cells[1].name = "=1+1, |x|"
-    rows = list(csv.DictReader(io.StringIO(render_csv(results))))
+    rows = list(csv.DictReader(io.StringIO(render("csv", results, tmp_path))))
     assert len(rows) == 8
     assert float(rows[3]["accuracy"]) == 0.7 + 0.01
     assert (rows[2]["block"], rows[2]["cell"]) == ("good", "'=1+1, |x|")
     assert rows[0]["parameters"] == "1234567"
 
 
+def test_intervals_are_explained_as_what_they_are(results: Results, tmp_path: Path) -> None:
+    """They hold the mean in 95 of 100 repetitions; other seeds need not be inside."""
+    page = text_of(render("html", results, tmp_path))
+    assert "Of such intervals, 95 in 100 hold the true mean." in page
+    assert "inside 95 times" not in page
+
+
+@pytest.mark.parametrize(
+    ("values", "limits", "ends"),
+    [
+        ((0.0, 0.0), (0, 1), (0, 1)),  # not from -100 to 100 %
+        ((1.0, 1.0), (0, 1), (0.9, 1)),
+        ((0.2, 0.6), (0, 1), (0.2, 0.6)),
+        ((0.0, 0.0), (0, None), (0, 1)),
+        ((0.0, 0.0), (None, None), (-1, 1)),
+    ],
+)
+def test_axes_end_at_the_limits_of_the_metric(
+    results: Results, values: Any, limits: Any, ends: tuple[float, float]
+) -> None:
+    results.metrics["accuracy"] = replace(SHARE, limits=limits)
+    results.cells = results.cells[:2]
+    for cell, value in zip(results.cells, values, strict=True):
+        cell.scores["accuracy"] = Estimate(value, None, "", 2, 4)
+        for run in cell.runs:
+            run.scores["accuracy"] = [(100, value)]
+    axis = make_axis(results, "accuracy")
+    assert (axis.low, axis.high) == pytest.approx(ends)
+
+
 def test_hostile_names_stay_text(results: Results, tmp_path: Path) -> None:
     nasty = '<script>alert("x")</script> | `'
     results.question = results.cells[1].name = nasty
-    page = render_html(results, tmp_path)
+    page = render("html", results, tmp_path)
     assert "<script>alert" not in page
     assert nasty in html.unescape(page)
-    table = [line for line in render_markdown(results).splitlines() if line.startswith("| &lt;")]
+    table = [
+        line
+        for line in render("markdown", results, tmp_path).splitlines()
+        if line.startswith("| &lt;")
+    ]
     assert table
     assert all("\\|" in line for line in table)
 
@@ -250,8 +203,8 @@ def test_effects_of_crossed_axes_have_their_tables(results: Results, tmp_path: P
     main = Effect(("block",), ("good",), ("plain",), 1, judged(0.1, "better"))
     pair = Effect(("a", "b"), ("2", "y"), ("1", "x"), 1, judged(-0.3, "cannot tell", 3))
     results.main_effects, results.interactions = {"accuracy": [main]}, {"accuracy": [pair]}
-    page = text_of(render_html(results, tmp_path))
-    for text in (page, render_markdown(results)):
+    page = text_of(render("html", results, tmp_path))
+    for text in (page, render("markdown", results, tmp_path)):
         assert "block: good against plain" in text
         assert "a: 2 against 1 with b: y against x" in text
     assert "about 3 further seeds would be needed" in page
@@ -260,7 +213,7 @@ def test_effects_of_crossed_axes_have_their_tables(results: Results, tmp_path: P
 def test_a_thousand_runs_make_a_page_of_bounded_size(results: Results, tmp_path: Path) -> None:
     cell = results.cells[1]
     results.cells += [replace(copy.deepcopy(cell), name=f"cell {k}") for k in range(500)]
-    page = render_html(results, tmp_path)
+    page = render("html", results, tmp_path)
     assert len(page) < 4e6
     assert page.count("<path d=") <= 12 * 3
     assert "Drawn are the baseline and the 11 best others by accuracy." in page
@@ -273,7 +226,7 @@ def test_a_browser_shows_it_plays_the_videos_and_filters(
     for k in range(2):
         frames = np.full((8, 32, 32, 3), 60 + 90 * k, dtype=np.uint8)
         write_video(tmp_path / f"{k}.mp4", _pixels(frames), 8)
-    page = render_html(results, tmp_path)
+    page = render("html", results, tmp_path)
     dom = loaded(chromium, page, tmp_path)
     assert 'data-videos="8"' in dom, "two prompts of four cells, of the first seed"
     assert 'data-decoded="8"' in dom
@@ -285,7 +238,7 @@ def test_a_browser_shows_it_plays_the_videos_and_filters(
         for selector in (
             "[data-value=FLOPs]",
             "[data-filter=group][data-value='1']",
-            "table.sorted th:nth-child(2) button",
+            "table.sorted th:nth-child(3) button",
         )
     )
     page = page.replace("</body>", f"<script>{clicks}</script></body>")
@@ -295,14 +248,34 @@ def test_a_browser_shows_it_plays_the_videos_and_filters(
     assert cells_of(dom) == ["good", "same", "plain", "bad"]
 
 
-def loaded(chromium: str, page: str, folder: Path) -> str:
+def test_nothing_is_cut_off_where_a_window_is_1200_wide(
+    results: Results, tmp_path: Path, chromium: str
+) -> None:
+    """The verdict is right of the cell's name, and the tables need not be scrolled."""
+    for cell in results.cells:
+        cell.name = f"prediction={cell.name}, conditioning=cross_attention"
+    results.baseline = results.cells[0].name
+    page = render("html", results, tmp_path)
+    script = (
+        "const wide = [...document.querySelectorAll('.wide:has(.verdict)')];"
+        "document.body.dataset.over = wide.map(w => w.scrollWidth - w.clientWidth).join();"
+        "document.body.dataset.columns = wide.flatMap(w => [...w.querySelectorAll('.verdict')]"
+        ".map(v => v.closest('td').cellIndex)).join();"
+    )
+    page = page.replace("</body>", f"<script>{script}</script></body>")
+    dom = loaded(chromium, page, tmp_path, width=1200)
+    assert 'data-columns="1,1,1"' in dom
+    assert 'data-over="0"' in dom
+
+
+def loaded(chromium: str, page: str, folder: Path, width: int = 1400) -> str:
     """The document as a browser has it, once its scripts ran without an error."""
     path = folder / "report.html"
     path.write_text(page, encoding="utf-8")
     found = subprocess.run(
         [chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
          "--no-first-run", "--disable-background-networking", "--disable-component-update",
-         "--window-size=1400,3600", "--virtual-time-budget=20000",
+         f"--window-size={width},3600", "--virtual-time-budget=20000",
          f"--user-data-dir={folder / 'profile'}", "--dump-dom", path.as_uri()],
         capture_output=True, text=True, timeout=300, check=True,
     )  # fmt: skip

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from toy_runs import COUNT, counts, toy_folder, toy_run, toy_runner
 from vidiff.ablation.ask.file import Budget
 from vidiff.ablation.ask.nodes import devices_of
 from vidiff.ablation.launchers import Job, Local
+from vidiff.ablation.run.folder import RunFolder
 from vidiff.ablation.run.runner import make_job
 
 FAIL = COUNT + "sys.exit('ValueError: never')"
@@ -48,6 +50,17 @@ def test_what_fails_is_tried_again_and_the_others_go_on(tmp_path: Path) -> None:
     # Another call tries what failed once more.
     assert not toy_runner(folders, Local(), [], retries=0).run(runs)
     assert counts(folders[0][1]) == [4]
+
+
+def test_a_worker_that_leaves_with_0_was_not_ended_from_outside(tmp_path: Path) -> None:
+    """Such as one that read the phases of an earlier call, before they were asked for anew."""
+    run = toy_run(0)
+    folder = toy_folder(tmp_path, run, COUNT)
+    asked = RunFolder(folder.path, [replace(folder.phases[0], name="evaluate", key="anew")])
+    seen: list[str] = []
+    assert not toy_runner([(run, asked)], Local(), seen, retries=0).run([run])
+    assert "failed: its worker ended well and left evaluate undone: call again" in seen[-1]
+    assert "from outside" not in "".join(seen)
 
 
 def test_two_calls_at_once_do_not_run_a_cell_twice(tmp_path: Path) -> None:

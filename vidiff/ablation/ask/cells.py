@@ -17,6 +17,8 @@ from typing import Any
 
 from vidiff.ablation.ask import nodes
 from vidiff.ablation.ask.nodes import Config
+from vidiff.errors import UsageError
+from vidiff.registry import nearest
 
 ROOT = "trainer.default_root_dir"
 """Where a run keeps its checkpoints: not part of what it is."""
@@ -104,6 +106,29 @@ def make_run(cell: Cell, base: Config, seed: int) -> Run:
 def make_runs(cells: Sequence[Cell], base: Config, seeds: Sequence[int]) -> list[Run]:
     """Every cell with every seed; by seed, so that half of an ablation has some of every cell."""
     return [make_run(cell, base, seed) for seed in seeds for cell in cells]
+
+
+def select(runs: Sequence[Run], axes: Axes, seeds: Sequence[int], only: Sequence[str]) -> list[Run]:
+    """Runs that have, of each axis, one of the values in ``only``; or a ``UsageError``."""
+    known = {axis: list(values) for axis, values in axes.items()}
+    known["seed"] = [str(seed) for seed in seeds]
+    wanted: dict[str, set[str]] = {}
+    for word in only:
+        axis, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(f"--only {word}: give AXIS=VALUE, as in seed={known['seed'][0]}")
+        if axis not in known:
+            raise UsageError(
+                f"--only {word}: unknown axis{nearest(axis, known)}; known: {', '.join(known)}"
+            )
+        if value not in known[axis]:
+            raise UsageError(
+                f"--only {word}: {axis} has no such value{nearest(value, known[axis])}; "
+                f"known: {', '.join(known[axis])}"
+            )
+        wanted.setdefault(axis, set()).add(value)
+    having = [(run, {**run.cell.choices, "seed": str(run.seed)}) for run in runs]
+    return [run for run, has in having if all(has[axis] in wanted[axis] for axis in wanted)]
 
 
 def content_id(config: Config) -> str:

@@ -109,6 +109,8 @@ class Ablation:
         output: folder to write reports into; ``runs/ablations/NAME`` by default.
         runs: folder of the runs, which ablations may share; ``runs/ablations/runs`` by default, or
             ``runs`` in ``output`` where that is given.
+        report: formats of the report, besides html, markdown and csv: latex, svg, png.
+        columns: of the table of costs, besides those that every report has.
     """
 
     question: str
@@ -126,6 +128,8 @@ class Ablation:
     launcher: Launcher = field(default_factory=Local)
     output: str | None = None
     runs: str | None = None
+    report: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
 
 
 def read_ablation(path: Path) -> Ablation:

@@ -19,6 +19,7 @@ from vidiff.ablation.ask.nodes import Config
 from vidiff.ablation.check import options
 from vidiff.ablation.check.models import Models
 from vidiff.ablation.check.parser import Once, Parser
+from vidiff.captions import read_prompts
 from vidiff.costs.configs import clip_sizes, num_devices
 from vidiff.costs.count import Clips, Counts
 from vidiff.errors import Errors, UsageError
@@ -143,6 +144,32 @@ class Checker:
         callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
         logged, validated = options.logged_by(task, callbacks), trainer.limit_val_batches != 0
         return options.Names(logged, validated, scores, unmeasured)
+
+    def num_units(
+        self, metrics: Iterable[str], samples: Mapping[str, Any] | None, base: Config
+    ) -> dict[str, int | None]:
+        """By metric, how many prompts or clips of a run have a value; None for one value of all."""
+        parsed = self._parser.parse(base)
+        by_clip = self._models.make(parsed.model).logged_by_clip()
+        found: dict[str, int | None] = {}
+        for metric in metrics:
+            number = 0
+            if metric in by_clip:
+                number = self._once(self._num_validated, parsed)
+            elif samples and options.is_of_videos(metric):
+                number = len(read_prompts(str(samples["prompts"])))
+            found[metric] = number if number > 1 else None
+        return found
+
+    def _num_validated(self, parsed: Namespace) -> int:
+        """Clips of a validation."""
+        trainer, data = parsed.trainer, self._parser.instantiate("data", parsed.data)
+        num_clips = len(data.dataset("val"))
+        per_batch = data.val_batch_size * num_devices(trainer)
+        limit = trainer.limit_val_batches
+        if isinstance(limit, float):
+            limit = int(limit * -(-num_clips // per_batch))
+        return num_clips if limit is None else min(num_clips, limit * per_batch)
 
     def data(self, base: Config) -> dict[str, Any]:
         """What the clips of a config are: the dataset, its settings, and a hash of its content."""

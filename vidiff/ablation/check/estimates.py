@@ -21,8 +21,16 @@ UTILISATION = 0.2
 """Share of a matrix product's speed that training is assumed to reach: 16-58 % were measured."""
 
 
-def table(ablation: Ablation, runs: Sequence[Run], folders: Mapping[str, RunFolder]) -> str:
-    """The cells, a line each: parameters, operations, steps and time of a run, and all together."""
+def table(
+    ablation: Ablation,
+    runs: Sequence[Run],
+    folders: Mapping[str, RunFolder],
+    notes: Sequence[str],
+) -> str:
+    """The cells, a line each: parameters, operations, steps and time of a run, and all together.
+
+    ``notes`` are further lines below.
+    """
     costs = {run.id: read_json(folders[run.id].path / COSTS) for run in runs}
     rate, how = _rate(runs, folders, costs, ablation.launcher.num_at_once)
     matched = ablation.match
@@ -53,6 +61,7 @@ def table(ablation: Ablation, runs: Sequence[Run], folders: Mapping[str, RunFold
         "",
         f"{ablation.question}",
         *_precision(ablation, runs),
+        *notes,
         f"{len(runs)} runs; {total} left with {num_at_once} at once. Times are {how}.",
     ]
     if ablation.budget.hours is not None and left > 3600 * ablation.budget.hours:

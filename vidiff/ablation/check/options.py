@@ -120,6 +120,18 @@ def _measured(metric: str, names: Names) -> str:
     return f"the evaluation measures no {metric!r}{hint}; it measures {listed}"
 
 
+def is_of_videos(score: str) -> bool:
+    """Whether a metric gives a score for each video, or pair of videos, not only for whole sets."""
+    classes = (get_component("metric", name).cls for name in list_components("metric"))
+    kinds = {getattr(cls, "kind", "sets") for cls in classes if score in _scores(cls)}
+    return bool(kinds) and "sets" not in kinds
+
+
+def _scores(metric: type) -> tuple[str, ...]:
+    scores = getattr(metric, "scores", ())  # some know theirs only once they are made
+    return scores if isinstance(scores, tuple) else ()
+
+
 def logged_by(task: Task, callbacks: Iterable[Any] = ()) -> frozenset[str] | None:
     """Names of the values that a task and callbacks log; None where a plugin may log others."""
     classes = type(task).__mro__

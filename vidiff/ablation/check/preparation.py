@@ -54,6 +54,10 @@ class Preparation:
         """The config that every cell changes."""
         return self._read(self.ablation.base)
 
+    def plugins_of_base(self) -> list[str]:
+        """Plugins that every run loads."""
+        return list(self.base.get("plugins", []))
+
     @cached_property
     def first(self) -> dict[str, Config]:
         """By path, the configs that are trained before all others."""
@@ -227,7 +231,8 @@ class Preparation:
             "metrics": dict(ablation.metrics), "samples": ablation.samples,
             "evaluation": ablation.evaluation,
         }  # fmt: skip
-        is_asked_anew = read_or_empty(self.output / ASKED) != asked
+        known = read_or_empty(self.output / ASKED)
+        is_asked_anew = {key: known.get(key) for key in asked} != asked
         changed = [run for run in runs if not folders[run.id].is_prepared()]
         if not (unchecked or changed or is_asked_anew):
             return []
@@ -252,8 +257,13 @@ class Preparation:
             write_json(folders[run.id].path / COSTS, vars(found) | {"seconds_before": before})
         if unchecked:
             write_json(self.output / DATA, self.checker.data(self.base))
-        write_json(self.output / ASKED, asked)
+        num_units = self.checker.num_units(ablation.metrics, ablation.samples, config)
+        write_json(self.output / ASKED, {**asked, "num_units": num_units})
         return []
+
+    def num_units(self) -> dict[str, int | None]:
+        """See ``Checker.num_units``; empty before all is checked."""
+        return dict(read_or_empty(self.output / ASKED).get("num_units", {}))
 
     def _examine(self, runs: Sequence[Run]) -> list[RunCosts | str]:
         return [self.checker.examine(run.config) for run in runs]

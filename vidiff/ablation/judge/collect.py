@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeVar
 
+import numpy as np
+
 from vidiff.ablation.ask.cells import Cell, Run
 from vidiff.ablation.ask.file import Ablation, name_of
 from vidiff.ablation.ask.precision import OnePrecision, precisions
@@ -28,10 +30,10 @@ from vidiff.ablation.judge.schema import (
     Results,
     Status,
 )
-from vidiff.ablation.judge.statistics.comparison import Comparison
+from vidiff.ablation.judge.statistics.comparison import Comparison, Units
 from vidiff.ablation.judge.statistics.contrasts import Effect, compare, interactions, main_effects
 from vidiff.ablation.judge.statistics.intervals import Estimate, Observations, mean
-from vidiff.ablation.judge.statistics.verdicts import judge
+from vidiff.ablation.judge.statistics.verdicts import judge, min_seeds
 from vidiff.ablation.run.folder import RunFolder, prompts_of
 from vidiff.captions import read_prompts
 
@@ -49,12 +51,13 @@ def collect(
     output = Path(str(ablation.output))
     found = [read_run(run, folders[run.id], list(ablation.metrics), output) for run in runs]
     refuse_mixed(found)
+    metrics = {name: _metric(name, ablation, found) for name in ablation.metrics}
     cells = list({run.cell.name: run.cell for run in runs}.values())
     of_cell: dict[str, list[RunResults]] = {cell.name: [] for cell in cells}
     for one in found:
         of_cell[one.run.cell.name].append(one)
     baseline = next(cell for cell in cells if cell.is_baseline)
-    judged = {metric: _judge(ablation, metric, cells, of_cell) for metric in ablation.metrics}
+    judged = {name: _judge(ablation, name, metrics[name], cells, of_cell) for name in metrics}
     compared = {metric: each for metric, each in judged.items() if each.is_compared}
     costs = {cell.name: _costs(of_cell[cell.name]) for cell in cells}
     is_crossed = len(ablation.axes) > 1
@@ -73,7 +76,7 @@ def collect(
             chosen=Chosen(**chosen) if (chosen := OnePrecision(output).chosen) else None,
         ),
         budget=ablation.budget,
-        metrics={name: _metric(name, how, found) for name, how in ablation.metrics.items()},
+        metrics=metrics,
         cells=[
             CellResult(
                 name=cell.name,
@@ -122,45 +125,60 @@ class _Judged:
 
 def _judge(
     ablation: Ablation,
-    metric: str,
+    name: str,
+    metric: Metric,
     cells: Sequence[Cell],
     of_cell: Mapping[str, Sequence[RunResults]],
 ) -> _Judged:
-    seen = {
-        cell.name: {r.run.seed: r.values[metric] for r in of_cell[cell.name] if metric in r.values}
-        for cell in cells
-    }
-    is_share = _unit(metric, [one for some in of_cell.values() for one in some]) == "share"
-    limits = (0.0, 1.0) if is_share else None
-    most = 1.0 if is_share else math.inf  # a difference, between two such values
-    judged = _Judged({name: _estimate(values, limits) for name, values in seen.items() if values})
+    seen = _seen(name, metric.units, of_cell)
+    limits = (0.0, 1.0) if metric.is_share else None
+    most = 1.0 if metric.is_share else math.inf  # a difference, between two such values
+    judged = _Judged(
+        {cell: _estimate(each, limits, metric.units) for cell, each in seen.items() if each}
+    )
     baseline = next(cell for cell in cells if cell.is_baseline)
     theirs = seen[baseline.name]
     if not theirs:
         return judged
     judged.is_compared = True
-    better = ablation.metrics[metric] == "higher"
+    asked: dict[str, Any] = {"higher_is_better": metric.higher_is_better, "units": metric.units}
     compared = {
-        name: compare(values, theirs, higher_is_better=better)
-        for name, values in seen.items()
-        if name != baseline.name and {*values} & {*theirs}
+        cell: compare(values, theirs, **asked)
+        for cell, values in seen.items()
+        if cell != baseline.name and {*values} & {*theirs}
     }
     verdicts = judge(list(compared.values()), correct_seeds=True)
     judged.differences = {
-        name: _within(one, most) for name, one in zip(compared, verdicts, strict=True)
+        cell: _within(one, most) for cell, one in zip(compared, verdicts, strict=True)
     }
     crossed = {tuple(cell.choices.items()): seen[cell.name] for cell in cells}
     axes = {axis: list(values) for axis, values in ablation.axes.items()}
-    asked: dict[str, Any] = {"higher_is_better": better, "correct_seeds": True}
-    main = main_effects(crossed, axes, baseline.choices, **asked)
-    pairs = interactions(crossed, axes, baseline.choices, **asked)
+    main = main_effects(crossed, axes, baseline.choices, correct_seeds=True, **asked)
+    pairs = interactions(crossed, axes, baseline.choices, correct_seeds=True, **asked)
     judged.main_effects = [replace(e, comparison=_within(e.comparison, most)) for e in main]
     judged.interactions = [replace(e, comparison=_within(e.comparison, 2 * most)) for e in pairs]
     return judged
 
 
-def _estimate(values: Observations, limits: tuple[float, float] | None) -> Estimate:
-    estimate = mean(values, limits=limits)
+def _seen(
+    name: str, units: Units, of_cell: Mapping[str, Sequence[RunResults]]
+) -> dict[str, dict[int, np.ndarray]]:
+    """What was seen of a metric, by cell and seed: an entry is of one prompt or clip in all."""
+    having = {cell: [one for one in some if name in one.values] for cell, some in of_cell.items()}
+    if units != "clips":
+        return {c: {one.run.seed: one.values[name] for one in some} for c, some in having.items()}
+    ids = sorted({clip for some in having.values() for one in some for clip in one.clips[name]})
+    return {
+        cell: {
+            one.run.seed: np.array([one.clips[name].get(clip, math.nan) for clip in ids])
+            for one in some
+        }
+        for cell, some in having.items()
+    }
+
+
+def _estimate(values: Observations, limits: tuple[float, float] | None, units: Units) -> Estimate:
+    estimate = mean(values, limits=limits, units=units)
     low, high = estimate.interval or (0.0, 1.0)
     if low == high:  # seeds that agree wholly say nothing of how sure they are
         estimate = replace(estimate, interval=None, method="")
@@ -192,22 +210,30 @@ def _status(found: Sequence[RunResults]) -> Status:
     )
 
 
-def _unit(name: str, found: Sequence[RunResults]) -> str:
-    """The unit of a score, as the first evaluation that knows it says; empty if none does."""
-    units = (one.evaluation.unit(name) for one in found if one.evaluation)
-    return next((unit for unit in units if unit), "")
-
-
-def _metric(name: str, direction: str, found: Sequence[RunResults]) -> Metric:
+def _metric(name: str, ablation: Ablation, found: Sequence[RunResults]) -> Metric:
     first = next((one for one in found if one.result.state == "done"), None)
-    count = max((len(one.values[name]) for one in found if name in one.values), default=0)
+    infos = (one.evaluation.info(name) for one in found if one.evaluation)
+    info = next((info for info in infos if info), None)
+    units, count = _units(name, [one for one in found if name in one.values])
+    num_cells = len({one.run.cell.name for one in found})
     return Metric(
-        higher_is_better=direction == "higher",
+        higher_is_better=ablation.metrics[name] == "higher",
         summary=first.evaluation.summary(name) if first and first.evaluation else "",
-        unit=_unit(name, found) or None,
-        per_prompt=count > 1,
-        num_prompts=count if count > 1 else None,
+        unit=info.unit or None if info else None,
+        units=units,
+        num_units=count,
+        min_seeds=min_seeds(num_cells - 1, count),
+        limits=info.limits if info else (None, None),
     )
+
+
+def _units(name: str, having: Sequence[RunResults]) -> tuple[Units, int | None]:
+    """What the values of a metric are of, and how many; only seeds where a run lacks its clips."""
+    if having and all(name in one.clips for one in having):
+        count = len({clip for one in having for clip in one.clips[name]})
+        return ("clips", count) if count > 1 else ("seeds", None)
+    count = max((len(one.values[name]) for one in having), default=0)
+    return ("prompts", count) if count > 1 else ("seeds", None)
 
 
 def _not_found(found: Sequence[RunResults]) -> list[NotFound]:

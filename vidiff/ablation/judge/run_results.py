@@ -14,8 +14,8 @@ import numpy as np
 from vidiff.ablation.ask.cells import Run
 from vidiff.ablation.judge.schema import RunResult, Video
 from vidiff.ablation.run.folder import COSTS, RunFolder, read_or_empty
-from vidiff.evaluation_report import Group, Report, read_report
-from vidiff.pages.runs import Curve, read_curves
+from vidiff.evaluation_report import Group, Report, ScoreInfo, read_report
+from vidiff.pages.runs import Curve, read_clip_scores, read_curves
 
 CURVES = ("train/loss", "val/")
 """What is drawn of all that training logs: tags that begin like this."""
@@ -46,9 +46,9 @@ class Evaluation:
         metrics = self.report.metrics.values()
         return next((metric.summary for metric in metrics if metric.main.name == score), "")
 
-    def unit(self, score: str) -> str:
-        """``share``, ``dB``, …; empty where there is none."""
-        return next((one.unit for _, _, one in self.report.infos() if one.name == score), "")
+    def info(self, score: str) -> ScoreInfo | None:
+        """The unit and the limits of a score that it knows."""
+        return next((one for _, _, one in self.report.infos() if one.name == score), None)
 
     def values(self, score: str) -> tuple[np.ndarray, float]:
         """A score of each prompt, or the only one; and of all. An error names those known."""
@@ -96,6 +96,7 @@ class RunResults:
         costs: counted before it was started.
         values: of each metric: one for each prompt, in their order, NaN where there is none; or
             only one.
+        clips: of metrics that validation measured of each clip: the values by the clips' ids.
         missing: why metrics of a run that is done are not there, by name.
     """
 
@@ -104,6 +105,7 @@ class RunResults:
     record: dict[str, Any]
     costs: dict[str, Any]
     values: dict[str, np.ndarray] = field(default_factory=dict)
+    clips: dict[str, dict[str, float]] = field(default_factory=dict)
     evaluation: Evaluation | None = None
     missing: dict[str, str] = field(default_factory=dict)
 
@@ -135,23 +137,25 @@ def read_run(run: Run, folder: RunFolder, metrics: Sequence[str], output: Path) 
     if sampled and evaluated and (evaluated / "report.json").is_file():
         found.evaluation = Evaluation(read_report(evaluated / "report.json"))
         result.videos = found.evaluation.videos(sampled, output)
+    clips = read_clip_scores(folder.train)
     for name in metrics:
         try:
-            found.values[name], result.scores[name] = _values(name, found.evaluation, curves)
+            if "/" in name:
+                result.scores[name] = _logged(name, curves)
+                found.values[name] = np.array([result.score(name)])
+                found.clips |= {name: clips[name]} if name in clips else {}
+            elif found.evaluation is None:
+                raise ValueError(f"{name} is measured on videos, and there is no report of these")
+            else:
+                found.values[name], score = found.evaluation.values(name)
+                result.scores[name] = [(result.step or 0, score)]
         except ValueError as error:
             found.missing[name] = str(error)
     return found
 
 
-def _values(
-    name: str, evaluation: Evaluation | None, curves: Mapping[str, Curve]
-) -> tuple[np.ndarray, float]:
-    """As ``Evaluation.values``; of what training logs, the last value."""
-    if "/" not in name:
-        if evaluation is None:
-            raise ValueError(f"{name} is measured on videos, and there is no report of these")
-        return evaluation.values(name)
+def _logged(name: str, curves: Mapping[str, Curve]) -> Curve:
     if not (curve := curves.get(name)):
         known = ", ".join(sorted(tag for tag in curves if "/" in tag)) or "nothing"
         raise ValueError(f"training logged no {name}; it logged {known}")
-    return np.array([curve[-1][1]]), curve[-1][1]
+    return curve

@@ -9,11 +9,11 @@ from typing import Any
 
 from vidiff import schema
 from vidiff.ablation.ask.file import Budget, Match
-from vidiff.ablation.judge.statistics.comparison import Comparison
+from vidiff.ablation.judge.statistics.comparison import Comparison, Units
 from vidiff.ablation.judge.statistics.contrasts import Effect
 from vidiff.ablation.judge.statistics.intervals import Estimate
 
-NAME, VERSION = "vidiff ablation", 2
+NAME, VERSION = "vidiff ablation", 3
 
 
 @dataclass
@@ -55,13 +55,22 @@ class Precision:
 
 @dataclass
 class Metric:
-    """A metric of the ablation: ``unit`` is ``share`` for values from 0 to 1."""
+    """A metric of the ablation.
+
+    Attributes:
+        unit: ``share`` for values from 0 to 1; None for a plain number.
+        units: what its values are of, by which cells are paired; ``num_units`` of them.
+        min_seeds: the fewest with which a verdict is possible; None if no number is enough.
+        limits: the least and the largest possible value; None where there is no limit.
+    """
 
     higher_is_better: bool
     summary: str
     unit: str | None
-    per_prompt: bool
-    num_prompts: int | None = None
+    units: Units
+    num_units: int | None = None
+    min_seeds: int | None = None
+    limits: tuple[float | None, float | None] = (None, None)
 
     @property
     def is_share(self) -> bool:
@@ -98,19 +107,30 @@ class Video:
 
 @dataclass
 class RunResult:
-    """What one run gave: ``scores`` by metric, ``curves`` of (step, value) by tag."""
+    """What one run gave.
+
+    Attributes:
+        scores: by metric, of each checkpoint that was measured: (step, score) in order. The last
+            one is of the end of the training, and the one that cells are judged by.
+        curves: by tag, (step, value).
+    """
 
     id: str
     seed: int
     state: str
     error: str
     attempts: int
-    scores: dict[str, float]
+    scores: dict[str, list[tuple[int, float]]]
     step: int | None
     seconds_per_step: float | None
     seconds: float | None
     curves: dict[str, list[tuple[int, float]]]
     videos: list[Video]
+
+    def score(self, metric: str) -> float:
+        """The score that the run is judged by; NaN where there is none."""
+        found = self.scores.get(metric)
+        return found[-1][1] if found else math.nan
 
 
 @dataclass

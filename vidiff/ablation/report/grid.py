@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vidiff.ablation.judge.schema import Results, RunResult
 from vidiff.pages.media import Media, embed_clip
+
+if TYPE_CHECKING:
+    from vidiff.ablation.judge.schema import Results, RunResult
+
 
 MAX_BYTES = 20_000_000
 """Of all videos in a page together."""

@@ -1,23 +1,24 @@
-"""``report.html``: one file that asks nothing of the network, for people new to the code."""
+"""The content of ``report.html``: places of scores, curves, colours, and what is linked."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
-from vidiff.ablation.judge.schema import Results, RunResult
 from vidiff.ablation.report import phrases
+from vidiff.ablation.report.content import Content
 from vidiff.ablation.report.grid import make_grid
-from vidiff.formatting import duration, large
 from vidiff.pages import charts
-from vidiff.pages.environment import make_environment
 from vidiff.schema import plain
 
-BAR, MARGIN = 190, 6
+if TYPE_CHECKING:
+    from vidiff.ablation.judge.schema import Results, RunResult
+
+
+BAR, INSIDE = 190, 6
 """Width of an interval's drawing, and what is free at its ends, in units of its SVG."""
 
 NUM_COLOURS = 12
@@ -56,18 +57,21 @@ class Axis:
     places: dict[str, Place]
 
 
-def render_html(results: Results, folder: Path) -> str:
-    """The results as a self-contained HTML page; paths of videos are from ``folder``."""
+def render_page(content: Content) -> str:
+    """A self-contained HTML page, which links the files of other formats."""
+    from vidiff.pages.environment import make_environment
+
+    results = content.results
     environment = make_environment("vidiff", "ablation/report")
-    environment.filters.update(
-        duration=duration, count=partial(large, digits=3), chance=phrases.chance
-    )
-    grid = make_grid(results, folder)
+    environment.filters.update(chance=phrases.chance)
+    grid = make_grid(results, content.folder)
     return environment.get_template("report.html.j2").render(
         results=results,
+        columns=content.columns,
+        files=content.files,
         phrases=phrases,
         bar=BAR,
-        axes={name: _axis(results, name) for name in results.metrics},
+        axes={name: make_axis(results, name) for name in results.metrics},
         curves={against: make_curves(results, against) for against in AGAINST},
         against=AGAINST,
         too_many=len(results.cells) > MAX_LINES,
@@ -89,22 +93,23 @@ def colours(results: Results) -> dict[str, str]:
     return found | {results.baseline: "real"}
 
 
-def _axis(results: Results, metric: str) -> Axis:
+def make_axis(results: Results, metric: str) -> Axis:
+    """From the lowest to the highest end or seed, within the limits of the metric."""
     scores = {
         cell.name: score
         for cell in results.cells
         if (score := cell.scores.get(metric)) and math.isfinite(score.value)
     }
     seeds = {
-        cell.name: [s for run in cell.runs if math.isfinite(s := run.scores.get(metric, math.nan))]
+        cell.name: [s for run in cell.runs if math.isfinite(s := run.score(metric))]
         for cell in results.cells
     }
     ends = [end for score in scores.values() for end in (score.value, *(score.interval or ()))]
     ends += [value for values in seeds.values() for value in values]
-    low, high = charts.widen(min(ends), max(ends)) if ends else (0.0, 1.0)
+    low, high = _widened(min(ends), max(ends), *results.metrics[metric].limits) if ends else (0, 1)
 
     def place(value: float) -> float:
-        return round(MARGIN + (value - low) / (high - low) * (BAR - 2 * MARGIN), 1)
+        return round(INSIDE + (value - low) / (high - low) * (BAR - 2 * INSIDE), 1)
 
     places = {
         name: Place(
@@ -115,6 +120,17 @@ def _axis(results: Results, metric: str) -> Axis:
         for name, score in scores.items()
     }
     return Axis(low, high, places)
+
+
+def _widened(
+    low: float, high: float, least: float | None, largest: float | None
+) -> tuple[float, float]:
+    """A range that is not empty, and not beyond limits unless the values are."""
+    wide_low, wide_high = charts.widen(low, high)
+    return (
+        wide_low if least is None else max(wide_low, min(least, low)),
+        wide_high if largest is None else min(wide_high, max(largest, high)),
+    )
 
 
 def make_curves(results: Results, against: str) -> list[charts.Chart]:

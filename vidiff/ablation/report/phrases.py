@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from vidiff.ablation.ask.file import Match
-from vidiff.ablation.judge.schema import Metric, Precision, Results
+from vidiff.ablation.judge.statistics import verdicts
 from vidiff.ablation.judge.statistics.comparison import Comparison
 from vidiff.ablation.judge.statistics.contrasts import Effect
 from vidiff.formatting import listed
+
+if TYPE_CHECKING:
+    from vidiff.ablation.ask.file import Match
+    from vidiff.ablation.judge.schema import Metric, Precision, Results
+
 
 Interval = tuple[float, float] | None
 
@@ -96,6 +101,29 @@ def headline(results: Results, name: str) -> str:
     unsure = len(verdicts) - better - worse
     rest = f"; the data cannot tell of {unsure}." if unsure else "."
     return f"Of {others}, {' and '.join(known)}{rest}"
+
+
+def at_a_limit(results: Results, name: str) -> str:
+    """A warning where all runs have the least or the largest score that is possible, or nothing."""
+    metric = results.metrics[name]
+    found = {s for c in results.cells for run in c.runs if math.isfinite(s := run.score(name))}
+    if len(found) != 1 or not found <= {*metric.limits}:
+        return ""
+    is_floor = found == {metric.limits[0]}
+    where, which = ("a floor", "least") if is_floor else ("a ceiling", "largest")
+    is_hard = is_floor == metric.higher_is_better
+    advice = "train longer or ask something easier" if is_hard else "ask something harder"
+    return (
+        f"All runs are at {where}: {shown(found.pop(), metric)} is the {which} {name} that is "
+        f"possible, so it cannot tell cells apart; {advice}."
+    )
+
+
+def seeds_needed(results: Results, name: str) -> str:
+    """How many seeds a verdict by a metric needs at least."""
+    num_comparisons = len(results.cells) - 1
+    units = results.metrics[name].num_units
+    return verdicts.seeds_needed(name, len(results.seeds), num_comparisons, units)
 
 
 def needed(judged: Comparison) -> str:

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks.progress.progress_bar import ProgressBar as Lig
 
 from vidiff.training.callbacks.check_cache import CheckCache
 from vidiff.training.callbacks.checkpoint import SaveCheckpoint
+from vidiff.training.callbacks.clip_scores import ClipScores
 from vidiff.training.callbacks.parts_table import PartsTable
 from vidiff.training.callbacks.precision import KeepPrecision
 from vidiff.training.callbacks.progress import RunProgressBar
@@ -21,6 +22,7 @@ from vidiff.training.callbacks.throughput import Throughput
 
 __all__ = [
     "CheckCache",
+    "ClipScores",
     "KeepPrecision",
     "PartsTable",
     "Reconstructions",
@@ -49,7 +51,8 @@ def add_defaults(trainer_arguments: dict[str, Any]) -> None:
     if lacks(ModelSummary, "enable_model_summary"):
         callbacks.append(PartsTable())
         trainer_arguments["enable_model_summary"] = False  # Lightning's own
-    callbacks += [kind() for kind in (RunRecord, RunScalars, StepLog, CheckCache) if lacks(kind)]
+    records = (RunRecord, RunScalars, ClipScores, StepLog, CheckCache)
+    callbacks += [kind() for kind in records if lacks(kind)]
     if lacks(SaveCheckpoint, "enable_checkpointing"):
         callbacks.append(SaveCheckpoint())
     trainer_arguments["callbacks"] = callbacks

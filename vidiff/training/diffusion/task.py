@@ -178,22 +178,28 @@ class DiffusionTask(Task):
         terms = ["train/regulariser"] if self.regulariser else []
         return frozenset(["train/loss", "train/mse", "val/loss", *terms, *bins])
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def logged_by_clip(self) -> frozenset[str]:
+        return frozenset(["val/loss", *(bin_name("val", k) for k in range(NUM_BINS))])
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Any:
         """Squared error of the averaged weights by range of time, on noise that stays the same."""
-        self.measure(batch, "val")
+        return {"clip_scores": self.measure(batch, "val")}
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self.measure(batch, "test")
 
-    def measure(self, batch: Batch, split: str) -> None:
-        """Log the held-out loss."""
+    def measure(self, batch: Batch, split: str) -> dict[str, Tensor]:
+        """Log the held-out loss; returns it of each clip, (b,), by name."""
         with self.averaged() as model:
             latents = model.latents_of(batch)
             signals = model.signals_of(batch, latents)
             network, known = model.network(signals), known_of(signals)
             losses = held_out_losses(self.objective, network, latents, batch.ids, known)
         bins = {bin_name(split, k): loss for k, loss in enumerate(losses)}
-        self.log_measured({**bins, f"{split}/loss": torch.stack(losses).mean()}, len(batch))
+        means = {name: loss.mean() for name, loss in bins.items()}
+        whole = f"{split}/loss"
+        self.log_measured({**means, whole: torch.stack([*means.values()]).mean()}, len(batch))
+        return {whole: torch.stack(losses).mean(dim=0), **bins}
 
     # -- Sampling ---------------------------------------------------------------------------------
 
@@ -251,10 +257,10 @@ def held_out_losses(
     ids: Sequence[str],
     known: Known | None,
 ) -> list[Tensor]:
-    """The squared error in each range of times, scalars; a clip's draws are always the same."""
+    """The squared error in each range of times, (b,); a clip's draws are always the same."""
     noise, u = held_out_draws(ids, latents)
     return [
-        objective.loss(network, latents, (k + u) / NUM_BINS, noise, known).unweighted.mean()
+        objective.loss(network, latents, (k + u) / NUM_BINS, noise, known).unweighted
         for k in range(NUM_BINS)
     ]
 

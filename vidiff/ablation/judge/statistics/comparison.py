@@ -7,7 +7,8 @@
 - *Would other seeds say the same?* Student's interval over the seeds' mean differences. It speaks
   of the method, on these prompts.
 
-A metric of whole sets has one value a seed, and both are then over seeds.
+The losses of validation clips are paired and tested in the same way, by clips instead of prompts. A
+metric of whole sets has one value a seed, and both are then over seeds.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import numpy as np
 from vidiff.ablation.judge.statistics.intervals import AT_ONCE, seed_means, student, student_p
 
 Verdict = Literal["better", "worse", "cannot tell"]
+Units = Literal["prompts", "clips", "seeds"]
+"""What was repeated: ``seeds`` where each of them gives only one value."""
 
 EXACT = 14
 """Units up to which all 2^n flips are tried."""
@@ -55,7 +58,7 @@ class Comparison:
     num_seeds: int
     num_pairs: int
     num_units: int
-    units: Literal["prompts", "seeds"]
+    units: Units
     seed_differences: tuple[float, ...]
     higher_is_better: bool
     p_holm: float | None = None
@@ -64,16 +67,18 @@ class Comparison:
     reason: str = "Not judged yet."
 
 
-def of_differences(differences: np.ndarray, *, higher_is_better: bool) -> Comparison:
+def of_differences(
+    differences: np.ndarray, *, higher_is_better: bool, units: Units = "prompts"
+) -> Comparison:
     """The comparison of paired differences (num_seeds, num_prompts), not yet judged.
 
-    They are NaN where a side has no value.
+    They are NaN where a side has no value. ``units``: the columns, where there are several.
     """
     seen = np.isfinite(differences)
     seen, differences = seen[seen.any(axis=1)], differences[seen.any(axis=1)]
     means = seed_means(differences)
     num_seeds, num_prompts = len(means), int(seen.any(axis=0).sum())
-    per_prompt = num_prompts > 1
+    units = units if num_prompts > 1 else "seeds"
     interval, p_seeds, method = None, None, "no interval of fewer than two seeds"
     if num_seeds > 1:
         interval, p_seeds = student(means), student_p(means)
@@ -82,9 +87,9 @@ def of_differences(differences: np.ndarray, *, higher_is_better: bool) -> Compar
     if num_seeds:
         # What each pair adds to the difference: seeds weigh the same, whatever they lack.
         shares = np.where(seen, differences, 0.0) / (num_seeds * seen.sum(axis=1, keepdims=True))
-        flips = sign_flips(shares.sum(axis=0 if per_prompt else 1))
+        flips = sign_flips(shares.sum(axis=1 if units == "seeds" else 0))
         tried = f"all {flips.num_flips:,}" if flips.exact else f"{flips.num_flips:,} at random"
-        p, p_method = flips.p, f"sign flips of {'prompts' if per_prompt else 'seeds'}, {tried}"
+        p, p_method = flips.p, f"sign flips of {units}, {tried}"
     return Comparison(
         difference=float(means.mean()) if num_seeds else math.nan,
         interval=interval,
@@ -94,8 +99,8 @@ def of_differences(differences: np.ndarray, *, higher_is_better: bool) -> Compar
         p_seeds=p_seeds,
         num_seeds=num_seeds,
         num_pairs=int(seen.sum()),
-        num_units=num_prompts if per_prompt else num_seeds,
-        units="prompts" if per_prompt else "seeds",
+        num_units=num_seeds if units == "seeds" else num_prompts,
+        units=units,
         seed_differences=tuple(float(one) for one in means),
         higher_is_better=higher_is_better,
     )

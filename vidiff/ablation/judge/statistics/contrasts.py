@@ -21,7 +21,7 @@ from functools import partial
 
 import numpy as np
 
-from vidiff.ablation.judge.statistics.comparison import Comparison, of_differences
+from vidiff.ablation.judge.statistics.comparison import Comparison, Units, of_differences
 from vidiff.ablation.judge.statistics.intervals import Observations, all_seeds, longest, table
 from vidiff.ablation.judge.statistics.verdicts import judge
 
@@ -47,14 +47,17 @@ class Effect:
     comparison: Comparison
 
 
-def compare(cell: Observations, baseline: Observations, *, higher_is_better: bool) -> Comparison:
+def compare(
+    cell: Observations, baseline: Observations, *, higher_is_better: bool, units: Units = "prompts"
+) -> Comparison:
     """A cell less the baseline, paired by seed and prompt; what one side lacks does not count.
 
     The verdict is on only this comparison; ``judge`` gives those of a family.
     """
     both = (cell, baseline)
     ours, theirs = (table(one, all_seeds(both), longest(both)) for one in both)
-    return judge([of_differences(ours - theirs, higher_is_better=higher_is_better)])[0]
+    differences = ours - theirs
+    return judge([of_differences(differences, higher_is_better=higher_is_better, units=units)])[0]
 
 
 def contrast(cells: Cells, changes: Mapping[str, Choice]) -> tuple[np.ndarray, int]:
@@ -89,6 +92,7 @@ def effects(
     *,
     higher_is_better: bool,
     correct_seeds: bool = False,
+    units: Units = "prompts",
 ) -> list[Effect]:
     """Main effects of axes (order 1), or interactions of pairs of axes (order 2).
 
@@ -107,7 +111,9 @@ def effects(
             contrast(cells, dict(zip(chosen, zip(values, against, strict=True), strict=True)))
             for values in family
         ]
-        compared = [of_differences(d, higher_is_better=higher_is_better) for d, _ in tables]
+        compared = [
+            of_differences(d, higher_is_better=higher_is_better, units=units) for d, _ in tables
+        ]
         judged = judge(compared, correct_seeds=correct_seeds)
         found += [
             Effect(chosen, values, against, num_settings, comparison)

@@ -48,7 +48,11 @@ class Estimate:
 
 
 def mean(
-    observations: Observations, *, limits: tuple[float, float] | None = None, seed: int = 0
+    observations: Observations,
+    *,
+    limits: tuple[float, float] | None = None,
+    seed: int = 0,
+    units: str = "prompts",
 ) -> Estimate:
     """A cell's mean, with its interval, which ends at ``limits``, such as (0, 1) for a share."""
     values = table(observations, sorted(observations))
@@ -62,9 +66,9 @@ def mean(
     elif num_prompts > 1:
         seen = values[np.isfinite(values)]
         interval = bootstrap(seen, seed)
-        method = f"bootstrap over {num_prompts} prompts, one seed"
+        method = f"bootstrap over {num_prompts} {units}, one seed"
         if interval is None:
-            method = f"all {num_prompts} prompts have the same value, one seed"
+            method = f"all {num_prompts} {units} have the same value, one seed"
     else:
         interval, method = None, "one value"
     if interval is not None and limits is not None:

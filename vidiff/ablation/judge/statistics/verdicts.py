@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vidiff.ablation.judge.statistics.comparison import Comparison, smallest_p
+from vidiff.ablation.judge.statistics.comparison import EXACT, Comparison, smallest_p
 from vidiff.ablation.judge.statistics.intervals import standard_error
 
 LEVEL = 0.05
@@ -85,6 +85,42 @@ def further_seeds(
     return int(enough.argmax()) if enough.any() else None
 
 
+def min_seeds(num_comparisons: int, num_units: int | None) -> int | None:
+    """The fewest seeds with which a verdict is possible at all; None where no number is enough.
+
+    Two for the interval. The test has to be able to give p below 0.05 after Holm's correction for
+    ``num_comparisons``, whatever the differences: over ``num_units`` prompts or clips, or over the
+    seeds themselves (None).
+    """
+    for seeds in range(2, EXACT + 2):
+        if num_comparisons * smallest_p(seeds if num_units is None else num_units) < LEVEL:
+            return seeds
+    return None
+
+
+def seeds_needed(metric: str, num_seeds: int, num_comparisons: int, num_units: int | None) -> str:
+    """A sentence: how many seeds a verdict by a metric needs at least, and whether they are there.
+
+    ``num_comparisons`` and ``num_units`` as in ``min_seeds``.
+    """
+    needed = min_seeds(num_comparisons, num_units)
+    against = f"{num_comparisons} comparison{'s' if num_comparisons != 1 else ''}"
+    if needed is None and num_units is not None:
+        return (
+            f"No verdict by {metric} is possible with any number of seeds: a test over {num_units} "
+            f"prompts or clips cannot give p below 0.05 for {against}. Add more of them."
+        )
+    if needed is None:
+        return f"No verdict by {metric} is possible with any number of seeds for {against}."
+    why = f", as its test is over seeds, for {against}" if num_units is None else ""
+    enough = "" if num_seeds >= needed else f"; there {_are(num_seeds)}: add seeds"
+    return f"A verdict by {metric} needs at least {needed} seeds{why}{enough}."
+
+
+def _are(number: int) -> str:
+    return f"is {number}" if number == 1 else f"are {number}"
+
+
 def _judged(one: Comparison, p_seeds: float | None, number: int, level: float) -> Comparison:
     """One of ``number`` comparisons, by p over seeds as it is to be judged."""
     if one.p is None or one.p_holm is None:
@@ -112,8 +148,8 @@ def _judged(one: Comparison, p_seeds: float | None, number: int, level: float) -
         before = " before it" if number > 1 else ""
         test += f" ({one.num_units} {one.units} can give p = {least:.2g} at best{before})"
     found = f"{_interval(one, p_seeds, number)}, {'and' if agree == certain else 'but'} {test}"
-    if one.units == "prompts" and (agree or least >= LEVEL):
-        return _cannot_tell(one, f"{found}; more prompts would help, rather than more seeds.")
+    if one.units != "seeds" and (agree or least >= LEVEL):
+        return _cannot_tell(one, f"{found}; more {one.units} would help, rather than more seeds.")
     needed = further_seeds(
         one.seed_differences, number, per_seed_test=one.units == "seeds", level=level
     )

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vidiff.ablation.judge.schema import CellResult, Provenance, Results
 from vidiff.ablation.judge.statistics.contrasts import Effect
 from vidiff.ablation.report import phrases
-from vidiff.formatting import duration, large
+from vidiff.ablation.report.content import Content
+from vidiff.ablation.report.writers.base import ReportWriter
+from vidiff.registry import register
+
+if TYPE_CHECKING:
+    from vidiff.ablation.judge.schema import Provenance, Results
 
 
-def render_markdown(results: Results) -> str:
-    """The report as Markdown."""
+@register("markdown")
+class Markdown(ReportWriter):
+    """Answers, tables and provenance, as text."""
+
+    def render(self, content: Content) -> dict[str, str | bytes]:
+        return {"report.md": _text(content)}
+
+
+def _text(content: Content) -> str:
+    results = content.results
     first, *others = results.metrics
     seeds = ", ".join(map(str, results.seeds))
     lines = [f"# {_plain(results.question)}", ""]
@@ -32,7 +44,7 @@ def render_markdown(results: Results) -> str:
         lines += [f"## By {metric}", "", *_answers(results, metric), *_scores(results, metric)]
     lines += _effects("Main effects", results, results.main_effects)
     lines += _effects("Interactions", results, results.interactions)
-    lines += ["## Costs", "", *_costs(results)]
+    lines += ["## Costs", "", *_costs(content)]
     if results.status.failed:
         lines += ["## Failed", ""]
         lines += [
@@ -49,7 +61,10 @@ def _answers(results: Results, metric: str) -> list[str]:
     """One sentence for all cells, and one for each."""
     headline = phrases.headline(results, metric)
     lines = [f"**{_plain(headline)}**", ""] if headline else []
-    return [*lines, *(f"- {_plain(line)}" for line in phrases.answers(results, metric)), ""]
+    if limit := phrases.at_a_limit(results, metric):
+        lines += [f"**{_plain(limit)}**", ""]
+    answers = (f"- {_plain(line)}" for line in phrases.answers(results, metric))
+    return [*lines, *answers, "", phrases.seeds_needed(results, metric), ""]
 
 
 def _scores(results: Results, name: str) -> list[str]:
@@ -74,24 +89,12 @@ def _bracketed(value: str, interval: str) -> str:
     return f"{value} [{interval}]" if interval else value
 
 
-def _costs(results: Results) -> list[str]:
-    head = ["cell", "parameters", "FLOPs/step", "steps", "FLOPs", "step", "training", "memory"]
-    matched = results.match is not None
-    head += ["equality", "solved"] if matched else []
-    return _table(head, [_costs_of(cell)[: len(head)] for cell in results.cells])
-
-
-def _costs_of(cell: CellResult) -> list[str]:
-    costs = cell.costs
-    return [
-        cell.name, large(costs.parameters, 3), large(costs.flops_per_step, 3),
-        "–" if costs.steps is None else f"{costs.steps:,}", large(costs.flops, 3),
-        "–" if costs.seconds_per_step is None else f"{costs.seconds_per_step:.3f} s",
-        "–" if costs.seconds is None else duration(costs.seconds),
-        "–" if costs.memory_bytes is None else f"{costs.memory_bytes / 2**30:.2f} GiB",
-        "–" if cell.equality is None else f"{cell.equality:.3f}",
-        ", ".join(f"{key}={value}" for key, value in cell.solved.items()),
-    ]  # fmt: skip
+def _costs(content: Content) -> list[str]:
+    columns = content.columns
+    return _table(
+        ["cell", *(column.title for column in columns)],
+        [[cell.name, *(c.shown(cell) for c in columns)] for cell in content.results.cells],
+    )
 
 
 def _effects(title: str, results: Results, by_metric: Mapping[str, Sequence[Effect]]) -> list[str]:

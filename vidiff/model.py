@@ -140,9 +140,13 @@ class Model(nn.Module):
             for k, v in inputs.items()
         }
 
+        # What is bf16 throughout takes no float32, and without mixed precision float32 no bf16.
+        mixed = device.type != "meta" and torch.is_autocast_enabled(device.type)
+
         def placed(x: Tensor) -> Tensor:
-            lower = x.dtype == torch.float32 != dtype  # what is bf16 throughout takes no float32
-            return x.to(device=device, dtype=dtype if lower else None, non_blocking=True)
+            other = x.is_floating_point() and not mixed
+            other = other or x.dtype == torch.float32 != dtype
+            return x.to(device=device, dtype=dtype if other else None, non_blocking=True)
 
         found: Signals = {}
         for name, condition in self.each_condition().items():

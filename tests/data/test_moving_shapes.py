@@ -229,3 +229,19 @@ def test_every_size_must_hold_the_scene():
         MovingShapes(split="train", sizes=[(3, 32, 32), (9, 24, 32)], radius=(4.0, 5.0))
     with pytest.raises(ValueError, match="sizes must hold at least one"):
         MovingShapes(split="train", sizes=[])
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_phrasings_say_the_same_of_the_same_clips(split):
+    plain = MovingShapes(split=split)
+    indices = list(range(200))
+    expected = plain.__getitems__(indices)
+    captions = {}
+    for phrasing in ("several", "paraphrases"):
+        found = MovingShapes(split=split, phrasing=phrasing).__getitems__(indices)
+        assert torch.equal(pixels_of(found), pixels_of(expected))
+        for one, two in zip(found, expected, strict=True):
+            assert parse_caption(one.caption) == parse_caption(two.caption)
+        captions[phrasing] = {sample.caption for sample in found}
+        assert len(captions[phrasing]) > len({sample.caption for sample in expected})
+    assert not captions["several"] & captions["paraphrases"]

@@ -32,6 +32,9 @@ MEANINGS = ("last", "auto", "best")
 FREE = ("sampler", "guidance", "metrics")
 """Arguments of a task that no weight depends on: the config's are used."""
 
+PLACES = ("folder", "tokenizer", "device", "remember")
+"""Settings of what a folder holds that say where it is, and where and how it is computed."""
+
 
 class SaveConfig(SaveConfigCallback):
     """Writes the config after the first step, as a run that fails before leaves the folder free.
@@ -218,13 +221,16 @@ def open_or_refuse(path: str | Path) -> CheckpointFile:
 def differences(asked: Mapping[str, Any], held: Mapping[str, Any]) -> list[str]:
     """``key: asked here, held there`` for each dotted key that differs between two nodes of a task.
 
-    A ``folder`` may be elsewhere now: what is in it is compared by hash, see ``vidiff.external``.
+    A ``folder`` may be elsewhere now, and what is in it be used elsewhere: it is compared by hash,
+    see ``vidiff.external``.
     """
     ours, theirs = dict(_flat(asked)), dict(_flat(held))
     found = []
     for key in sorted({*ours, *theirs}):
         here, there = ours.get(key, "nothing"), theirs.get(key, "nothing")
-        free = key.split(".")[0] in FREE or key.endswith(".folder")
+        parent, _, name = key.rpartition(".")
+        placed = name in PLACES and f"{parent}.folder" in ours
+        free = key.split(".")[0] in FREE or placed
         if here != there and not free:
             found.append(f"model.{key}: {here!r} in the config, {there!r} in the checkpoint")
     return found

@@ -2,7 +2,16 @@
 
 from vidiff.conditions.base import Condition, MakeCondition, TextCondition
 from vidiff.conditions.frames import Frames
+from vidiff.conditions.huggingface import HuggingFace
 from vidiff.conditions.labels import Labels
 from vidiff.conditions.words import Words
 
-__all__ = ["Condition", "Frames", "Labels", "MakeCondition", "TextCondition", "Words"]
+__all__ = [
+    "Condition",
+    "Frames",
+    "HuggingFace",
+    "Labels",
+    "MakeCondition",
+    "TextCondition",
+    "Words",
+]

@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 from torch import Tensor, nn
 
 from vidiff.autoencoders.base import Autoencoder
+from vidiff.building import Node
 from vidiff.registry import kind
 from vidiff.types import Inputs, Signal, SignalDims
 
@@ -28,12 +29,15 @@ class Condition(nn.Module, ABC):
         frozen: whether it is never trained, so that ``vidiff encode`` keeps its signals. If its
             constructor has an argument ``folder``, checkpoints name that and a hash of the weights,
             and do not hold them.
+        node: how its signals come about, without settings on which none depends, such as a device;
+            by default, all settings.
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
     optional: ClassVar[tuple[str, ...]] = ()
     dims: SignalDims
     frozen: bool = False
+    node: Node | None = None
 
     @abstractmethod
     def signal(self, inputs: Inputs) -> Signal:

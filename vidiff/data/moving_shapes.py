@@ -10,6 +10,7 @@ import torch
 
 from vidiff.checks import at_least
 from vidiff.data.base import Split, VideoDataset
+from vidiff.data.phrasings import Phrasing
 from vidiff.data.shapes import COLOURS, COMBINATIONS, MOTIONS, SHAPES, Combination, Scenes, render
 from vidiff.registry import register
 from vidiff.seeds import clip_generator
@@ -38,6 +39,10 @@ class MovingShapes(VideoDataset):
         speed: smallest and largest speed, in pixels per frame.
         background: darkest and lightest background, grey levels in [0, 1].
         held_out: number of combinations kept from training.
+        phrasing: words of the captions: the ``names`` of colour, shape and motion ("a red square
+            moves left"); ``several``, which has other words for each too ("a scarlet block goes
+            left"); or ``paraphrases``, of words that ``several`` never has ("a crimson box drifts
+            to the left"). The clips are the same.
         seed: with the index, decides everything that is drawn.
     """
 
@@ -55,6 +60,7 @@ class MovingShapes(VideoDataset):
         speed: tuple[float, float] = (1.0, 2.0),
         background: tuple[float, float] = (0.0, 0.3),
         held_out: int = 24,
+        phrasing: Phrasing = "names",
         seed: int = 0,
     ) -> None:
         ranges = {"radius": radius, "speed": speed, "background": background}
@@ -80,7 +86,7 @@ class MovingShapes(VideoDataset):
         self.combinations = unseen if split == "test" else seen
         self.num_sizes = len(self.sizes)
         self.radius, self.speed, self.background = radius, speed, background
-        self.split, self.seed = split, seed
+        self.split, self.seed, self.phrasing = split, seed, phrasing
         self.length = num_videos if split == "train" else num_val_videos
 
     def __len__(self) -> int:
@@ -96,9 +102,9 @@ class MovingShapes(VideoDataset):
             here = [index for index in indices if index % self.num_sizes == number]
             if here:
                 pixels = render(self._scenes(drawn := self._draw_all(here), size), *size)
-                for clip, (combination, _), index in zip(pixels, drawn, here, strict=True):
-                    name = f"{self.split}/{index}"
-                    samples[index] = VideoSample(clip, combination.caption, name)
+                for clip, (combination, uniform), index in zip(pixels, drawn, here, strict=True):
+                    caption = combination.phrased(self.phrasing, uniform[5:])
+                    samples[index] = VideoSample(clip, caption, f"{self.split}/{index}")
         return [samples[index] for index in indices]
 
     def scenes(self, indices: Sequence[int]) -> Scenes:
@@ -113,7 +119,7 @@ class MovingShapes(VideoDataset):
             raise IndexError(f"clip {index} of {self.length}")
         generator = clip_generator(self.seed, self.split, index)
         combination = self.combinations[generator.integers(len(self.combinations))]
-        return combination, generator.random(5)
+        return combination, generator.random(8)  # five for the scene, three for words
 
     def _scenes(self, drawn: list[tuple[Combination, np.ndarray]], size: Size) -> Scenes:
         num_frames, height, width = size

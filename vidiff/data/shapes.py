@@ -7,11 +7,15 @@ exactly one rendering and the best-matching scene of any video can be searched f
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
+
+from vidiff.data.phrasings import Phrasing, all_sentences, sentence, words_for
 
 COLOURS: dict[str, tuple[float, float, float]] = {
     "red": (1.0, 0.15, 0.15),
@@ -46,7 +50,14 @@ class Combination:
     @property
     def caption(self) -> str:
         """For example "a red square moves left"."""
-        return f"a {self.colour} {self.shape} {self.motion}"
+        return sentence(self.colour, self.shape, self.motion)
+
+    def phrased(self, phrasing: Phrasing, uniform: Iterable[float]) -> str:
+        """The same in words of a phrasing, which three numbers in [0, 1) choose."""
+        names = (self.colour, self.shape, self.motion)
+        choices = (words_for(name, phrasing) for name in names)
+        chosen = (words[int(u * len(words))] for words, u in zip(choices, uniform, strict=True))
+        return sentence(*chosen)
 
 
 COMBINATIONS = tuple(itertools.starmap(Combination, itertools.product(COLOURS, SHAPES, MOTIONS)))
@@ -54,8 +65,12 @@ COMBINATIONS = tuple(itertools.starmap(Combination, itertools.product(COLOURS, S
 
 
 def parse_caption(caption: str) -> Combination:
-    """The combination that a caption names; a ``ValueError`` if it is not of the grammar."""
-    combination = _BY_CAPTION.get(" ".join(caption.lower().split()).rstrip("."))
+    """The combination that a caption or a paraphrase names, by the words of ``phrasings``.
+
+    A ``ValueError`` if it is not of the grammar.
+    """
+    text = " ".join(caption.lower().split()).rstrip(".")
+    combination = _BY_CAPTION.get(text) or _by_sentence().get(text)
     if combination is None:
         raise ValueError(
             f"{caption!r} is not 'a COLOUR SHAPE MOTION' of MovingShapes: colours are "
@@ -65,6 +80,16 @@ def parse_caption(caption: str) -> Combination:
 
 
 _BY_CAPTION = {combination.caption: combination for combination in COMBINATIONS}
+
+
+@functools.cache
+def _by_sentence() -> dict[str, Combination]:
+    """Some 10,000 sentences, which few runs need."""
+    return {
+        text: combination
+        for combination in COMBINATIONS
+        for text in all_sentences(combination.colour, combination.shape, combination.motion)
+    }
 
 
 @dataclass

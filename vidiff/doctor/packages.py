@@ -21,7 +21,7 @@ TESTED = PACKAGE / "constraints.txt"
 MALWARE = {"lightning": ("2.6.2", "2.6.3")}
 
 BRINGS = {
-    "pretrained": "published autoencoders (diffusers), model.autoencoder pretrained",
+    "pretrained": "published autoencoders (diffusers) and text encoders (transformers)",
     "clip": "clip_score, clip_consistency, background_consistency, from a local CLIP",
     "flow": "warping_error and motion by OpenCV's optical flow",
     "cluster": "submitit and ray, which the launchers slurm and ray (plugins/vidiff-ray) need",

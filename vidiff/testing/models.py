@@ -93,9 +93,50 @@ def _condition(make: Callable[..., Condition]) -> None:
         for one, two in zip(ours, mixture, strict=True):
             assert torch.allclose(one, two, atol=1e-4), "a dropped clip is not unconditional"
         if condition.reads == ("caption",):
-            alone = condition({**inputs, "caption": PROMPTS[1:]}).vector
-            same = alone is None or torch.allclose(alone[0], given.vector[1], atol=1e-4)
-            assert same, "a prompt's signal depends on its neighbours"
+            _check_prompts(condition, given)
+            _check_precision(condition)
+
+
+def _check_prompts(condition: Condition, given: Signal) -> None:
+    """``given`` is of ``PROMPTS``, whose lengths differ: neighbours and padding are unseen."""
+    rows = [_row(given, number) for number in range(len(PROMPTS))]
+    for prompt, beside in zip(PROMPTS, rows, strict=True):
+        alone = _row(condition({"caption": [prompt]}), 0)
+        same = all(
+            one.shape == two.shape and torch.allclose(one, two, atol=1e-4, rtol=1e-4)
+            for one, two in zip(alone, beside, strict=True)
+        )
+        assert same, "a prompt's signal depends on its neighbours, as if padding were seen"
+    differs = [
+        one.shape != two.shape or not torch.allclose(one, two, atol=1e-4)
+        for one, two in zip(*rows, strict=True)
+    ]
+    assert any(differs), "an empty prompt has the signal of another"
+
+
+def _row(signal: Signal, number: int) -> list[Tensor]:
+    """The vector and the real tokens of one clip."""
+    vector, tokens, mask = signal.vector, signal.tokens, signal.mask
+    found = [] if vector is None else [vector[number].float()]
+    if tokens is not None:
+        assert mask is not None, "tokens need a mask"
+        found.append(tokens[number][mask[number]].float())
+    return found
+
+
+def _check_precision(condition: Condition) -> None:
+    """Signals have the type of the weights, or always the same one where there are none."""
+
+    def types() -> set[torch.dtype]:
+        signal = condition({"caption": PROMPTS})
+        return {x.dtype for x in (signal.vector, signal.tokens) if x is not None}
+
+    before, weights = types(), list(condition.parameters())
+    condition.to(torch.bfloat16)
+    expected = {torch.bfloat16} if weights else before
+    assert types() == expected, f"signals of a condition in bfloat16 are {types()}"
+    kept = {p.dtype for p in condition.parameters()} <= {torch.bfloat16}
+    assert kept, "reading a prompt changes the type of the weights"
 
 
 @checks("autoencoder")

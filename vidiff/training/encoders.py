@@ -49,7 +49,10 @@ class Encoders:
     def hashes(self) -> tuple[str, dict[str, str]]:
         """Hashes of the autoencoder and, by name, of the frozen conditions."""
         frozen = {name: part for name, part in self.conditions.items() if part.frozen}
-        nodes = self.nodes["conditions"]
+        nodes = {
+            name: getattr(part, "node", None) or self.nodes["conditions"][name]
+            for name, part in frozen.items()
+        }
         return (
             weights_hash(self.autoencoder, self.autoencoder_node),
             {name: weights_hash(part, nodes[name]) for name, part in frozen.items()},

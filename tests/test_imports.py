@@ -10,8 +10,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 ROWS = (
-    "registry faults errors version checks seeds cores units finite layers types",
-    "files weight_files yaml_files plugins building background fingerprints external precision",
+    "registry faults errors version checks seeds cores formatting finite layers types",
+    "files weight_files weight_search provenance yaml_files plugins config_nodes background",
+    "fingerprints external precision",
     "folders captions checkpoints schema evaluation_report",
     "video pages data",
     "positions attention patchifiers autoencoders conditions conditioning denoisers",

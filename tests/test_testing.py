@@ -105,10 +105,10 @@ def test_a_target_that_is_not_what_is_read() -> None:
 
 def test_a_sampler_that_misses() -> None:
     class Broken(Euler):
-        """Walks half of each step."""
+        """Leaves out the last step."""
 
-        def step(self, denoised, latents, t, t_next, schedule, noise):  # type: ignore[no-untyped-def]
-            return super().step(denoised, latents, t, (t + t_next) / 2, schedule, noise)
+        def walk(self, denoise, latents, times, schedule, noise):  # type: ignore[no-untyped-def]
+            return super().walk(denoise, latents, times[:-1], schedule, noise)
 
     broken("sampler", Broken, "given the answer at each step, it ends")
 

@@ -21,7 +21,7 @@ from unicodedata import normalize
 
 from vidiff.files import read_text
 from vidiff.folders import EXTENSIONS
-from vidiff.units import listed
+from vidiff.formatting import listed
 
 Row = dict[str, Any]
 

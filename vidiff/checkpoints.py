@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidiff.building import Node
+from vidiff.config_nodes import Node
 from vidiff.external import with_folders
 from vidiff.files import sha256
 from vidiff.weight_files import why_unreadable

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vidiff.building import describe
+from vidiff.config_nodes import describe
 from vidiff.fingerprints import weights_hash
 
 Named = dict[str, dict[str, str]]

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vidiff.building import Node
+from vidiff.config_nodes import Node
 
 _END = 64 * 1024  # bytes of a file's head and tail that are read
 

@@ -18,7 +18,7 @@ from vidiff.guidance import Guidance, Steered
 from vidiff.model import Model, known_start
 from vidiff.samplers import Sampler
 from vidiff.seeds import clip_seed
-from vidiff.types import Grid, Inputs, Signals
+from vidiff.types import Inputs, Signals, Size
 
 
 @dataclass  # not frozen: Lightning refuses to move a batch that holds a frozen one
@@ -63,7 +63,7 @@ class Sampling:
         """Of a mapping that may hold more than these."""
         return cls(**{f.name: settings[f.name] for f in fields(cls) if f.name in settings})
 
-    def sized(self, known: Grid | None) -> Sampling:
+    def sized(self, known: Size | None) -> Sampling:
         """With frames, height and width filled in from ``known``, or ``ValueError``."""
         f, h, w = known or (None, None, None)
         size = (self.num_frames or f, self.height or h, self.width or w)  # none may be 0
@@ -76,7 +76,7 @@ class Sampling:
         return made
 
     @property
-    def size(self) -> Grid:
+    def size(self) -> Size:
         """Frames, height and width in pixels."""
         assert self.num_frames
         assert self.height
@@ -97,7 +97,7 @@ def sample(
     *,
     sampler: Sampler,
     guidance: Guidance,
-    clip_size: Grid | None = None,
+    clip_size: Size | None = None,
     seed: int = 0,
     indices: Sequence[int] | None = None,
     batch_size: int | None = None,
@@ -153,7 +153,7 @@ def generate(
     *,
     sampler: Sampler,
     guidance: Guidance,
-    size: Grid,
+    size: Size,
     seeds: Sequence[int],
     decode: bool = True,
     decode_tile: int | None = None,

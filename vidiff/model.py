@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.autoencoders import Autoencoder, Identity, MakeAutoencoder
-from vidiff.building import build_class, made
 from vidiff.checkpoints import Checkpoint, part_weights, read_checkpoint, task_node
 from vidiff.conditions import Condition, MakeCondition, Words
 from vidiff.conditions.base import each_condition
+from vidiff.config_nodes import build_class, made
 from vidiff.denoisers import Denoiser, DiT, MakeDenoiser
 from vidiff.diffusion import Denoised, Network, Objective
 from vidiff.diffusion.loss_weights import Constant, MakeLossWeight
@@ -24,7 +24,7 @@ from vidiff.diffusion.predictions import Flow, MakePrediction
 from vidiff.diffusion.schedules import MakeSchedule, Rectified
 from vidiff.diffusion.time_samplers import LogitNormal, MakeTimeSampler
 from vidiff.external import check_named, leave_out, named
-from vidiff.types import Batch, Grid, Inputs, Known, LatentBatch, Signals
+from vidiff.types import Batch, Inputs, Known, LatentBatch, Signals, Size
 
 Drop = Mapping[str, Tensor]
 """By the condition's name: (b,), True for clips that get its unconditional signal; on the CPU."""
@@ -113,7 +113,7 @@ class Model(nn.Module):
         """A parameter of the network, for its device and precision."""
         return next(self.denoiser.parameters())
 
-    def latent_shape(self, size: Grid) -> tuple[int, int, int, int]:
+    def latent_shape(self, size: Size) -> tuple[int, int, int, int]:
         """(c, f, h, w) of the latents of clips of ``size``: frames, height and width in pixels."""
         return (self.autoencoder.latent_channels, *self.autoencoder.latent_size(*size))
 
@@ -157,7 +157,7 @@ class Model(nn.Module):
                 found[name] = condition(inputs, (drop or {}).get(name)).map(placed)
         return found
 
-    def num_tokens(self, size: Grid) -> int:
+    def num_tokens(self, size: Size) -> int:
         """Tokens of a clip of ``size``; 0 where the network has no patchifier."""
         patchifier = getattr(self.denoiser, "patchifier", None)
         if patchifier is None:
@@ -178,8 +178,7 @@ class Model(nn.Module):
             frozen = {name for name, part in self.conditions.items() if part.frozen}
             held = {name: signal for name, signal in batch.signals.items() if name in frozen}
             held = merged(held, batch.empty, drop or {})
-        inputs = {**batch.inputs, "latents": latents, "latent_shape": tuple(latents.shape[1:])}
-        return self.signals(inputs, drop, held)
+        return self.signals(inputs_of(batch, latents), drop, held)
 
     def unknown_words(self, prompts: Sequence[str]) -> list[str]:
         """Words of prompts that training never met, if the conditions can tell."""
@@ -196,6 +195,11 @@ class Model(nn.Module):
         return self.objective.denoise(self.network(signals), x_t, t)
 
 
+def inputs_of(batch: Batch, latents: Tensor) -> Inputs:
+    """What conditions read of a batch's clips while training."""
+    return {**batch.inputs, "latents": latents, "latent_shape": tuple(latents.shape[1:])}
+
+
 def known_of(signals: Signals) -> Known | None:
     """What conditions give away of the clips, together."""
     found = [signal.known for signal in signals.values() if signal.known is not None]
@@ -207,7 +211,7 @@ def _both(first: Known, second: Known) -> Known:
 
 
 @torch.no_grad()
-def known_start(model: Model, pixels: Tensor, size: Grid) -> Known:
+def known_start(model: Model, pixels: Tensor, size: Size) -> Known:
     """Clips of a size (frames, height, width in pixels) that begin with given frames.
 
     Args:

@@ -80,9 +80,9 @@ def slowness(precision: str, device: torch.device | str) -> str | None:
             f"without units {MEASURED}); set trainer.precision to 32-true or auto"
         )
     if kind in ("cpu", "cuda") and precision.startswith("bf16") and not has_fast_bf16(device):
-        figure = f" ({MEASURED})" if kind == "cpu" else ""
+        measured = f" ({MEASURED})" if kind == "cpu" else ""
         return (
-            f"trainer.precision {precision} is slow here: {_bf16(device)[1]}{figure}; set "
+            f"trainer.precision {precision} is slow here: {_bf16(device)[1]}{measured}; set "
             "trainer.precision to 32-true or auto"
         )
     return None

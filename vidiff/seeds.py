@@ -6,8 +6,7 @@ import os
 
 import numpy as np
 
-SPLIT_SEEDS = {"train": 0, "val": 1, "test": 2}
-"""Of a dataset that draws its clips, with its own seed and the index of a clip."""
+_SPLITS = {"train": 0, "val": 1, "test": 2}
 
 
 def mix(*numbers: int) -> int:
@@ -23,3 +22,8 @@ def global_seed() -> int:
 def clip_seed(seed: int, index: int) -> int:
     """The seed of clip ``index`` of a set: unrelated to that of any other seed or index."""
     return mix(seed, index)
+
+
+def clip_generator(seed: int, split: str, index: int) -> np.random.Generator:
+    """Random numbers for what a dataset draws of one clip of a split."""
+    return np.random.default_rng([seed, _SPLITS[split], index])

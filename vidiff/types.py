@@ -27,7 +27,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Grid = tuple[int, int, int]  # number of tokens along frames, height and width
+Grid = tuple[int, int, int]
+"""Number of tokens along frames, height and width."""
+
+Size = tuple[int, int, int]
+"""Frames, height and width: of a clip in pixels or latents, or pixels per latent along each."""
 
 Inputs = Mapping[str, Any]
 """What is known of b clips, raw, by name; what is there depends on the data and the call.
@@ -201,7 +205,7 @@ class VideoBatch:
         return len(self.captions)
 
     @property
-    def size(self) -> Grid:
+    def size(self) -> Size:
         """Frames, height and width of the clips."""
         f, h, w = self.pixels.shape[2:]
         return f, h, w
@@ -221,7 +225,7 @@ class LatentSample:
     """
 
     latents: Tensor  # (c, f, h, w), as ``Autoencoder.encode`` gives them
-    size: Grid  # of the clip's pixels
+    size: Size  # of the clip's pixels
     caption: str
     id: str
     signals: Signals = field(default_factory=dict)
@@ -233,7 +237,7 @@ class LatentBatch:
     """Encoded clips of one size, stacked."""
 
     latents: Tensor  # (b, c, f, h, w)
-    size: Grid  # of the clips' pixels
+    size: Size  # of the clips' pixels
     captions: list[str]
     ids: list[str]
     signals: Signals = field(default_factory=dict)  # of the frozen conditions, for b clips

@@ -15,7 +15,7 @@ import yaml
 
 from vidiff.cli.main import main
 from vidiff.files import read_json
-from vidiff.units import duration
+from vidiff.formatting import duration
 
 HERE = Path(__file__).parent
 NUM_STEPS = 8

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from causal_models import BLOCKS, COMPRESSIONS, folds_of, small
+from normalised import check_normalised
 from torch.nn import functional as F
 
 from vidiff.autoencoders import FSQ, CausalKL, FramewiseKL, Gaussian, Identity
@@ -86,15 +87,7 @@ def test_latents_are_normalised_by_what_training_saw():
     for _ in range(20):
         model.posterior(torch.randn(8, 3, 3, 8, 8) * 0.5 + 0.3)
     drawn = model.posterior(torch.randn(256, 3, 3, 8, 8) * 0.5 + 0.3).draw()
-    model.eval()
-    mean, std = model._statistics()
-    normalised = (drawn - mean) / std
-    assert normalised.mean((0, 2, 3, 4)).abs().max() < 0.1
-    assert (normalised.std((0, 2, 3, 4)) - 1).abs().max() < 0.1
-    pixels = torch.randn(1, 3, 3, 8, 8)
-    torch.testing.assert_close(
-        model.decode(model.encode(pixels)), model.reconstruct(model.posterior(pixels).mean)
-    )
+    check_normalised(model, drawn, within=0.1)
 
 
 def test_evaluation_leaves_the_statistics_alone():

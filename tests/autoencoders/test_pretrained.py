@@ -235,9 +235,9 @@ def test_it_is_frozen_and_reconstructs(tmp_path: Path) -> None:
         accelerator="cpu", logger=False, default_root_dir=tmp_path, enable_progress_bar=False,
         enable_model_summary=False,
     )  # fmt: skip
-    figures = trainer.validate(task, data, verbose=False)[0]
-    assert figures["val/reconstruction"] > 0
-    assert all(math.isfinite(figure) for figure in figures.values())
+    scores = trainer.validate(task, data, verbose=False)[0]
+    assert scores["val/reconstruction"] > 0
+    assert all(math.isfinite(score) for score in scores.values())
     assert not any(p.requires_grad for p in task.parameters())
 
 

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from vidiff.autoencoders import FSQ, Autoencoder, CausalKL, FramewiseKL, Identity, Trained
 from vidiff.autoencoders import in_chunks as cut
-from vidiff.building import describe
+from vidiff.config_nodes import describe
 
 EXACT = {"atol": 1e-4, "rtol": 0.0}
 

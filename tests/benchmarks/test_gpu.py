@@ -1,23 +1,19 @@
 """The benchmark for users with a GPU, in tiny on the CPU."""
 
-import importlib.util
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from scripts import EXPERIMENTS, load_script
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "benchmarks" / "gpu.py"
+SCRIPT = EXPERIMENTS / "benchmarks" / "gpu.py"
 
 
 @pytest.fixture
 def gpu(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
-    spec = importlib.util.spec_from_file_location("gpu", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("benchmarks/gpu.py")
 
 
 def rows(folder):

@@ -16,7 +16,7 @@ import vidiff
 from vidiff.__main__ import main
 from vidiff.model import known_start
 from vidiff.training import DiffusionTask
-from vidiff.training.sampling.folder import read_images
+from vidiff.training.sampling.images import read_images
 
 CHANGES: dict[str, Any] = {
     "model.init_args.conditions.frames": "frames",

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from vidiff.building import build, describe
+from vidiff.config_nodes import build, describe
 from vidiff.diffusion import Objective
 from vidiff.diffusion.predictions import EDM, Epsilon, Flow, Prediction, Score, Velocity, expand
 from vidiff.diffusion.schedules import EDM as EDMSchedule

@@ -9,7 +9,15 @@ import torch
 from einops import repeat
 from torch import Tensor
 
-from vidiff.data.shapes import COLOURS, COMBINATIONS, MOTIONS, SHAPES, Combination, Scenes
+from vidiff.data.shapes import (
+    COLOURS,
+    COMBINATIONS,
+    MOTIONS,
+    SHAPES,
+    Combination,
+    Scenes,
+    render,
+)
 from vidiff.video import write_video
 
 SIZE = (9, 32, 32)
@@ -80,3 +88,15 @@ def scenes() -> Callable[..., Scenes]:
 @pytest.fixture
 def samples() -> Callable[..., Path]:
     return write_samples
+
+
+@pytest.fixture
+def groups(tmp_path: Path) -> dict[str, Path]:
+    """Two samples folders: all of ``seen`` is right, the second of ``unseen`` is wrong."""
+    folders = {}
+    for name, some in (("seen", COMBINATIONS[:4]), ("unseen", COMBINATIONS[60:63])):
+        prompts = [combination.caption for combination in some]
+        if name == "unseen":
+            prompts[1] = "a red square moves left"
+        folders[name] = write_samples(tmp_path / name, render(make_scenes(some), *SIZE), prompts)
+    return folders

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
+from scripts import EXPERIMENTS, load_script
 
-QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart"
+QUICKSTART = EXPERIMENTS / "quickstart"
 
 
 @pytest.fixture
 def probe() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("quickstart_probe", QUICKSTART / "probe.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("quickstart/probe.py")
 
 
 def max_steps(name: str) -> int:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
+from scripts import EXPERIMENTS, load_script
 
-QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart"
+QUICKSTART = EXPERIMENTS / "quickstart"
 
 
 @pytest.fixture(scope="module")
 def tried() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("quickstart_tried", QUICKSTART / "tried.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("quickstart/tried.py")
 
 
 @pytest.fixture(scope="module")

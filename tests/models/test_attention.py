@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from vidiff.attention import Alternating, Full, Late, Serial, SplitHeads, Windowed, attend
-from vidiff.building import made
+from vidiff.config_nodes import made
 from vidiff.positions import Layout, Rope, coordinates
 
 GRID = (2, 3, 2)

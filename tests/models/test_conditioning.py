@@ -8,10 +8,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vidiff.attention import Attention, Full, Serial, SplitHeads
-from vidiff.building import made
 from vidiff.conditioning import AdaLN, AdaLNSingle, AdaLNZero, Context, Joint
 from vidiff.conditioning.joint import JointBlock
 from vidiff.conditions import Labels
+from vidiff.config_nodes import made
 from vidiff.denoisers import DiT
 from vidiff.denoisers.dit import SIZES
 from vidiff.patchifiers import Frame

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from vidiff.building import made
+from vidiff.config_nodes import made
 from vidiff.positions import Factorised, Learned, Rope, SinCos, coordinates, rotate
 
 CPU = torch.device("cpu")
@@ -127,7 +127,7 @@ def test_factorised_adds_time_once_and_to_the_video_alone(num_context):
     frames = added[:, num_context:].view(2, 3, 4, 16)
     expected = positions.temporal_table(3, CPU)[None, :, None].expand_as(frames)
     torch.testing.assert_close(frames, expected)
-    with pytest.raises(ValueError, match="temporal_block must be 0 or more, got -1"):
+    with pytest.raises(ValueError, match="temporal_block must be at least 0, got -1"):
         Factorised(width=16, temporal_block=-1)
 
 

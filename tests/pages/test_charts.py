@@ -7,20 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
-from torch.utils.tensorboard import SummaryWriter
+from curves import write_curves
 
 from vidiff.pages import charts
 from vidiff.pages.runs import read_curves
 
 
 def test_curves_are_read_from_event_files_and_stages_share_a_chart(tmp_path: Path) -> None:
-    writer = SummaryWriter(str(tmp_path / "logs"))
-    for step in range(0, 1000, 10):
-        writer.add_scalar("train/loss", math.exp(-step / 200) + 0.01, step)
-        writer.add_scalar("lr", 0.1, step)
-    for step in (0, 500, 999):
-        writer.add_scalar("val/loss", math.exp(-step / 200) + 0.02, step)
-    writer.close()
+    write_curves(tmp_path / "logs")
     curves = read_curves(tmp_path)
     assert len(curves["train/loss"]) == 100
     assert curves["val/loss"][-1] == (999, pytest.approx(math.exp(-999 / 200) + 0.02))

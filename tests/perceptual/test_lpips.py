@@ -116,7 +116,7 @@ def test_where_it_looks(tmp_path, monkeypatch, random_weights):
     hub.mkdir(parents=True)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("VIDIFF_WEIGHTS", raising=False)
-    monkeypatch.setattr("vidiff.perceptual.weights._package", lambda name: None)
+    monkeypatch.setattr("vidiff.perceptual.weights.package_folder", lambda name: None)
     with pytest.raises(ValueError, match=r"vgg16-397923af.pth.*checkpoints.*nothing is downloaded"):
         LPIPS()
     (hub / FILES["alex"][1]).symlink_to(random_weights["alex"])

@@ -25,7 +25,7 @@ def videos(pixels, reference, latents=None, posterior=None):
     return Reconstruction(pixels, reference, latents, posterior)
 
 
-def figures(metric, *arguments, **more):
+def scores(metric, *arguments, **more):
     return {
         k: v.item() for k, v in metric.summarise(metric.measure(videos(*arguments, **more))).items()
     }
@@ -38,14 +38,14 @@ def noise(*shape):
 def test_psnr_is_a_mean_of_decibels():
     reference = torch.zeros(2, 3, 4, 8, 8)
     error = torch.tensor([0.2, 0.02]).view(2, 1, 1, 1, 1)  # a tenth and a hundredth of the peak
-    assert figures(PSNR(), reference + error, reference)["psnr"] == pytest.approx(30, abs=1e-4)
-    assert figures(PSNR(), reference, reference)["psnr"] == pytest.approx(100)
+    assert scores(PSNR(), reference + error, reference)["psnr"] == pytest.approx(30, abs=1e-4)
+    assert scores(PSNR(), reference, reference)["psnr"] == pytest.approx(100)
 
 
 def test_ssim_of_black_and_white_is_that_of_the_formula():
     black, white = -torch.ones(1, 3, 2, 64, 64), torch.ones(1, 3, 2, 64, 64)
     c1 = 0.01**2  # variances are zero, one mean is zero
-    assert figures(SSIM(), black, white)["ssim"] == pytest.approx(c1 / (1 + c1), rel=1e-3)
+    assert scores(SSIM(), black, white)["ssim"] == pytest.approx(c1 / (1 + c1), rel=1e-3)
 
 
 def test_ssim_is_that_of_the_definition_with_scipys_filter():
@@ -60,27 +60,27 @@ def test_ssim_is_that_of_the_definition_with_scipys_filter():
     ma, mb = mean(a), mean(b)
     va, vb, vab = mean(a * a) - ma * ma, mean(b * b) - mb * mb, mean(a * b) - ma * mb
     expected = (2 * ma * mb + c1) * (2 * vab + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2))
-    assert figures(SSIM(), pixels, reference)["ssim"] == pytest.approx(expected.mean(), abs=1e-5)
+    assert scores(SSIM(), pixels, reference)["ssim"] == pytest.approx(expected.mean(), abs=1e-5)
 
 
 def test_ssim_refuses_frames_that_it_cannot_reflect():
-    assert figures(SSIM(), noise(1, 3, 1, 6, 6), noise(1, 3, 1, 6, 6))["ssim"] == pytest.approx(1)
+    assert scores(SSIM(), noise(1, 3, 1, 6, 6), noise(1, 3, 1, 6, 6))["ssim"] == pytest.approx(1)
     with pytest.raises(ValueError, match="at least 6 x 6 pixels, got 5 x 8: leave it out"):
-        figures(SSIM(), noise(1, 3, 1, 5, 8), noise(1, 3, 1, 5, 8))
+        scores(SSIM(), noise(1, 3, 1, 5, 8), noise(1, 3, 1, 5, 8))
 
 
 def test_flicker_counts_change_alone_and_shows_a_frozen_video():
     reference = torch.linspace(-1, 1, 5).view(1, 1, 5, 1, 1).expand(1, 3, 5, 4, 4)
-    brighter = figures(Flicker(), reference + 0.1, reference)
+    brighter = scores(Flicker(), reference + 0.1, reference)
     assert brighter["flicker"] == pytest.approx(0, abs=1e-4)
     assert brighter["frame_change"] == pytest.approx(0.5 * 127.5, rel=1e-5)
-    frozen = figures(Flicker(), torch.zeros_like(reference), reference)
+    frozen = scores(Flicker(), torch.zeros_like(reference), reference)
     assert frozen["flicker"] == pytest.approx(0.5 * 127.5, rel=1e-5)
     assert frozen["frame_change"] == 0
     assert frozen["frame_change_reference"] == pytest.approx(0.5 * 127.5, rel=1e-5)
     blinking = reference.clone()
     blinking[:, :, 1::2] += 0.2  # on, off, on, off: each of four changes is off by 0.2
-    assert figures(Flicker(), blinking, reference)["flicker"] == pytest.approx(25.5, rel=1e-5)
+    assert scores(Flicker(), blinking, reference)["flicker"] == pytest.approx(25.5, rel=1e-5)
 
 
 def test_flicker_leaves_single_frames_out():
@@ -99,7 +99,7 @@ def test_latents_are_described_as_a_whole_and_by_the_worst_channel():
     latents = torch.randn(4, 3, 2, 6, 6, generator=generator)
     latents = latents * scale.view(-1, 1, 1, 1) + shift.view(-1, 1, 1, 1)
     pixels = torch.zeros(4, 3, 1, 8, 8)
-    found = figures(Latents(), pixels, pixels, latents=latents)
+    found = scores(Latents(), pixels, pixels, latents=latents)
     channels = latents.double().transpose(0, 1).flatten(1)
     deviations = channels.std(1, correction=0)
     assert found == {
@@ -118,11 +118,11 @@ def codes(indices, num_codes):
 def test_codebook_use():
     pixels = torch.zeros(1, 3, 1, 8, 8)
     half = codes(torch.arange(8).view(1, 2, 2, 2), 16)
-    assert figures(Codebook(), pixels, pixels, posterior=half) == {
+    assert scores(Codebook(), pixels, pixels, posterior=half) == {
         "codebook_usage": 0.5, "codebook_perplexity": pytest.approx(8),
     }  # fmt: skip
     one = codes(torch.full((1, 2, 2, 2), 5), 16)
-    assert figures(Codebook(), pixels, pixels, posterior=one) == {
+    assert scores(Codebook(), pixels, pixels, posterior=one) == {
         "codebook_usage": 1 / 16, "codebook_perplexity": pytest.approx(1),
     }  # fmt: skip
 
@@ -148,8 +148,8 @@ class Named(Brightness):
 def test_a_perceptual_distance_is_called_by_its_variant():
     reference = torch.zeros(2, 3, 1, 8, 8)
     pixels = reference + torch.tensor([1.0, 0.5]).view(2, 1, 1, 1, 1)
-    assert figures(PerceptualDistance(distance=Brightness), pixels, reference) == {
+    assert scores(PerceptualDistance(distance=Brightness), pixels, reference) == {
         "perceptual": 0.75
     }
     metric = PerceptualDistance(distance=partial(Named))
-    assert figures(metric, pixels, reference) == {"bright-2": 0.75}
+    assert scores(metric, pixels, reference) == {"bright-2": 0.75}

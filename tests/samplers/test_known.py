@@ -19,7 +19,7 @@ RHO, COUNT = 0.8, 4000
 def test_known_parts_stay_and_the_rest_ends_at_the_answer(sampler, schedule):
     torch.manual_seed(0)
     sampler, schedule = make(sampler, schedule, num_steps=100)
-    if sampler.misfit(schedule):
+    if sampler.incompatibility(schedule):
         pytest.skip("does not fit")
     answer, clean, latents = torch.randn(3, 2, 3, 4, 2, 2)
     mask = torch.zeros(2, 1, 4, 2, 2)
@@ -78,7 +78,7 @@ def test_the_rest_is_drawn_given_what_is_known(sampler):
     """Two frames with correlation RHO: the second, given the first, is N(RHO first, 1 - RHO^2)."""
     torch.manual_seed(0)
     sampler, schedule = make(sampler, "rectified", num_steps=200)
-    if sampler.misfit(schedule):
+    if sampler.incompatibility(schedule):
         schedule = Cosine()
     variance, first = 1 - RHO**2, torch.randn(COUNT)
     latents, mask = torch.zeros(COUNT, 1, 2, 1, 1), torch.zeros(COUNT, 1, 2, 1, 1)

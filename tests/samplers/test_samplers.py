@@ -60,7 +60,7 @@ def make(sampler, schedule, **settings):
 @pytest.mark.parametrize("sampler", list_components("sampler"))
 def test_reaches_the_distribution_of_the_data(sampler, schedule):
     sampler, schedule = make(sampler, schedule, num_steps=200)
-    if sampler.misfit(schedule):
+    if sampler.incompatibility(schedule):
         with pytest.raises(ValueError, match="does not fit"):
             draw(sampler, schedule)
         return
@@ -84,7 +84,7 @@ def test_without_fresh_noise_each_noise_has_its_video(sampler, schedule):
 def test_few_steps_are_finite_from_the_very_noise(sampler, schedule, num_steps):
     cls, schedule = get_component("sampler", sampler).cls, get_component("schedule", schedule).cls()
     sampler = cls(num_steps=num_steps)
-    if sampler.misfit(schedule) is None:
+    if sampler.incompatibility(schedule) is None:
         assert draw(sampler, schedule, noise(8)).isfinite().all()
 
 
@@ -113,7 +113,7 @@ def test_order_of_convergence(sampler, ratios, schedule):
 @pytest.mark.parametrize("sampler", list_components("sampler"))
 def test_more_steps_come_closer(sampler):
     cls = get_component("sampler", sampler).cls
-    schedule = Rectified() if cls().misfit(Rectified()) is None else Cosine()
+    schedule = Rectified() if cls().incompatibility(Rectified()) is None else Cosine()
     few, many = ((draw(cls(num_steps=n), schedule).std() - STD).abs() for n in (4, 64))
     assert few > 3 * many
 

@@ -10,7 +10,7 @@ from test_tasks import Each, trainer
 
 from vidiff.conditions import Condition
 from vidiff.data import LatentCache, MovingShapes, collate
-from vidiff.training.sampling.folder import for_each
+from vidiff.training.sampling.prompts import for_each
 from vidiff.types import Signal, SignalDims, VideoSample
 
 SCENES = ("sea", "street", "wood")

@@ -8,8 +8,8 @@ from run_tiny import make_data, make_task
 from test_tasks import autoencoder_checkpoint, latent_task, trainer  # noqa: F401
 
 import vidiff
-from vidiff.building import build, describe
 from vidiff.checkpoints import read_checkpoint, task_node
+from vidiff.config_nodes import build, describe
 from vidiff.denoisers import DiT
 from vidiff.patchifiers import Frame, Tubelet
 from vidiff.training import AutoencoderTask, DiffusionTask, Task

@@ -46,7 +46,7 @@ def test_the_first_bad_step_is_named(value):
 @pytest.mark.parametrize("name", sorted(get_kind("sampler").components))
 def test_every_sampler_stops(name):
     sampler = get_kind("sampler").components[name].cls(num_steps=4)
-    schedule = next(s for s in (Rectified(), Cosine()) if sampler.misfit(s) is None)
+    schedule = next(s for s in (Rectified(), Cosine()) if sampler.incompatibility(s) is None)
     with pytest.raises(FloatingPointError, match="at step 2 of 4"):
         walk(sampler, spoiled_at(2), schedule)
 

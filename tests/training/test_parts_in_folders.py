@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import vidiff
-from vidiff.building import describe
 from vidiff.checkpoints import read_checkpoint
 from vidiff.cli.run_folder import differences
 from vidiff.conditions.base import TextCondition
+from vidiff.config_nodes import describe
 from vidiff.data import MovingShapes
 from vidiff.denoisers import DiT
 from vidiff.model import load_model

@@ -1,4 +1,4 @@
-"""Validates a tiny autoencoder and writes its figures, for tests that give it two processes."""
+"""Validates a tiny autoencoder and writes its scores, for tests that give it two processes."""
 
 import argparse
 import json
@@ -51,10 +51,10 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(1)
     trainer = make_trainer(args.folder, strategy=make_strategy(args.strategy), devices=args.devices)
-    figures = trainer.validate(make_task(), make_data(), verbose=False)[0]
-    figures |= trainer.test(make_diffusion_task(), make_data(), verbose=False)[0]
+    scores = trainer.validate(make_task(), make_data(), verbose=False)[0]
+    scores |= trainer.test(make_diffusion_task(), make_data(), verbose=False)[0]
     args.folder.mkdir(parents=True, exist_ok=True)
-    (args.folder / f"{trainer.global_rank}.json").write_text(json.dumps(figures))
+    (args.folder / f"{trainer.global_rank}.json").write_text(json.dumps(scores))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from vidiff.building import Node
+from vidiff.config_nodes import Node
 from vidiff.registry import kind
-from vidiff.types import Grid
+from vidiff.types import Size
 
 
 class Posterior(ABC):
@@ -81,7 +81,7 @@ class Autoencoder(nn.Module, ABC):
     node: Node | None = None
     latent_channels: int
     pixel_channels: int = 3
-    compression: Grid = (1, 1, 1)
+    compression: Size = (1, 1, 1)
 
     @abstractmethod
     def encode(self, pixels: Tensor) -> Tensor:
@@ -197,7 +197,7 @@ class Autoencoder(nn.Module, ABC):
                 f"in every chunk after the first; the nearest is {max(1, round(frames / ct)) * ct}"
             )
 
-    def latent_size(self, frames: int, height: int, width: int) -> Grid:
+    def latent_size(self, frames: int, height: int, width: int) -> Size:
         """The latents' frames, height and width for a video's; raises as ``encode`` does."""
         ct, ch, cw = self.compression
         check_frames(frames, ct, f"frames do not fit a compression in time of {ct}, which needs")

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from vidiff.autoencoders.base import Past
 from vidiff.autoencoders.learned import Learned, in_type_of
 from vidiff.layers import zero
-from vidiff.types import Grid
+from vidiff.types import Size
 
 Block = Literal["residual", "depthwise"]
 
@@ -30,7 +30,7 @@ Block = Literal["residual", "depthwise"]
 class Stage(NamedTuple):
     """A stage of an encoder, and its mirror image in the decoder."""
 
-    fold: Grid  # along frames, height and width
+    fold: Size  # along frames, height and width
     finer: int  # channels on the side of the pixels
     coarser: int  # channels on the side of the latents, which its blocks have
     depth: int  # blocks in the encoder
@@ -39,7 +39,7 @@ class Stage(NamedTuple):
 
 
 def plan_stages(
-    folds: list[Grid] | None,
+    folds: list[Size] | None,
     width: list[int] | None,
     depth: int | list[int],
     decoder_depth: int | list[int] | None,
@@ -157,7 +157,7 @@ class Up(nn.Module):
 class Fold(nn.Module):
     """Space-time to depth; the first frame, by itself in its fold, is repeated to fill it."""
 
-    def __init__(self, fold: Grid) -> None:
+    def __init__(self, fold: Size) -> None:
         super().__init__()
         self.fold = fold
 
@@ -172,7 +172,7 @@ class Fold(nn.Module):
 class Unfold(nn.Module):
     """Depth to space-time, undoing ``Fold``."""
 
-    def __init__(self, fold: Grid) -> None:
+    def __init__(self, fold: Size) -> None:
         super().__init__()
         self.fold = fold
 

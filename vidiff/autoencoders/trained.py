@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from vidiff.autoencoders.base import Autoencoder, Past, Posterior
-from vidiff.building import Node, build
 from vidiff.checkpoints import part_weights, read_checkpoint, task_node
+from vidiff.config_nodes import Node, build
 from vidiff.registry import register
 
 

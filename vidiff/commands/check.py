@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vidiff.building import arguments_of
 from vidiff.commands.base import LightCommand
 from vidiff.commands.components import find_component
+from vidiff.config_nodes import arguments_of
 from vidiff.plugins import PluginError, load_plugins
 from vidiff.registry import Component, all_components, get_kind, register
 

@@ -9,9 +9,9 @@ from difflib import get_close_matches
 from vidiff.commands.base import LightCommand
 from vidiff.commands.lightning_parts import BASES, LightningPart, lightning_parts, load_kind
 from vidiff.commands.parts import component_page, describe, describe_kind, kind_page, row
+from vidiff.formatting import columns
 from vidiff.plugins import failed_plugins, left_out
 from vidiff.registry import Component, get_component, get_kind, list_kinds, nearest, register
-from vidiff.units import columns
 
 
 @register("components")

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from vidiff.building import arguments_of, documented
 from vidiff.commands.lightning_parts import BASES, LightningPart, lightning_parts
+from vidiff.config_nodes import arguments_of, documented
 from vidiff.faults import shown
 from vidiff.registry import Component, Kind, all_components, class_path, list_kinds
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.conditioning.base import AdaptiveNorm, Block, Context, Modulated
+from vidiff.conditioning.base import Block, Context
+from vidiff.conditioning.modulated import AdaptiveNorm, Modulated
 from vidiff.positions.base import Layout
 from vidiff.registry import register
 
@@ -26,8 +27,7 @@ class AdaLNBlock(Block):
     """Attention and MLP, each behind an adaptive norm."""
 
     def __init__(self, width: int, attention: Attention, mlp: nn.Module) -> None:
-        super().__init__()
-        self.attention, self.mlp = attention, mlp
+        super().__init__(attention, mlp)
         self.norm_attention, self.norm_mlp = AdaptiveNorm(width), AdaptiveNorm(width)
 
     def forward(self, tokens: Tensor, context: Context, layout: Layout) -> Tensor:

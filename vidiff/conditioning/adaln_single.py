@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.conditioning.base import Block, Conditioning, Context, Route, modulate, per_token
+from vidiff.conditioning.base import Block, Conditioning, Context, Route
 from vidiff.conditioning.cross_attention import AttendContext
+from vidiff.conditioning.modulated import modulate, per_token
 from vidiff.layers import Table
 from vidiff.positions.base import Layout
 from vidiff.registry import register
@@ -72,8 +73,7 @@ class AdaLNSingleBlock(Block):
     def __init__(
         self, width: int, num_context_heads: int, attention: Attention, mlp: nn.Module
     ) -> None:
-        super().__init__()
-        self.attention, self.mlp = attention, mlp
+        super().__init__(attention, mlp)
         self.attend_context = None
         if num_context_heads:
             self.attend_context = AttendContext(width, num_context_heads, start_at_zero=True)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.conditioning.base import Block, Context, Modulated, modulate, per_token
+from vidiff.conditioning.base import Block, Context
+from vidiff.conditioning.modulated import Modulated, modulate, per_token
 from vidiff.layers import Modulation
 from vidiff.positions.base import Layout
 from vidiff.registry import register
@@ -24,8 +25,7 @@ class AdaLNZeroBlock(Block):
     """Attention and MLP, each behind an adaptive norm and a gate that starts at zero."""
 
     def __init__(self, width: int, attention: Attention, mlp: nn.Module) -> None:
-        super().__init__()
-        self.attention, self.mlp = attention, mlp
+        super().__init__(attention, mlp)
         self.norm_attention = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.norm_mlp = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
         self.modulation = Modulation(width, 6 * width)

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.layers import Modulation
 from vidiff.positions.base import Layout
 from vidiff.positions.sincos import SinCos
 from vidiff.registry import fitting, kind
@@ -44,6 +43,10 @@ class Context:
 
 class Block(nn.Module, ABC):
     """One transformer block: self-attention and an MLP under a context."""
+
+    def __init__(self, attention: Attention, mlp: nn.Module) -> None:
+        super().__init__()
+        self.attention, self.mlp = attention, mlp
 
     @abstractmethod
     def forward(self, tokens: Tensor, context: Context, layout: Layout) -> Tensor:
@@ -197,68 +200,3 @@ def joined(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor | None, Tensor | 
         return parts[0] if parts else (None, None)
     tokens, masks = zip(*parts, strict=True)
     return torch.cat(tokens, dim=1), torch.cat(masks, dim=1)
-
-
-class Modulated(Conditioning):
-    """Time and the conditions' vectors are added up to one vector, which modulates every layer.
-
-    A prompt enters as one vector, so word order reaches the video only through its encoder.
-    """
-
-    def make_last_norm(self) -> nn.Module:
-        return AdaptiveNorm(self.width)
-
-
-class AdaptiveNorm(nn.Module):
-    """LayerNorm with scale and shift from the context's vector, starting at one and zero."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width, elementwise_affine=False, eps=1e-6)
-        self.modulation = Modulation(width, 2 * width)
-
-    def forward(self, tokens: Tensor, context: Context) -> Tensor:
-        """Tokens (b, n, d) to the same shape."""
-        signal = per_token(self.modulation(nn.functional.silu(context.vector)), tokens)
-        shift, scale = signal.chunk(2, dim=-1)
-        return modulate(self.norm(tokens), shift, scale)
-
-
-def modulate(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """``tokens * (1 + scale) + shift``; tokens (b, n, d), shift and scale (b, 1 or n, d)."""
-    return torch.addcmul(shift, tokens, 1 + scale)
-
-
-def per_token(signal: Tensor, tokens: Tensor) -> Tensor:
-    """What modulates tokens (b, n, d): (b, 1, c) as it is, (b, f, c) frame by frame, (b, n, c)."""
-    frames = signal.shape[1]
-    return signal if frames == 1 else signal.repeat_interleave(tokens.shape[1] // frames, dim=1)
-
-
-class AsTokens(Conditioning):
-    """The time token, then conditions' tokens, or vectors as such (DiT, Peebles & Xie 2023)."""
-
-    routes: ClassVar[tuple[Route, ...]] = (Route("tokens", "tokens"), Route("vector", "tokens"))
-
-    def prepare(self, time: Tensor, signals: Signals) -> Context:
-        context = super().prepare(time, signals)
-        parts = [self.as_tokens(time)]
-        if context.tokens is not None and context.mask is not None:
-            parts.append((context.tokens, context.mask))
-        tokens, mask = joined(parts)
-        return replace(context, tokens=tokens, mask=mask)
-
-    def make_last_norm(self) -> nn.Module:
-        return PlainNorm(self.width)
-
-
-class PlainNorm(nn.Module):
-    """LayerNorm that the context does not touch."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-
-    def forward(self, tokens: Tensor, context: Context) -> Tensor:
-        """Tokens (b, n, d) to the same shape."""
-        return self.norm(tokens)

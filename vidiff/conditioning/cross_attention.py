@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
 from vidiff.attention.functional import attend, merge_heads, split_heads
-from vidiff.conditioning.base import AsTokens, Block, Context
+from vidiff.conditioning.as_tokens import AsTokens
+from vidiff.conditioning.base import Block, Context
 from vidiff.layers import Linear, ZeroLinear
 from vidiff.positions.base import Layout
 from vidiff.registry import register
@@ -24,8 +25,7 @@ class CrossAttentionBlock(Block):
     """Self-attention, attention to the context, MLP."""
 
     def __init__(self, width: int, num_heads: int, attention: Attention, mlp: nn.Module) -> None:
-        super().__init__()
-        self.attention, self.mlp = attention, mlp
+        super().__init__(attention, mlp)
         self.attend_context = AttendContext(width, num_heads)
         self.norm_attention = nn.LayerNorm(width, eps=1e-6)
         self.norm_context = nn.LayerNorm(width, eps=1e-6)

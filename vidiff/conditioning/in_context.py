@@ -7,7 +7,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from vidiff.attention.base import Attention
-from vidiff.conditioning.base import AsTokens, Block, Context
+from vidiff.conditioning.as_tokens import AsTokens
+from vidiff.conditioning.base import Block, Context
 from vidiff.positions.base import Layout
 from vidiff.registry import register
 
@@ -26,8 +27,7 @@ class InContextBlock(Block):
     """A plain pre-norm transformer block, in which no token attends to padding."""
 
     def __init__(self, width: int, attention: Attention, mlp: nn.Module) -> None:
-        super().__init__()
-        self.attention, self.mlp = attention, mlp
+        super().__init__(attention, mlp)
         self.norm_attention = nn.LayerNorm(width, eps=1e-6)
         self.norm_mlp = nn.LayerNorm(width, eps=1e-6)
 

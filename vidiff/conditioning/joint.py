@@ -12,15 +12,8 @@ from vidiff.attention.base import Attention
 from vidiff.attention.functional import split_heads
 from vidiff.attention.multi_head import HeadNorm, MultiHead, Projections
 from vidiff.conditioning.adaln_zero import AdaLNZeroBlock
-from vidiff.conditioning.base import (
-    AdaptiveNorm,
-    Block,
-    Context,
-    Modulated,
-    Route,
-    modulate,
-    per_token,
-)
+from vidiff.conditioning.base import Block, Context, Route
+from vidiff.conditioning.modulated import AdaptiveNorm, Modulated, modulate, per_token
 from vidiff.layers import Linear, Modulation
 from vidiff.positions.base import Layout
 from vidiff.registry import fitting, register

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Mapping
 from os.path import exists
 from typing import TYPE_CHECKING, Any
 
+from vidiff.config_nodes import arguments_of
 from vidiff.registry import nearest
 
 if TYPE_CHECKING:
-    from vidiff.types import Grid  # which needs torch, and light commands start without it
+    from vidiff.types import Size  # which needs torch, and light commands start without it
 
 SIZE = ("num_frames", "height", "width")
 SHARDED = ("model_parallel", "modelparallel", "fsdp")
@@ -53,7 +53,7 @@ def clip_sizes(dataset: Any, asked: Mapping[str, int | None] | None = None) -> l
     return [tuple(n if isinstance(n, int) else None for n in size) for size in counts]
 
 
-def planned_clip(dataset: Any, asked: Mapping[str, int | None]) -> Grid:
+def planned_clip(dataset: Any, asked: Mapping[str, int | None]) -> Size:
     """The one of ``clip_sizes`` of most pixels, which needs most memory; it must be known."""
     sizes = clip_sizes(dataset, asked)
     if missing := [name for name, count in zip(SIZE, sizes[0], strict=True) if count is None]:
@@ -68,7 +68,7 @@ def planned_clip(dataset: Any, asked: Mapping[str, int | None]) -> Grid:
 def arguments(part: Any) -> dict[str, Any]:
     """What a part will be built with: a class, or a parsed config node."""
     cls, given = _class(getattr(part, "class_path", part)), getattr(part, "init_args", None)
-    defaults = {name: p.default for name, p in inspect.signature(cls).parameters.items()}
+    defaults = {name: p.default for name, p in arguments_of(cls).items()}
     return {**defaults, **(given.as_dict() if given else {})}
 
 

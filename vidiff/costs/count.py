@@ -17,8 +17,9 @@ from torch.optim import Optimizer
 from vidiff.autoencoders import Identity
 from vidiff.costs.memory import total_bytes
 from vidiff.training.flops import counting
+from vidiff.training.parts import Parameters
 from vidiff.training.task import Task
-from vidiff.types import Batch, Grid, LatentBatch, VideoBatch
+from vidiff.types import Batch, LatentBatch, Size, VideoBatch
 
 CAPTION = "a red square moves left over a dark background while the camera stays still"
 """What is read in the place of the dataset's captions."""
@@ -31,12 +32,12 @@ Keep = Callable[[Any, Callable[[], Any]], Any]
 class Clips:
     """What a model gets: batches of clips of each of these sizes, as pixels or latents already."""
 
-    sizes: tuple[Grid, ...]
+    sizes: tuple[Size, ...]
     encoded: bool
     batch_size: int
 
     @property
-    def largest(self) -> Grid:
+    def largest(self) -> Size:
         """The size of most pixels."""
         return max(self.sizes, key=math.prod)
 
@@ -76,7 +77,7 @@ def count(task: Task, clips: Clips, keep: Keep) -> Counts:
     return Counts(num_trained(task), tokens, flops, products)
 
 
-def count_batch(task: Task, clips: Clips, size: Grid, caption: str) -> tuple[int, int]:
+def count_batch(task: Task, clips: Clips, size: Size, caption: str) -> tuple[int, int]:
     """Tokens of a clip of one size, and operations of a batch of these."""
     task.train()
     batch = stand_in(task, size, clips.batch_size, caption, "meta", clips.encoded)
@@ -85,7 +86,7 @@ def count_batch(task: Task, clips: Clips, size: Grid, caption: str) -> tuple[int
 
 def stand_in(
     task: Task,
-    clip: Grid,
+    clip: Size,
     batch_size: int,
     caption: str,
     device: torch.device | str,
@@ -100,7 +101,7 @@ def stand_in(
     return VideoBatch(torch.zeros(batch_size, channels, *clip, device=device), captions, ids)
 
 
-def latents_of(task: Task, clip: Grid) -> tuple[int, int, int, int] | None:
+def latents_of(task: Task, clip: Size) -> tuple[int, int, int, int] | None:
     """Shape (c, f, h, w) of a clip's latents; None without an autoencoder."""
     autoencoder = getattr(task, "autoencoder", None)
     if autoencoder is None:
@@ -166,7 +167,7 @@ def _step(optimizer: Optimizer, parameters: Sequence[nn.Parameter]) -> int:
 
 def num_trained(task: Task) -> int:
     """Trained parameters of all parts."""
-    return sum(p.numel() for p in task.parameters() if p.requires_grad)
+    return Parameters.of(task).trained
 
 
 def _structure(task: Task) -> object:

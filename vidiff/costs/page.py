@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from vidiff.units import columns, large, size
+from vidiff.formatting import columns, large, size
 
 if TYPE_CHECKING:
     from vidiff.costs.plan import Costs

@@ -18,8 +18,9 @@ from vidiff.checks import at_least
 from vidiff.costs.count import latents_of, optimizer_costs, readable, stand_in
 from vidiff.costs.fake_device import SMALL, fake_device, mixed_precision
 from vidiff.costs.memory import Memory, memory_of, saved_bytes
-from vidiff.training.task import Task, each_part
-from vidiff.types import Grid
+from vidiff.training.parts import Parameters, each_part, parts_of
+from vidiff.training.task import Task
+from vidiff.types import Size
 
 WEIGHTS = {
     "32-true": torch.float32, "bf16-mixed": torch.float32, "16-mixed": torch.float32,
@@ -34,14 +35,6 @@ MOST_CLIPS = 2**17  # of a batch that is planned: captions are read one by one
 
 
 @dataclass(frozen=True)
-class Part:
-    """Parameters of one part of a task: those that need a gradient, and the others."""
-
-    trained: int
-    frozen: int
-
-
-@dataclass(frozen=True)
 class Costs:
     """What one optimizer step takes.
 
@@ -49,11 +42,11 @@ class Costs:
     forward pass of what is frozen, and three times that of what is trained.
     """
 
-    clip: Grid
+    clip: Size
     latents: tuple[int, int, int, int] | None  # (c, f, h, w); None without an autoencoder
     clips_per_step: int  # on all devices together
     tokens_per_clip: int  # 0 where there are none
-    parts: dict[str, Part]  # without the moving average
+    parts: dict[str, Parameters]  # without the moving average
     average: int  # parameters of the moving average
     flops: int
     optimizer_flops: int  # of the optimizer's matrix products, which Muon has
@@ -79,7 +72,7 @@ class Costs:
 def plan(
     task: Task,
     *,
-    clip: Grid,
+    clip: Size,
     batch_size: int,
     device: str = "cuda",
     precision: str = "32-true",
@@ -131,23 +124,18 @@ def plan(
             clips_per_step=batch_size * accumulate * num_devices,
             tokens_per_clip=task.tokens_per_clip(batch),
             parts=_parts(task),
-            average=sum(p.numel() for p in task.ema.parameters()) if task.ema else 0,
+            average=Parameters.of(task.ema).total if task.ema else 0,
             flops=flops * accumulate,
             optimizer_flops=optimizer_flops,
             memory=memory_of(task, num_devices if sharded else 1, optimizer, activations),
         )
 
 
-def _parts(task: Task) -> dict[str, Part]:
+def _parts(task: Task) -> dict[str, Parameters]:
     """What is trained first; parts without parameters are left out."""
-    children = {name: part for name, part in task.named_children() if name != "ema"}
-    parts = {}
-    for name, part in each_part(task.trained_parts() | children).items():
-        trained = sum(p.numel() for p in part.parameters() if p.requires_grad)
-        frozen = sum(p.numel() for p in part.parameters() if not p.requires_grad)
-        if trained + frozen:
-            parts[name] = Part(trained, frozen)
-    return parts
+    parts = each_part(task.trained_parts() | parts_of(task))
+    counts = {name: Parameters.of(part) for name, part in parts.items()}
+    return {name: count for name, count in counts.items() if count.total}
 
 
 @contextmanager

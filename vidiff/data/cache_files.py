@@ -32,7 +32,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vidiff.files import replacing
-from vidiff.types import Grid, LatentSample, Signal, Signals
+from vidiff.types import LatentSample, Signal, Signals, Size
 
 
 def shard_path(root: Path, split: str, number: int) -> Path:
@@ -98,6 +98,13 @@ def _fits(row: Signal, dtype: torch.dtype) -> bool:
     return all(x is None or bool(x.to(dtype).isfinite().all()) for x in forms)
 
 
+def distinct_captions(samples: Sequence[LatentSample]) -> tuple[list[str], list[int]]:
+    """The captions of some clips, each once, the empty one first; and which one each clip has."""
+    captions = list(dict.fromkeys(["", *(sample.caption for sample in samples)]))
+    rows = {caption: row for row, caption in enumerate(captions)}
+    return captions, [rows[sample.caption] for sample in samples]
+
+
 def write_shard(
     path: Path,
     key: str,
@@ -113,12 +120,11 @@ def write_shard(
     names. A ``ValueError`` if a latent or a signal is not finite in ``dtype``, or signals differ in
     shape.
     """
-    captions = list(dict.fromkeys(["", *(sample.caption for sample in samples)]))
-    rows = {caption: row for row, caption in enumerate(captions)}
+    captions, row = distinct_captions(samples)
     tensors = {
         **_joined("ids", [sample.id for sample in samples]),
         **_joined("captions", captions),
-        "caption": torch.tensor([rows[sample.caption] for sample in samples]),
+        "caption": torch.tensor(row),
     }
     for size in range(num_sizes):
         latents = torch.stack([sample.latents for sample in samples[size::num_sizes]]).to(dtype)
@@ -155,7 +161,7 @@ class Shard:
         rows = (name for name in self._names if name.startswith("signals."))
         self._conditions = sorted(n.split(".")[1] for n in rows if n.endswith(".row"))
 
-    def sample(self, row: int, sizes: Sequence[Grid], latent_channels: int) -> LatentSample:
+    def sample(self, row: int, sizes: Sequence[Size], latent_channels: int) -> LatentSample:
         """The entry at ``row``, without ``empty``; a ``ValueError`` if the file is damaged."""
         size = row % len(sizes)
         try:

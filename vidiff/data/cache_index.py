@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from vidiff.building import Node
-from vidiff.types import Grid
+from vidiff.config_nodes import Node
+from vidiff.types import Size
 
 VERSION = 2
 INDEX = "index.json"
@@ -37,8 +37,8 @@ class Index:
     dataset: Node  # how the source is built, but for its split
     draws_anew: bool  # as of the source, see ``VideoDataset``
     latent_channels: int
-    compression: Grid  # pixels per latent along frames, height and width
-    sizes: tuple[Grid, ...]  # of clips in pixels: each that they may have
+    compression: Size  # pixels per latent along frames, height and width
+    sizes: tuple[Size, ...]  # of clips in pixels: each that they may have
     dtype: str  # of what is stored
     precision: str  # the trainer's when it was encoded
     entries_per_shard: int  # a multiple of the number of sizes
@@ -114,9 +114,9 @@ def read_index(root: Path) -> Index:
 
 def _parsed(stored: dict[str, Any]) -> Index:
     splits = {name: CachedSplit(**held) for name, held in stored.pop("splits").items()}
-    sizes = tuple(_grid(size) for size in stored.pop("sizes"))
+    sizes = tuple(_size(size) for size in stored.pop("sizes"))
     index = Index(
-        **stored | {"splits": splits, "sizes": sizes, "compression": _grid(stored["compression"])}
+        **stored | {"splits": splits, "sizes": sizes, "compression": _size(stored["compression"])}
     )
     counts = [index.latent_channels, index.entries_per_shard]
     counts += [count for held in splits.values() for count in (held.length, held.draws)]
@@ -129,7 +129,7 @@ def _parsed(stored: dict[str, Any]) -> Index:
     return index
 
 
-def _grid(numbers: Sequence[int]) -> Grid:
+def _size(numbers: Sequence[int]) -> Size:
     f, h, w = numbers
     if any(type(number) is not int or number < 1 for number in (f, h, w)):
         raise ValueError(f"a size is not positive: {numbers}")

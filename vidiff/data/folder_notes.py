@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from vidiff.folders import EXTENSIONS, Contents, group_by_stem
-from vidiff.units import listed
+from vidiff.formatting import listed
 
 
 def of_files(contents: Contents) -> Iterator[str]:

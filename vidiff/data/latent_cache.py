@@ -7,7 +7,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from vidiff.building import build
+from vidiff.config_nodes import build
 from vidiff.data.base import Split, VideoDataset
 from vidiff.data.cache_files import Shard, count_shards, shard_path
 from vidiff.data.cache_index import read_index

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vidiff.data.base import VideoDataset, collate
 from vidiff.data.order import ClipStream
+from vidiff.formatting import listed
 from vidiff.types import Batch
-from vidiff.units import listed
 
 log = logging.getLogger("vidiff.loaders")  # of vidiff.data only the first process logs
 

@@ -12,8 +12,8 @@ from vidiff.checks import at_least
 from vidiff.data.base import Split, VideoDataset
 from vidiff.data.shapes import COLOURS, COMBINATIONS, MOTIONS, SHAPES, Combination, Scenes, render
 from vidiff.registry import register
-from vidiff.seeds import SPLIT_SEEDS
-from vidiff.types import Grid, VideoSample
+from vidiff.seeds import clip_generator
+from vidiff.types import Size, VideoSample
 
 
 @register("moving_shapes")
@@ -111,11 +111,11 @@ class MovingShapes(VideoDataset):
     def _draw(self, index: int) -> tuple[Combination, np.ndarray]:
         if not 0 <= index < self.length:
             raise IndexError(f"clip {index} of {self.length}")
-        generator = np.random.default_rng([self.seed, SPLIT_SEEDS[self.split], index])
+        generator = clip_generator(self.seed, self.split, index)
         combination = self.combinations[generator.integers(len(self.combinations))]
         return combination, generator.random(5)
 
-    def _scenes(self, drawn: list[tuple[Combination, np.ndarray]], size: Grid) -> Scenes:
+    def _scenes(self, drawn: list[tuple[Combination, np.ndarray]], size: Size) -> Scenes:
         num_frames, height, width = size
         uniform = torch.from_numpy(np.stack([u for _, u in drawn])).float()
         radius = _between(self.radius, uniform[:, 0])

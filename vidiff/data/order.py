@@ -100,6 +100,15 @@ class EvalBatches(Sampler[list[int]]):
             yield [clip * self.num_sizes + size for clip in range(begin, max(end, begin + 1))]
 
 
+def dealt(num_batches: int, rank: int, world_size: int) -> list[int]:
+    """Which batches a process takes: all take equally many, and some one that another has too.
+
+    A process with fewer would not take part when a sharded model gathers its weights.
+    """
+    steps = range(-(-num_batches // world_size))
+    return [(step * world_size + rank) % num_batches for step in steps]
+
+
 class Permutation:
     """A random order of ``range(length)``, in memory that does not grow with it.
 

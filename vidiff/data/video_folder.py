@@ -31,10 +31,10 @@ from vidiff.data.order import Permutation
 from vidiff.data.packed import PackedStrings
 from vidiff.fingerprints import file_hash
 from vidiff.folders import Contents, scan
+from vidiff.formatting import listed
 from vidiff.registry import register
-from vidiff.seeds import SPLIT_SEEDS
+from vidiff.seeds import clip_generator
 from vidiff.types import VideoSample
-from vidiff.units import listed
 from vidiff.video import READING, VideoError, VideoReader, repeated_share
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class VideoFolder(VideoDataset):
         if index < 0:
             raise IndexError(f"clip {index} of {len(self)}")
         first = index % self.num_files  # file after file, so that a few clips show all of them
-        generator = np.random.default_rng([self.seed, SPLIT_SEEDS[self.split], index])
+        generator = clip_generator(self.seed, self.split, index)
         where, *crop = generator.random(3)
         for file in self._candidates(first, index):
             if file in self._unusable:

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from vidiff.attention import Full, MakeAttention
-from vidiff.building import made
 from vidiff.checks import among_heads, at_least
 from vidiff.conditioning import AdaLNZero, MakeConditioning
+from vidiff.config_nodes import made
 from vidiff.denoisers.base import Denoiser, merge_frames, merge_signals
 from vidiff.denoisers.time import TimeEmbedding
 from vidiff.layers import Linear

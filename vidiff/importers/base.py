@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from vidiff.autoencoders import Pretrained
-from vidiff.building import Node, build
+from vidiff.config_nodes import Node, build
 from vidiff.registry import class_path
-from vidiff.types import Grid
+from vidiff.types import Size
 from vidiff.weight_files import Weights
 
 
@@ -20,7 +20,7 @@ class Imported:
 
     arguments: Node  # of the ``DiffusionTask``, as config nodes
     weights: Weights  # the task's state, by vidiff's names
-    clip_size: Grid  # of what its autoencoder encoded for training; of latents where it has none
+    clip_size: Size  # of what its autoencoder encoded for training; of latents where it has none
 
 
 class Importer(ABC):

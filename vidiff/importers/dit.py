@@ -9,7 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from vidiff.building import Node
+from vidiff.config_nodes import Node
 from vidiff.denoisers.dit import SIZES
 from vidiff.importers.base import Imported, Importer, Weights, node
 from vidiff.positions import Factorised, SinCos

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -46,3 +47,11 @@ def decayed_groups(parameters: Sequence[Tensor], weight_decay: float) -> list[di
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def loss_of(closure: Callable[[], Any] | None) -> Any:
+    """What ``Optimizer.step`` returns: the loss of a closure, run with gradients; else None."""
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()

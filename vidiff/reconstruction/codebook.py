@@ -24,7 +24,7 @@ class Codebook(ReconstructionMetric):
     """
 
     higher_is_better = True
-    figures = ("codebook_usage", "codebook_perplexity")
+    score_names = ("codebook_usage", "codebook_perplexity")
 
     def measure(self, videos: Reconstruction) -> Sums:
         indices: Tensor | None = getattr(videos.posterior, "indices", None)

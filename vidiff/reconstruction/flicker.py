@@ -23,7 +23,7 @@ class Flicker(ReconstructionMetric):
     """
 
     higher_is_better = False
-    figures = ("flicker", "frame_change", "frame_change_reference")
+    score_names = ("flicker", "frame_change", "frame_change_reference")
 
     def measure(self, videos: Reconstruction) -> Sums:
         change, reference = videos.pixels.diff(dim=2), videos.reference.diff(dim=2)

@@ -17,7 +17,7 @@ class Latents(ReconstructionMetric):
     ``latent_std_min`` and ``latent_std_max`` are the channels' smallest and largest deviation.
     """
 
-    figures = (
+    score_names = (
         "latent_mean", "latent_mean_worst", "latent_std", "latent_std_min", "latent_std_max",
     )  # fmt: skip
 

@@ -25,7 +25,7 @@ class PerceptualDistance(VideoScore):
     def __init__(self, *, distance: MakePerceptual | None = None) -> None:
         super().__init__()
         self.distance = (distance or get_component("perceptual", "lpips").cls)()
-        self.figure = getattr(self.distance, "variant", "perceptual")
+        self.score_name = getattr(self.distance, "variant", "perceptual")
 
     def score(self, videos: Reconstruction) -> Tensor:
         return self.distance(videos.pixels, videos.reference)

@@ -18,7 +18,7 @@ class PSNR(VideoScore):
     """
 
     higher_is_better = True
-    figure = "psnr"
+    score_name = "psnr"
 
     def score(self, videos: Reconstruction) -> Tensor:
         difference = (videos.pixels - videos.reference).to(widest(videos.pixels.device))

@@ -21,7 +21,7 @@ class SSIM(VideoScore):
     """
 
     higher_is_better = True
-    figure = "ssim"
+    score_name = "ssim"
 
     def score(self, videos: Reconstruction) -> Tensor:
         height, width = videos.pixels.shape[-2:]

@@ -1,6 +1,6 @@
 """From noise to latents (kind ``sampler``)."""
 
-from vidiff.samplers.base import Denoise, MakeSampler, Noise, OneStepSampler, Sampler
+from vidiff.samplers.base import Denoise, MakeSampler, Noise, Sampler
 from vidiff.samplers.ddim import DDIM
 from vidiff.samplers.ddpm import DDPM
 from vidiff.samplers.dpmpp_2m import DPMSolverPP2M
@@ -19,7 +19,6 @@ __all__ = [
     "Heun",
     "MakeSampler",
     "Noise",
-    "OneStepSampler",
     "Sampler",
     "UniPC",
 ]

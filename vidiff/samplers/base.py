@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -48,13 +47,13 @@ class Sampler(ABC):
         """Falling, the last one 0: (num_steps + 1,), see ``Spacing``."""
         return self.spaced(self.num_steps, schedule)
 
-    def misfit(self, schedule: Schedule) -> str | None:
+    def incompatibility(self, schedule: Schedule) -> str | None:
         """Why it cannot walk along a schedule; None if it can, as by default."""
         return None
 
     def check(self, schedule: Schedule) -> None:
         """Refuse a schedule that it cannot walk along, with the samplers that fit it."""
-        reason = self.misfit(schedule)
+        reason = self.incompatibility(schedule)
         if reason is None:
             return
         raise ValueError(
@@ -113,30 +112,6 @@ class Sampler(ABC):
         """From x at ``times[0]`` to x at 0; ``denoise`` takes a scalar time for the whole batch."""
 
 
-class OneStepSampler(Sampler):
-    """A sampler that asks the network once a step and remembers nothing."""
-
-    def walk(
-        self, denoise: Denoise, latents: Tensor, times: Tensor, schedule: Schedule, noise: Noise
-    ) -> Tensor:
-        """Step by step."""
-        for t, t_next in itertools.pairwise(times):
-            latents = self.step(denoise(latents, t), latents, t, t_next, schedule, noise)
-        return latents
-
-    @abstractmethod
-    def step(
-        self,
-        denoised: Denoised,
-        latents: Tensor,
-        t: Tensor,
-        t_next: Tensor,
-        schedule: Schedule,
-        noise: Noise,
-    ) -> Tensor:
-        """From x_t to x_t_next; times are scalars."""
-
-
 class MakeSampler(Protocol):
     """A sampler with everything set."""
 
@@ -157,6 +132,6 @@ def levels(schedule: Schedule, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _fits(cls: type[Sampler], schedule: Schedule) -> bool:
     try:
-        return cls().misfit(schedule) is None
+        return cls().incompatibility(schedule) is None
     except TypeError:  # needs settings of its own
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -10,12 +11,12 @@ from vidiff.checks import within
 from vidiff.diffusion.predictions import Denoised
 from vidiff.diffusion.schedules import Schedule
 from vidiff.registry import register
-from vidiff.samplers.base import Noise, OneStepSampler
+from vidiff.samplers.base import Denoise, Noise, Sampler
 
 
 @register("ddim")
 @dataclass(eq=False)
-class DDIM(OneStepSampler):
+class DDIM(Sampler):
     """Noises the estimated clean latents to the next time, with the estimated noise or fresh one.
 
     Args:
@@ -29,15 +30,17 @@ class DDIM(OneStepSampler):
         super().__post_init__()
         within(0, 1, eta=self.eta)
 
-    def step(
-        self,
-        denoised: Denoised,
-        latents: Tensor,
-        t: Tensor,
-        t_next: Tensor,
-        schedule: Schedule,
-        noise: Noise,
+    def walk(
+        self, denoise: Denoise, latents: Tensor, times: Tensor, schedule: Schedule, noise: Noise
     ) -> Tensor:
+        for t, t_next in itertools.pairwise(times):
+            latents = self.noised(denoise(latents, t), t, t_next, schedule, noise)
+        return latents
+
+    def noised(
+        self, denoised: Denoised, t: Tensor, t_next: Tensor, schedule: Schedule, noise: Noise
+    ) -> Tensor:
+        """The estimates at ``t`` as x at ``t_next``."""
         sigma_next = schedule.sigma(t_next)
         known = schedule.alpha(t_next) * denoised.x0
         if self.eta == 0 or sigma_next == 0:

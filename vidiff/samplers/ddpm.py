@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
 from vidiff.checks import positive
-from vidiff.diffusion.predictions import Denoised
 from vidiff.diffusion.schedules import Schedule
 from vidiff.diffusion.variance import log_variance, posterior
 from vidiff.registry import register
-from vidiff.samplers.base import Noise, OneStepSampler
+from vidiff.samplers.base import Denoise, Noise, Sampler
 
 
 @register("ddpm")
 @dataclass(eq=False)
-class DDPM(OneStepSampler):
+class DDPM(Sampler):
     """Draws each step from the posterior given the estimated clean latents.
 
     Between any two times of a variance-preserving schedule, as respaced sampling does (Nichol &
@@ -42,27 +42,24 @@ class DDPM(OneStepSampler):
             raise ValueError(f"variance must be small or large, got {self.variance!r}")
         positive(clip=self.clip)
 
-    def misfit(self, schedule: Schedule) -> str | None:
+    def incompatibility(self, schedule: Schedule) -> str | None:
         if schedule.variance_preserving:
             return None
         return "ancestral sampling needs alpha^2 + sigma^2 = 1"
 
-    def step(
-        self,
-        denoised: Denoised,
-        latents: Tensor,
-        t: Tensor,
-        t_next: Tensor,
-        schedule: Schedule,
-        noise: Noise,
+    def walk(
+        self, denoise: Denoise, latents: Tensor, times: Tensor, schedule: Schedule, noise: Noise
     ) -> Tensor:
-        x0 = denoised.x0 if self.clip is None else denoised.x0.clamp(-self.clip, self.clip)
-        now, then = (x.to(latents.device).view(1) for x in (t, t_next))
-        mean, smallest, largest = posterior(x0, latents, schedule, now, then)
-        if t_next == 0:  # the last step adds no noise (algorithm 2, line 3)
-            return mean.to(latents)
-        if denoised.variance is not None:
-            std = (log_variance(denoised.variance, smallest, largest) / 2).exp()
-        else:
-            std = (smallest if self.variance == "small" else largest).sqrt()
-        return (mean + std * noise()).to(latents)
+        for t, t_next in itertools.pairwise(times):
+            denoised = denoise(latents, t)
+            x0 = denoised.x0 if self.clip is None else denoised.x0.clamp(-self.clip, self.clip)
+            now, then = (x.to(latents.device).view(1) for x in (t, t_next))
+            mean, smallest, largest = posterior(x0, latents, schedule, now, then)
+            if t_next == 0:  # the last step adds no noise (algorithm 2, line 3)
+                return mean.to(latents)
+            if denoised.variance is not None:
+                std = (log_variance(denoised.variance, smallest, largest) / 2).exp()
+            else:
+                std = (smallest if self.variance == "small" else largest).sqrt()
+            latents = (mean + std * noise()).to(latents)
+        return latents

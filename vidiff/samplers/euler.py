@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
+
 from torch import Tensor
 
-from vidiff.diffusion.predictions import Denoised
 from vidiff.diffusion.schedules import Schedule
 from vidiff.registry import register
-from vidiff.samplers.base import Noise, OneStepSampler, velocity
+from vidiff.samplers.base import Denoise, Noise, Sampler, velocity
 
 
 @register("euler")
-class Euler(OneStepSampler):
+class Euler(Sampler):
     """Straight steps along ``dx / dt = alpha' x_0 + sigma' noise``; exact on a straight path.
 
     The last step goes all the way to the estimated clean latents. Draws no noise.
     """
 
-    def step(
-        self,
-        denoised: Denoised,
-        latents: Tensor,
-        t: Tensor,
-        t_next: Tensor,
-        schedule: Schedule,
-        noise: Noise,
+    def walk(
+        self, denoise: Denoise, latents: Tensor, times: Tensor, schedule: Schedule, noise: Noise
     ) -> Tensor:
-        if t_next == 0:  # the same on a straight path; elsewhere sigma' may have no limit
-            return denoised.x0
-        return latents + (t_next - t) * velocity(denoised, schedule, t)
+        for t, t_next in itertools.pairwise(times):
+            denoised = denoise(latents, t)
+            if t_next == 0:  # the same on a straight path; elsewhere sigma' may have no limit
+                return denoised.x0
+            latents = latents + (t_next - t) * velocity(denoised, schedule, t)
+        return latents

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from vidiff.building import arguments_of, describe, documented
+from vidiff.config_nodes import arguments_of, describe, documented
 from vidiff.faults import place_of
 from vidiff.plugins import load_builtin
 from vidiff.registry import Component, get_component, get_kind

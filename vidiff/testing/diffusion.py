@@ -129,7 +129,7 @@ def _sampler(make: Callable[..., Sampler]) -> None:
 
         name, noise = type(schedule).__name__, functools.partial(torch.randn_like, sample)
         walk = functools.partial(sampler, denoise, latents, schedule, noise)
-        if sampler.misfit(schedule) is not None:
+        if sampler.incompatibility(schedule) is not None:
             assert refuses(walk), f"{name} does not fit, so it must raise ValueError"
             continue
         walked += 1

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from vidiff.autoencoders import Autoencoder, Gaussian, Identity
-from vidiff.building import made
 from vidiff.conditions import Condition
+from vidiff.config_nodes import made
 from vidiff.denoisers import Denoiser
 from vidiff.discriminators import Discriminator
 from vidiff.perceptual import Perceptual

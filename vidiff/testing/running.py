@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.ablation.launchers import Handle, Job, Launcher
-from vidiff.building import documented
 from vidiff.commands.base import Command, LightCommand
+from vidiff.config_nodes import documented
 from vidiff.data import VideoDataset, collate
 from vidiff.doctor import Check
 from vidiff.optimizers import OptimizerRecipe

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.attention import Attention, Full
-from vidiff.building import made
 from vidiff.conditioning import Conditioning
+from vidiff.config_nodes import made
 from vidiff.patchifiers import Patchifier
 from vidiff.positions import Layout, Positions
 from vidiff.testing.common import check_module, checks, finite, randomised, text_signal

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,18 @@ class WholeCheckpoints(Trainer):
                 f"checkpoint {final} cannot be written: {failure}. Those before it are whole: make "
                 "room, then go on with --ckpt_path last"
             )
+
+    @contextmanager
+    def holding(self, opened: CheckpointFile) -> Iterator[None]:
+        """Let Lightning have a checkpoint that is open, but not of shards, instead of reading."""
+        io = self.strategy.checkpoint_io
+        if isinstance(io, CheckpointFiles):
+            io.opened = opened
+        try:
+            yield
+        finally:
+            if isinstance(io, CheckpointFiles):
+                io.opened = None
 
 
 def _of_the_disk(error: BaseException) -> OSError | None:

@@ -10,8 +10,8 @@ from typing import Any
 from torch import nn
 
 from vidiff.autoencoders import Autoencoder
-from vidiff.building import Node, build
 from vidiff.checkpoints import Checkpoint
+from vidiff.config_nodes import Node, build
 from vidiff.external import Named, check_named, named
 from vidiff.fingerprints import weights_hash
 from vidiff.model import Factories

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vidiff.model import Model
+from vidiff.model import Model, inputs_of
 from vidiff.types import Batch, Signals
 
 
@@ -30,7 +30,7 @@ def model_flops(model: Model, batch: Batch) -> int:
     with counting() as counter:
         latents = model.latents_of(batch)
         frozen = counter.get_total_flops()
-        inputs = {**batch.inputs, "latents": latents, "latent_shape": tuple(latents.shape[1:])}
+        inputs = inputs_of(batch, latents)
         signals: Signals = {}
         for name, part in model.conditions.items():
             before = counter.get_total_flops()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lightning.pytorch import LightningModule
 
-from vidiff.building import build
 from vidiff.checkpoints import read_checkpoint, task_node
+from vidiff.config_nodes import build
 from vidiff.plugins import load_all
 from vidiff.training.task import Task
 

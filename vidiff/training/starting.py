@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from vidiff.checkpoints import read_checkpoint
+from vidiff.formatting import listed
 from vidiff.registry import nearest
-from vidiff.units import listed
 
 
 @dataclass

@@ -15,11 +15,13 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from vidiff.building import describe
 from vidiff.checks import at_least, within
+from vidiff.config_nodes import describe
 from vidiff.optimizers import MakeOptimizer, MuonAdamW
+from vidiff.registry import class_path
 from vidiff.seeds import global_seed, mix
 from vidiff.training.guard import FiniteGuard, Guard
+from vidiff.training.parts import each_part
 from vidiff.training.processes import local, shard, unite, united_buffers
 from vidiff.training.starting import Start, take_weights
 from vidiff.types import Batch
@@ -225,30 +227,23 @@ class Task(LightningModule, ABC):
             step, int(num_steps), self.warmup_steps, self.decay_fraction, self.final_lr_fraction
         )
 
-    def save_factories(self, arguments: dict[str, Any]) -> None:
+    def save_factories(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Keep the constructor's arguments as nodes, so that a checkpoint rebuilds the task.
 
-        A subclass with arguments of its own calls this with them, after ``super().__init__``.
+        A subclass with arguments of its own calls this with ``locals()``, straight after
+        ``super().__init__``; the arguments are returned.
         """
+        arguments = {k: v for k, v in given.items() if k not in ("self", "__class__")}
         nodes: dict[str, Any] = {}
         for name, value in arguments.items():
             try:
                 nodes[name] = describe(value)
             except TypeError:
                 nodes[name] = {"class_path": None, "described": repr(value)}
-        cls = type(self)
-        nodes["_class_path"] = f"{cls.__module__}.{cls.__qualname__}"
+        nodes["_class_path"] = class_path(type(self))
         nodes["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
         self.save_hyperparameters(nodes)
-
-
-def each_part(parts: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-    """Parts by name; those that stand in a dictionary, as conditions do, each by itself."""
-    found: dict[str, nn.Module] = {}
-    for name, part in parts.items():
-        held = isinstance(part, nn.ModuleDict)
-        found |= {f"{name}.{key}": x for key, x in part.named_children()} if held else {name: part}
-    return found
+        return arguments
 
 
 def trapezoid(step: int, num_steps: int, warmup: int, decay: float, final: float) -> float:

@@ -5,9 +5,18 @@ one that a player shows at ``start + k / fps`` seconds, so that variable frame r
 case. Pixels are (c, f, h, w) in [-1, 1], RGB.
 """
 
-from vidiff.video.reading import VideoError, VideoInfo, VideoReader, probe, read_clip
+from vidiff.video.probing import VideoInfo, probe
+from vidiff.video.reading import VideoError, VideoReader, read_clip
 from vidiff.video.timing import READING, Timeline, repeated_share
-from vidiff.video.writing import ENDINGS, contact_sheet, sheet_row, write_frames, write_video
+from vidiff.video.writing import (
+    ENDINGS,
+    contact_sheet,
+    enlarged,
+    scale_to,
+    sheet_row,
+    write_frames,
+    write_video,
+)
 
 __all__ = [
     "ENDINGS",
@@ -17,9 +26,11 @@ __all__ = [
     "VideoInfo",
     "VideoReader",
     "contact_sheet",
+    "enlarged",
     "probe",
     "read_clip",
     "repeated_share",
+    "scale_to",
     "sheet_row",
     "write_frames",
     "write_video",

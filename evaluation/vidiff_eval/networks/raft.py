@@ -45,7 +45,7 @@ class RAFT(OpticalFlow):
         Raises:
             ValueError: if there is none, with the places that were looked in.
         """
-        from vidiff_eval.networks.weights import caches, find_file
+        from vidiff.weight_search import caches, find_file
 
         return self.given or find_file("RAFT", FILES, caches(), hint="")
 

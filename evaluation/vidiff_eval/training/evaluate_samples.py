@@ -24,6 +24,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
 from vidiff.data.base import MakeDataset, collate
+from vidiff.data.order import dealt
 from vidiff.evaluation_report import Group, Score
 from vidiff.files import write_json
 from vidiff.schema import plain
@@ -194,16 +195,11 @@ class EvaluateSamples(Callback):
         return videos.float()
 
     def _shares(self, trainer: Trainer, total: int) -> list[range]:
-        """The batches of this process: of the same prompts for any number of processes.
-
-        All have equally many, or one that shards the model would wait for the others; for that some
-        make videos that another one makes as well.
-        """
+        """The batches of this process: of the same prompts for any number of processes."""
         place = trainer.distributed_sampler_kwargs or {"rank": 0, "num_replicas": 1}
         batches = _batches(total, self.batch_size)
-        rank, world_size = place["rank"], place["num_replicas"]
-        num_steps = -(-len(batches) // world_size)
-        return [batches[(step * world_size + rank) % len(batches)] for step in range(num_steps)]
+        mine = dealt(len(batches), place["rank"], place["num_replicas"])
+        return [batches[number] for number in mine]
 
     def _write(self, trainer: Trainer, split: str, scores: dict[str, list[Score]]) -> None:
         assert self._metrics is not None

@@ -10,7 +10,7 @@ import pytest
 from toy_runs import COUNT, toy_folder, toy_run
 
 from vidiff.ablation.run.progress import Place, Progress, place_of
-from vidiff.units import duration
+from vidiff.formatting import duration
 
 
 def test_a_run_says_how_far_it_is_and_how_long_it_will_take(tmp_path: Path) -> None:

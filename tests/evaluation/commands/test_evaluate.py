@@ -17,7 +17,7 @@ from processes import run_together
 
 from vidiff.__main__ import main
 from vidiff.data.moving_shapes import split_combinations
-from vidiff.data.shapes import COMBINATIONS, Scenes, render
+from vidiff.data.shapes import COMBINATIONS, Scenes
 from vidiff.files import sha256
 from vidiff.registry import get_kind, register
 from vidiff.video import write_video
@@ -35,19 +35,6 @@ MakeSamples = Callable[..., Path]
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("VIDIFF_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "features"
-
-
-@pytest.fixture
-def groups(tmp_path: Path, scenes: MakeScenes, samples: MakeSamples) -> dict[str, Path]:
-    """Two samples folders: all of ``seen`` is right, the second of ``unseen`` is wrong."""
-    folders = {}
-    for name, some in (("seen", COMBINATIONS[:4]), ("unseen", COMBINATIONS[60:63])):
-        prompts = [combination.caption for combination in some]
-        if name == "unseen":
-            prompts[1] = "a red square moves left"
-        videos = render(scenes(some), *SIZE)
-        folders[name] = samples(tmp_path / name, videos, prompts)
-    return folders
 
 
 class MeanColour(Features):

@@ -220,7 +220,7 @@ def bare_home(tmp_path, monkeypatch):
     for name in ("HF_HOME", "HF_HUB_CACHE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("vidiff_eval.networks.i3d_weights.find_spec", lambda name: None)
+    monkeypatch.setattr("vidiff_eval.networks.i3d_weights.package_folder", lambda name: None)
     return tmp_path / "home"
 
 

@@ -385,11 +385,11 @@ addEventListener("load", () => setTimeout(async () => {
   };
   await wait();
   const seen = () => [...document.querySelectorAll(".shelf")].filter(s => s.offsetHeight).map(
-    s => s.dataset.figure + "/" + s.dataset.group).join(" ");
+    s => s.dataset.score + "/" + s.dataset.group).join(" ");
   document.body.dataset.first = seen() + " " + document.body.dataset.decoded;
   const press = (filter, value) =>
     document.querySelector(`[data-filter=${filter}][data-value=${value}]`).click();
-  press("figure", "motion_px"); await wait();
+  press("score", "motion_px"); await wait();
   document.body.dataset.second = seen() + " " + document.body.dataset.decoded;
   press("group", "mine"); await wait();
   document.body.dataset.third = seen() + " " + document.body.dataset.decoded;

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from torch.utils.tensorboard import SummaryWriter
+from curves import write_curves
 
 from vidiff.__main__ import main
 from vidiff.data.shapes import COMBINATIONS, Scenes, render
@@ -22,19 +21,6 @@ from vidiff_eval.metrics import PromptAccuracy
 SIZE = (9, 32, 32)
 MakeScenes = Callable[..., Scenes]
 MakeSamples = Callable[..., Path]
-
-
-@pytest.fixture
-def groups(tmp_path: Path, scenes: MakeScenes, samples: MakeSamples) -> dict[str, Path]:
-    """Two samples folders: all of ``seen`` is right, the second of ``unseen`` is wrong."""
-    folders = {}
-    for name, some in (("seen", COMBINATIONS[:4]), ("unseen", COMBINATIONS[60:63])):
-        prompts = [combination.caption for combination in some]
-        if name == "unseen":
-            prompts[1] = "a red square moves left"
-        videos = render(scenes(some), *SIZE)
-        folders[name] = samples(tmp_path / name, videos, prompts)
-    return folders
 
 
 @pytest.fixture
@@ -66,13 +52,7 @@ def evaluation(tmp_path: Path, groups: dict[str, Path]) -> Path:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     folder = tmp_path / "diffusion"
-    writer = SummaryWriter(str(folder / "logs"))
-    for step in range(0, 1000, 10):
-        writer.add_scalar("train/loss", math.exp(-step / 200) + 0.01, step)
-        writer.add_scalar("lr", 0.1, step)
-    for step in (0, 500, 999):
-        writer.add_scalar("val/loss", math.exp(-step / 200) + 0.02, step)
-    writer.close()
+    write_curves(folder / "logs")
     (folder / "config.yaml").write_text("model: dit # </pre><script>bad()</script>\n")
     record = {"training_seconds": 12.5, "parameters": {"trained": 1500000, "total": 2000000}}
     (folder / "run.json").write_text(json.dumps({**record, "versions": {"torch": "2.15"}}))

@@ -16,6 +16,7 @@ import pytest
 import torch
 import yaml
 from processes import run_together
+from tiny import TINY
 
 from vidiff.__main__ import main
 from vidiff.data import MovingShapes
@@ -39,36 +40,13 @@ STRATEGIES = {
         "--trainer.strategy.data_parallel_size=2", "--trainer.strategy.tensor_parallel_size=1",
     ],
 }  # fmt: skip
-CONFIG: dict[str, Any] = {
-    "plugins": [str(HERE / "toy_metrics.py")],
-    "trainer": {
-        "accelerator": "cpu", "devices": 1, "max_steps": 4, "log_every_n_steps": 1,
-        "val_check_interval": 2, "enable_progress_bar": False, "enable_model_summary": False,
-    },
-    "model": {
-        "class_path": "DiffusionTask",
-        "init_args": {
-            "denoiser": {
-                "class_path": "dit",
-                "init_args": {
-                    "width": 16, "depth": 1, "num_heads": 2,
-                    "patchifier": {"class_path": "tubelet", "init_args": {"patch_size": [1, 8, 8]}},
-                },
-            },
-            "conditions": {
-                "text": {
-                    "class_path": "words",
-                    "init_args": {"text_dim": 16, "num_heads": 2, "num_rows": 64},
-                },
-            },
-            "sampler": {"class_path": "euler", "init_args": {"num_steps": 2}},
-            "ema_decay": 0.5,
-        },
-    },
-    "data": {
-        "batch_size": 2, "dataset": {"class_path": "moving_shapes", "init_args": DATA},
-    },
+CONFIG = {**copy.deepcopy(TINY), "plugins": [str(HERE / "toy_metrics.py")]}
+CONFIG["trainer"] |= {
+    "max_steps": 4, "val_check_interval": 2, "enable_progress_bar": False,
+    "enable_model_summary": False,
 }  # fmt: skip
+CONFIG["model"]["init_args"]["ema_decay"] = 0.5
+CONFIG["data"]["dataset"]["init_args"] = DATA
 
 
 @pytest.fixture(scope="module", autouse=True)

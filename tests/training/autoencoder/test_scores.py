@@ -20,16 +20,16 @@ from vidiff.training.autoencoder.scores import Scores
 SCRIPT = Path(__file__).parents[1] / "validate_tiny.py"
 RATES = {"encode_frames_per_second", "decode_frames_per_second"}
 LOSSES = {"loss", "reconstruction", "kl"}
-FIGURES = {
+SCORES = {
     "psnr", "ssim", "flicker", "frame_change", "frame_change_reference",
     "latent_mean", "latent_std", "latent_mean_worst", "latent_std_min", "latent_std_max",
 }  # fmt: skip
 CODES = {"codebook_usage", "codebook_perplexity"}
 
 
-def alone(figures):
+def alone(scores):
     """Without what depends on the machine."""
-    return {k: v for k, v in figures.items() if not k.endswith("per_second")}
+    return {k: v for k, v in scores.items() if not k.endswith("per_second")}
 
 
 def validate(folder, batch_size=2, **settings):
@@ -39,14 +39,14 @@ def validate(folder, batch_size=2, **settings):
 
 
 @pytest.fixture(scope="module")
-def figures(tmp_path_factory):
+def scores(tmp_path_factory):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         warnings.filterwarnings("ignore", "The `srun` command")  # where Slurm is installed
         return validate(tmp_path_factory.mktemp("one"))
 
 
-def test_figures_are_those_of_the_whole_split(figures):
+def test_scores_are_those_of_the_whole_split(scores):
     """Of five clips in batches of two, two and one, against all five at once."""
     task, dataset = make_task(), make_data().dataset("val")
     task.configure_model()
@@ -54,35 +54,35 @@ def test_figures_are_those_of_the_whole_split(figures):
     with torch.no_grad():
         pixels, posterior = task.autoencoder.eval()(reference)
     mse = (pixels.clamp(-1, 1) - reference).double().square().flatten(1).mean(1) / 4
-    assert figures["val/psnr"] == pytest.approx((-10 * mse.log10()).mean().item(), rel=1e-6)
-    assert figures["val/codebook_usage"] == pytest.approx(len(posterior.indices.unique()) / 12)
+    assert scores["val/psnr"] == pytest.approx((-10 * mse.log10()).mean().item(), rel=1e-6)
+    assert scores["val/codebook_usage"] == pytest.approx(len(posterior.indices.unique()) / 12)
     latents = task.autoencoder.normalise(posterior.mode)
-    assert figures["val/latent_std"] == pytest.approx(latents.std(correction=0).item(), rel=1e-5)
+    assert scores["val/latent_std"] == pytest.approx(latents.std(correction=0).item(), rel=1e-5)
 
 
-def test_every_figure_is_named(figures):
-    assert {name.removeprefix("val/") for name in figures} == LOSSES | RATES | FIGURES | CODES
-    assert min(figures[f"val/{rate}"] for rate in RATES) > 0
+def test_every_score_is_named(scores):
+    assert {name.removeprefix("val/") for name in scores} == LOSSES | RATES | SCORES | CODES
+    assert min(scores[f"val/{rate}"] for rate in RATES) > 0
 
 
-def test_batches_make_no_difference(tmp_path, figures):
-    assert alone(validate(tmp_path, batch_size=5)) == pytest.approx(alone(figures), rel=1e-5)
+def test_batches_make_no_difference(tmp_path, scores):
+    assert alone(validate(tmp_path, batch_size=5)) == pytest.approx(alone(scores), rel=1e-5)
 
 
 @pytest.mark.parametrize("strategy", ["ddp", pytest.param("sharded", marks=pytest.mark.slow)])
-def test_two_processes_give_the_figures_of_one(tmp_path, figures, strategy):
+def test_two_processes_give_the_scores_of_one(tmp_path, scores, strategy):
     for done in run_together(2, SCRIPT, tmp_path, "--strategy", strategy, "--devices", 2):
         assert done.returncode == 0, done.stderr[-3000:]
     both = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     assert both[0] == both[1]
     noisy = make_trainer(tmp_path).test(make_diffusion_task(), make_data(), verbose=False)[0]
-    assert alone(both[0]) == pytest.approx(alone(figures) | noisy, rel=1e-5)
+    assert alone(both[0]) == pytest.approx(alone(scores) | noisy, rel=1e-5)
 
 
 def test_the_test_split_has_its_own_names(tmp_path):
     trainer = make_trainer(tmp_path)
     found = trainer.test(make_task("causal_kl"), make_data(), verbose=False)[0]
-    assert set(found) == {f"test/{name}" for name in LOSSES | RATES | FIGURES}
+    assert set(found) == {f"test/{name}" for name in LOSSES | RATES | SCORES}
     found = trainer.test(make_diffusion_task(), make_data(), verbose=False)[0]
     assert set(found) == {"test/loss"} | {f"test/loss_t{k}-{k + 25}" for k in (0, 25, 50, 75)}
 

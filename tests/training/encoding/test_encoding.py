@@ -20,7 +20,7 @@ from vidiff.patchifiers import Tubelet
 from vidiff.training import DiffusionTask
 from vidiff.training.callbacks import SampleVideos, Throughput
 from vidiff.training.data import VideoDataModule
-from vidiff.training.trainer import read_splits
+from vidiff.training.encoding.data import read_splits
 
 AUTOENCODER = partial(CausalKL, latent_channels=4, folds=[(2, 4, 4)], width=[8], depth=1)
 SHAPES = partial(
@@ -160,7 +160,7 @@ def contents(root):
 
 
 def test_a_call_that_was_cut_off_goes_on_with_the_missing_shards(tmp_path, monkeypatch):
-    import vidiff.training.encoding.jobs as encoding
+    import vidiff.training.encoding.module as encoding
 
     whole = contents(cache(tmp_path / "whole", SHAPES))
     write, written = encoding.write_shard, []

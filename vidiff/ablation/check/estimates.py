@@ -14,8 +14,8 @@ from vidiff.ablation.ask.precision import OnePrecision, precisions
 from vidiff.ablation.run.folder import COSTS, RunFolder, read_or_empty
 from vidiff.costs.machines import measured_speed
 from vidiff.files import read_json
+from vidiff.formatting import columns, duration, large
 from vidiff.precision import device_of
-from vidiff.units import columns, duration, large
 
 UTILISATION = 0.2
 """Share of a matrix product's speed that training is assumed to reach: 16-58 % were measured."""

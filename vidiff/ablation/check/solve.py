@@ -13,7 +13,7 @@ from vidiff.ablation.ask.file import Match
 from vidiff.ablation.ask.nodes import Config
 from vidiff.ablation.check.checker import Checker
 from vidiff.errors import UsageError
-from vidiff.units import large
+from vidiff.formatting import large
 
 UNITS = {"parameters": "trained parameters", "flops": "FLOPs"}
 

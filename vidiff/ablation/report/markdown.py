@@ -8,7 +8,7 @@ from typing import Any
 from vidiff.ablation.judge.schema import CellResult, Provenance, Results
 from vidiff.ablation.judge.statistics.contrasts import Effect
 from vidiff.ablation.report import phrases
-from vidiff.units import duration, large
+from vidiff.formatting import duration, large
 
 
 def render_markdown(results: Results) -> str:

@@ -12,10 +12,10 @@ from statistics import fmean
 from vidiff.ablation.judge.schema import Results, RunResult
 from vidiff.ablation.report import phrases
 from vidiff.ablation.report.grid import make_grid
+from vidiff.formatting import duration, large
 from vidiff.pages import charts
 from vidiff.pages.environment import make_environment
 from vidiff.schema import plain
-from vidiff.units import duration, large
 
 BAR, MARGIN = 190, 6
 """Width of an interval's drawing, and what is free at its ends, in units of its SVG."""

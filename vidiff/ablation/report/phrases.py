@@ -8,7 +8,7 @@ from vidiff.ablation.ask.file import Match
 from vidiff.ablation.judge.schema import Metric, Precision, Results
 from vidiff.ablation.judge.statistics.comparison import Comparison
 from vidiff.ablation.judge.statistics.contrasts import Effect
-from vidiff.units import listed
+from vidiff.formatting import listed
 
 Interval = tuple[float, float] | None
 

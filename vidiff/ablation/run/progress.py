@@ -10,7 +10,7 @@ from typing import Any
 
 from vidiff.ablation.ask.cells import Run
 from vidiff.ablation.run.folder import RunFolder, read_or_empty
-from vidiff.units import duration
+from vidiff.formatting import duration
 
 QUIET = 60.0
 """Seconds from one line of a run to its next, where lines cannot be written over."""

@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vidiff.autoencoders.base import Past
-from vidiff.types import Grid
+from vidiff.types import Size
 
 
 class Adapter(nn.Module):
@@ -33,7 +33,7 @@ class Adapter(nn.Module):
     def __init__(
         self,
         model: Any,
-        compression: Grid,
+        compression: Size,
         shift: float | Sequence[float] = 0.0,
         scale: float | Sequence[float] = 1.0,
         frame_step: int | None = None,

@@ -9,10 +9,10 @@ from torch import Tensor
 from vidiff.autoencoders.base import Autoencoder, Gaussian, Past, check_frames
 from vidiff.autoencoders.pretrained.adapters import ADAPTERS, Adapter
 from vidiff.autoencoders.pretrained.folder import build_empty, read_folder
-from vidiff.building import Node, describe
 from vidiff.checks import within
-from vidiff.registry import register
-from vidiff.types import Grid
+from vidiff.config_nodes import Node, describe
+from vidiff.registry import class_path, register
+from vidiff.types import Size
 
 
 @register("pretrained")
@@ -69,7 +69,7 @@ class Pretrained(Autoencoder):
             )
         kept = {key: value for key, value in model.config.items() if not key.startswith("_")}
         self.node: Node = {
-            "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "class_path": class_path(type(self)),
             "init_args": {
                 "config": {"_class_name": name, **describe(kept)},
                 "decode_timestep": decode_timestep,
@@ -102,7 +102,7 @@ class Pretrained(Autoencoder):
         self.check_latents(latents)
         return self.adapter.decode_chunk(self.adapter.denormalise(latents), past)
 
-    def latent_size(self, frames: int, height: int, width: int) -> Grid:
+    def latent_size(self, frames: int, height: int, width: int) -> Size:
         need = f"frames do not fit {self._name}, which needs"
         check_frames(frames, self.adapter.frame_step, need)
         return super().latent_size(frames, height, width)

@@ -35,10 +35,10 @@ for (const video of videos) {
 
 const wanted = {};
 function show() {
-  for (const part of document.querySelectorAll("[data-group], [data-figure], [data-item]")) {
-    const { mark, figure } = part.dataset;
+  for (const part of document.querySelectorAll("[data-group], [data-score], [data-item]")) {
+    const { mark, score } = part.dataset;
     const group = part.closest("[data-group]")?.dataset.group;
-    part.hidden = [["mark", mark], ["figure", figure], ["group", group]].some(
+    part.hidden = [["mark", mark], ["score", score], ["group", group]].some(
       ([filter, value]) => wanted[filter] && value !== undefined && value !== wanted[filter]);
   }
   document.querySelectorAll("[data-clip]").forEach(load);

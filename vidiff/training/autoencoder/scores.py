@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vidiff.autoencoders import Autoencoder
 from vidiff.precision import full_precision
@@ -22,29 +21,10 @@ from vidiff.reconstruction import (
     Sums,
     widest,
 )
+from vidiff.training.autoencoder.detached import Detached
 from vidiff.training.processes import Reduce
 
-M = TypeVar("M", bound=nn.Module)
-
 DEFAULTS: tuple[MakeReconstructionMetric, ...] = (PSNR, SSIM, Flicker, Latents, Codebook)
-
-
-class Detached(Generic[M]):
-    """Keeps a frozen network, which moves to where it is called, out of a task's checkpoints."""
-
-    def __init__(self, module: M) -> None:
-        self.module = module.requires_grad_(False).eval()
-        self._device: torch.device | None = None
-
-    def on(self, device: torch.device) -> M:
-        """The network on ``device``."""
-        if self._device != device:
-            with torch.inference_mode(False):  # validation may move it, and training use it
-                self.module, self._device = self.module.to(device), device
-        return self.module
-
-    def __call__(self, *tensors: Tensor, **settings: Any) -> Any:
-        return self.on(tensors[0].device)(*tensors, **settings)
 
 
 class Scores:
@@ -87,6 +67,18 @@ class Scores:
         return scores
 
 
+def reconstruct(autoencoder: Autoencoder, reference: Tensor) -> Reconstruction:
+    """Rebuild clips (b, 3, f, h, w) from their likeliest latents."""
+    if autoencoder.frozen:
+        posterior, latents = None, autoencoder.encode(reference)
+        pixels = autoencoder.decode(latents)
+    else:
+        pixels, posterior = autoencoder(reference)
+        latents = autoencoder.normalise(posterior.mode)
+    pixels = pixels.float().clamp(-1, 1)
+    return Reconstruction(pixels, reference.float(), latents, posterior)
+
+
 def score_names(factories: Sequence[MakeReconstructionMetric] | None) -> list[str] | None:
     """Names of the scores that metrics may give; None where one does not know its own."""
     names: list[str] = []
@@ -95,9 +87,9 @@ def score_names(factories: Sequence[MakeReconstructionMetric] | None) -> list[st
             metric = make()
         except (ValueError, OSError):  # weights that are missing, which training will say
             return None
-        if not metric.figures:
+        if not metric.score_names:
             return None
-        names += metric.figures
+        names += metric.score_names
     return names
 
 

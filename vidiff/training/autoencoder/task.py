@@ -15,9 +15,15 @@ from vidiff.checks import at_least
 from vidiff.discriminators import MakeDiscriminator
 from vidiff.optimizers import AdamW, MakeOptimizer
 from vidiff.perceptual import MakePerceptual, Perceptual
-from vidiff.reconstruction import MakeReconstructionMetric, Reconstruction
+from vidiff.reconstruction import MakeReconstructionMetric
 from vidiff.training.autoencoder.adversary import ADVERSARIAL, Adversary
-from vidiff.training.autoencoder.scores import Detached, Scores, frames_per_second, score_names
+from vidiff.training.autoencoder.detached import Detached
+from vidiff.training.autoencoder.scores import (
+    Scores,
+    frames_per_second,
+    reconstruct,
+    score_names,
+)
 from vidiff.training.flops import counting
 from vidiff.training.guard import ZeroGuard
 from vidiff.training.task import Task
@@ -96,12 +102,11 @@ class AutoencoderTask(Task):
         final_lr_fraction: float = 0.02,
         ema_decay: float = 0.0,
     ) -> None:
-        arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         super().__init__(
             optimizer=optimizer, warmup_steps=warmup_steps, decay_fraction=decay_fraction,
             final_lr_fraction=final_lr_fraction, ema_decay=ema_decay,
         )  # fmt: skip
-        self.save_factories(arguments)
+        self.save_factories(locals())
         at_least(
             0, kl_weight=kl_weight, free_bits=free_bits, perceptual_weight=perceptual_weight,
             adversarial_weight=adversarial_weight, adversarial_start=adversarial_start,
@@ -293,20 +298,12 @@ class AutoencoderTask(Task):
             self.adversary.saved = checkpoint.get("adversary", {})
 
 
-def reconstruct(autoencoder: Autoencoder, reference: Tensor) -> Reconstruction:
-    """Rebuild clips (b, 3, f, h, w) from their likeliest latents."""
-    if autoencoder.frozen:
-        posterior, latents = None, autoencoder.encode(reference)
-        pixels = autoencoder.decode(latents)
-    else:
-        pixels, posterior = autoencoder(reference)
-        latents = autoencoder.normalise(posterior.mode)
-    pixels = pixels.float().clamp(-1, 1)
-    return Reconstruction(pixels, reference.float(), latents, posterior)
-
-
 def pixels_of(batch: Batch) -> Tensor:
-    """The clips of a batch: (b, 3, f, h, w); ``ValueError`` if there are only latents."""
+    """The clips of a batch: (b, 3, f, h, w).
+
+    Raises:
+        ValueError: if there are only latents.
+    """
     if isinstance(batch, VideoBatch):
         return batch.pixels
     raise ValueError(

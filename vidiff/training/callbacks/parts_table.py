@@ -6,8 +6,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from vidiff.training.task import each_part
-from vidiff.units import columns, large
+from vidiff.formatting import columns, large
+from vidiff.training.parts import Parameters, each_part, parts_of
 
 
 class PartsTable(ModelSummary):
@@ -23,12 +23,12 @@ class PartsTable(ModelSummary):
 def parts_table(task: LightningModule) -> str:
     """The table as text."""
     rows = [("part", "class", "parameters", "trained")]
-    total = trained = 0
-    children = {name: part for name, part in task.named_children() if name != "ema"}
-    for name, part in each_part(children).items():
-        sizes = [(p.numel(), p.numel() * p.requires_grad) for p in part.parameters()]
-        count, learns = (sum(column) for column in zip(*sizes, strict=True)) if sizes else (0, 0)
-        rows.append((name, type(part).__name__, large(count), large(learns)))
-        total, trained = total + count, trained + learns
+    parts = each_part(parts_of(task))
+    counts = {name: Parameters.of(part) for name, part in parts.items()}
+    for name, count in counts.items():
+        cls = type(parts[name]).__name__
+        rows.append((name, cls, large(count.total), large(count.trained)))
+    total = sum(count.total for count in counts.values())
+    trained = sum(count.trained for count in counts.values())
     rows.append(("together", "", large(total), large(trained)))
     return "\n".join(columns(rows, right=(2, 3)))

@@ -85,7 +85,7 @@ class KeepPrecision(Callback):
         )
 
     def on_train_batch_start(self, *args: Any) -> None:
-        if self._is_tf32:  # and not in validation, whose figures `vidiff validate` gives again
+        if self._is_tf32:  # and not in validation, whose scores `vidiff validate` gives again
             self._multiply("high")
 
     def on_train_batch_end(self, *args: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from vidiff.files import new_folder, write_text
 from vidiff.training.autoencoder.task import AutoencoderTask, pixels_of
 from vidiff.training.loggers import viewers
 from vidiff.types import Batch
-from vidiff.video import write_video
+from vidiff.video import enlarged, scale_to, write_video
 
 FOLDER = "reconstructions"
 TABLE = "metrics.csv"
@@ -103,8 +102,7 @@ def beside(original: Tensor, reconstruction: Tensor) -> Tensor:
     """Two videos (3, f, h, w) in one, left and right of a dark line, enlarged if they are small."""
     line = torch.full_like(original[..., :1], -1)
     both = torch.cat([original, line, reconstruction], dim=-1)
-    scale = max(1, math.ceil(SHORT_SIDE / min(original.shape[-2:])))
-    return both.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
+    return enlarged(both, scale_to(SHORT_SIDE, original.shape[-2:]))
 
 
 def add_row(path: Path, row: dict[str, str]) -> None:

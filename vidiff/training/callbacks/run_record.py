@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import resource
 import time
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
-from subprocess import DEVNULL, SubprocessError, check_output
 from typing import Any
 
 import torch
@@ -20,14 +17,14 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from vidiff.files import read_json, write_text
+from vidiff.provenance import hardware, source_state, versions
 from vidiff.training.callbacks.precision import KeepPrecision
 from vidiff.training.data import VideoDataModule
 from vidiff.training.loggers import is_due
+from vidiff.training.parts import Parameters, parts_of
 
 MAX_STRETCHES = 1000
 """Stretches of steps whose times a checkpoint holds."""
-
-PACKAGES = ("vidiff", "torchvision", "lightning", "jsonargparse", "numpy", "av")
 
 
 class RunRecord(Callback):
@@ -158,49 +155,12 @@ def peak_memory() -> dict[str, int]:
 
 def describe_run(task: LightningModule) -> dict[str, Any]:
     """What stays the same while a run goes on."""
-    own = [p for name, p in task.named_parameters() if not name.startswith("ema.")]
+    own = Parameters.of(*parts_of(task).values())
     config = json.dumps(dict(task.hparams), sort_keys=True, default=repr)
     return {
         "task": type(task).__name__,
         "config_sha256": hashlib.sha256(config.encode()).hexdigest(),
-        "parameters": {
-            "trained": sum(p.numel() for p in own if p.requires_grad),
-            "total": sum(p.numel() for p in own),
-        },
-        "versions": {"python": platform.python_version(), **_versions()},
+        "parameters": {"trained": own.trained, "total": own.total},
+        "versions": versions(),
         "source": source_state(),
     }
-
-
-def hardware() -> dict[str, Any]:
-    """Processors of this machine."""
-    return {
-        "cpu": platform.processor() or platform.machine(),
-        "num_cpus": os.cpu_count(),
-        "num_threads": torch.get_num_threads(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-    }
-
-
-def source_state() -> dict[str, Any]:
-    """The commit of vidiff's source, where it is a git checkout, and whether it was changed."""
-    folder = Path(__file__).parents[2]
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
-        return check_output(command, stderr=DEVNULL, text=True, timeout=10).strip()
-
-    try:
-        git("ls-files", "--error-unmatch", "__init__.py")  # not a package inside another checkout
-        commit, changed = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", str(folder))
-    except (OSError, SubprocessError):
-        return {}
-    return {"commit": commit, "changed": bool(changed)}
-
-
-def _versions() -> dict[str, str]:
-    found = {"torch": str(torch.__version__)}  # names the build, unlike the package's metadata
-    for package in PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found

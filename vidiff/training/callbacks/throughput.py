@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from vidiff.training.loggers import is_due
 from vidiff.training.task import Task
-from vidiff.types import Batch, Grid
+from vidiff.types import Batch, Size
 
 
 class Throughput(Callback):
@@ -22,7 +22,7 @@ class Throughput(Callback):
     """
 
     def __init__(self) -> None:
-        self.costs: dict[Grid, tuple[float, int]] = {}
+        self.costs: dict[Size, tuple[float, int]] = {}
         """Operations and tokens of a clip of each size."""
         self._reset()
 

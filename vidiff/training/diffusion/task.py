@@ -29,9 +29,9 @@ from vidiff.samplers import Euler, MakeSampler
 from vidiff.training.diffusion.dropout import Dropout
 from vidiff.training.encoders import Encoders
 from vidiff.training.flops import model_flops
-from vidiff.training.sampling.folder import PromptBatch
+from vidiff.training.sampling.prompts import PromptBatch
 from vidiff.training.task import Task
-from vidiff.types import Batch, Grid, Known
+from vidiff.types import Batch, Known, Size
 
 NUM_BINS = 4
 """The held-out loss is logged for this many equal ranges of diffusion time."""
@@ -89,13 +89,12 @@ class DiffusionTask(Task):
         condition_dropout: float | dict[str, float] = 0.1,
         compile_denoiser: bool = False,
     ) -> None:
-        arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         super().__init__(
             optimizer=optimizer, warmup_steps=warmup_steps, decay_fraction=decay_fraction,
             final_lr_fraction=final_lr_fraction, ema_decay=ema_decay,
         )  # fmt: skip
+        arguments = self.save_factories(locals())
         self.dropout = Dropout(condition_dropout, list(conditions))
-        self.save_factories(arguments)
         self.factories = Factories(
             **{part.name: arguments[part.name] for part in fields(Factories)}
         )
@@ -103,7 +102,7 @@ class DiffusionTask(Task):
         self.make_sampler, self.make_guidance = sampler, guidance
         self.regulariser = regulariser() if regulariser else None
         self.compile_denoiser = compile_denoiser
-        self.clip_size: Grid | None = None
+        self.clip_size: Size | None = None
 
     # -- Parts ------------------------------------------------------------------------------------
 

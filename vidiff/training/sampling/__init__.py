@@ -1,1 +1,1 @@
-"""``vidiff sample``: the prompts, and the folder of the sampled videos."""
+"""``vidiff sample``: prompts, and the folder of the sampled videos."""

@@ -1,29 +1,27 @@
-"""Videos of prompts: what else they are conditioned on, and the folder that they come into."""
+"""The folder of sampled videos: what it is for, its files, its contact sheet and its list."""
 
 from __future__ import annotations
 
-import functools
 import json
-import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.utilities.rank_zero import rank_zero_warn
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
-from vidiff.background import Background
 from vidiff.checks import at_least
 from vidiff.files import write_text
-from vidiff.fingerprints import file_hash
-from vidiff.generation import Sampling
-from vidiff.training.processes import from_first, share_of_data
-from vidiff.video import ENDINGS, contact_sheet, read_clip, sheet_row, write_video
+from vidiff.video import (
+    ENDINGS,
+    contact_sheet,
+    enlarged,
+    read_clip,
+    scale_to,
+    sheet_row,
+    write_video,
+)
 
 PLAN = "sampling.json"
 SAMPLES = "samples.jsonl"
@@ -57,13 +55,17 @@ class SampleFolder:
     ) -> None:
         self.path, self.prompts, self.seed, self.fps = Path(path), list(prompts), seed, fps
         at_least(1, scale=scale)
-        self.scale = max(1, math.ceil(SHORT_SIDE / min(size))) if scale is None else scale
+        self.scale = scale_to(SHORT_SIDE, size) if scale is None else scale
         self.settings = settings | {"fps": fps, "scale": self.scale}
         self.formats = list(formats)
         self._rows: dict[int, Image.Image] = {}  # of the contact sheet, of videos written here
 
     def claim(self) -> list[int]:
-        """The missing indices, in a new folder or one of the same call, else ``ValueError``."""
+        """The indices without files, in a new folder or one of the same call.
+
+        Raises:
+            ValueError: if the folder holds samples of another call, or anything else.
+        """
         plan = {"prompts": self.prompts, "seed": self.seed, "settings": self.settings}
         known = self.path / PLAN
         names = {path.name for path in self.path.glob("[!.]*")}
@@ -97,8 +99,8 @@ class SampleFolder:
             self._rows[index] = sheet_row(pixels, self.prompts[index])
 
     def enlarged(self, pixels: Tensor) -> Tensor:
-        """A video (3, f, h, w) as its files show it: each pixel repeated."""
-        return pixels.repeat_interleave(self.scale, -1).repeat_interleave(self.scale, -2)
+        """A video (3, f, h, w) as its files show it."""
+        return enlarged(pixels, self.scale)
 
     def finish(self) -> None:
         """Write the contact sheet of the first videos, and the list of all."""
@@ -132,158 +134,14 @@ class SampleFolder:
         return self._rows[index]
 
 
-@dataclass
-class PromptBatch:
-    """Videos to sample together; ``exact`` leaves mixed precision off."""
-
-    prompts: list[str]
-    indices: list[int]
-    """Places in the whole list, which with the seed decide the noise."""
-    seed: int = 0
-    sampling: Sampling = field(default_factory=Sampling)
-    inputs: dict[str, Any] = field(default_factory=dict)
-    exact: bool = True
-
-    def __len__(self) -> int:
-        return len(self.prompts)
-
-
-class PromptData(LightningDataModule):
-    """The missing prompts of a folder, dealt to the processes, some twice.
-
-    All get equally many batches, as processes that share a sharded model wait for one another.
-    """
-
-    def __init__(
-        self,
-        folder: SampleFolder,
-        batch_size: int,
-        sampling: Sampling,
-        exact: bool = True,
-        inputs: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__()
-        self.folder, self.batch_size = folder, batch_size
-        self.sampling, self.exact, self.inputs = sampling, exact, inputs or {}
-        self.missing: list[int] = []
-
-    def setup(self, stage: str) -> None:
-        assert self.trainer is not None
-        self.missing = from_first(self.trainer, self.folder.claim)
-
-    def predict_dataloader(self) -> PromptBatches:
-        rank, world_size = share_of_data(self.trainer)
-        starts = range(0, len(self.missing), self.batch_size)
-        batches = [self._batch(self.missing[i : i + self.batch_size]) for i in starts]
-        num_steps = -(-len(batches) // world_size)
-        mine = [(step * world_size + rank) % len(batches) for step in range(num_steps)]
-        return PromptBatches([batches[i] for i in mine])
-
-    def _batch(self, indices: list[int]) -> PromptBatch:
-        prompts = [self.folder.prompts[i] for i in indices]
-        inputs = {
-            name: some[indices] if isinstance(some, Tensor) else [some[i] for i in indices]
-            for name, some in self.inputs.items()
-        }
-        return PromptBatch(prompts, indices, self.folder.seed, self.sampling, inputs, self.exact)
-
-
-class PromptBatches:
-    """Batches of one process; no ``DataLoader``, which Lightning would deal out once more."""
-
-    def __init__(self, batches: list[PromptBatch]) -> None:
-        self.batches = batches
-        self.num_clips = sum(map(len, batches))
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[PromptBatch]:
-        return iter(self.batches)
-
-
-class WriteSamples(Callback):
-    """Writes each batch while the next is sampled, and the list when all are there."""
-
-    def __init__(self, folder: SampleFolder, background: Background) -> None:
-        self.folder, self.background = folder, background
-
-    def on_predict_start(self, trainer: Trainer, task: Any) -> None:
-        with task.averaged() as model:
-            unknown = model.unknown_words(self.folder.prompts)
-        if unknown:
-            rank_zero_warn(f"words that training never met: {', '.join(unknown)}")
-
-    def on_predict_batch_end(
-        self, trainer: Trainer, task: LightningModule, outputs: Any, batch: PromptBatch, *args: Any
-    ) -> None:
-        for index, pixels in zip(batch.indices, outputs.float().cpu(), strict=True):
-            self.background.submit(functools.partial(self.folder.write, index, pixels))
-        self.background.check()
-
-    def on_predict_end(self, trainer: Trainer, task: LightningModule) -> None:
-        self.background.drain()
-        trainer.strategy.barrier()
-        if trainer.is_global_zero:
-            self.folder.finish()
-
-
 def read_formats(formats: str) -> list[str]:
-    """Endings of video files that commas separate, each once; ``ValueError`` if one is unknown."""
+    """Endings of video files that commas separate, each once.
+
+    Raises:
+        ValueError: if one is unknown.
+    """
     found = list(dict.fromkeys(name.strip().lower().lstrip(".") for name in formats.split(",")))
     known = [ending[1:] for ending in ENDINGS]
     if unknown := [name for name in found if name not in known]:
         raise ValueError(f"formats must be some of {', '.join(known)}, got {unknown[0]!r}")
     return found
-
-
-def for_each(inputs: Mapping[str, Any], num_videos: int) -> dict[str, Any]:
-    """Inputs that are the same for all videos, once for each: text, or tensors (b, ...)."""
-
-    def repeated(name: str, value: Any) -> Any:
-        if isinstance(value, str):
-            return [value] * num_videos
-        try:
-            tensor = torch.as_tensor(value)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(
-                f"--inputs {name}: {value!r} is neither text, a number, nor lists of one length"
-            ) from error
-        return tensor.expand(num_videos, *tensor.shape)
-
-    return {name: repeated(name, value) for name, value in inputs.items()}
-
-
-def image_hashes(files: str) -> list[str]:
-    """Hashes of the files that semicolons separate."""
-    return [file_hash(path) for path in _paths(files)]
-
-
-def read_images(files: str, num_videos: int, size: tuple[int, int]) -> Tensor:
-    """One picture for each video: (b, 3, h, w) in [-1, 1], scaled to cover h x w, and cropped.
-
-    Raises:
-        ValueError: if there are neither one nor as many, or one cannot be read.
-    """
-    paths = _paths(files)
-    if len(paths) not in (1, num_videos):
-        raise ValueError(
-            f"--image has {len(paths)} files for {num_videos} prompts: give one, or one for each"
-        )
-    pictures = [_read(path, size) for path in paths]
-    return torch.stack(pictures * (num_videos if len(paths) == 1 else 1))
-
-
-def _paths(files: str) -> list[Path]:
-    return [Path(name.strip()).expanduser() for name in files.split(";") if name.strip()]
-
-
-def _read(path: Path, size: tuple[int, int]) -> Tensor:
-    try:
-        with Image.open(path) as opened:
-            upright = ImageOps.exif_transpose(opened).convert("RGB")
-            fitted = ImageOps.fit(upright, size[::-1], Image.Resampling.BICUBIC)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ValueError(f"--image {path} cannot be read as a picture: {error}") from error
-    values = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8)
-    return values.view(*size, 3).permute(2, 0, 1) / 127.5 - 1

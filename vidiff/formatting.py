@@ -1,4 +1,4 @@
-"""Numbers and lists for people."""
+"""Numbers and lists as text for people."""
 
 from __future__ import annotations
 

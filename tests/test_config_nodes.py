@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from vidiff.attention import Full
-from vidiff.building import describe, made
+from vidiff.config_nodes import describe, made
 from vidiff.denoisers import DiT
 
 

@@ -47,7 +47,7 @@ class Recaption(LightCommand):
         )  # fmt: skip
 
     def run(self, args: Namespace) -> int:
-        from vidiff.building import describe
+        from vidiff.config_nodes import describe
 
         if args.output.suffix != ".jsonl":
             raise ValueError(f"--output must end in .jsonl, got {args.output}")

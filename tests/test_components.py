@@ -11,6 +11,7 @@ import pytest
 import small_encoders
 import torch
 import torchvision
+from language_models import save_causal_lm
 from PIL import Image
 from torchvision.models.optical_flow import raft_small
 
@@ -42,6 +43,7 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("features", "timm"): {"model": "test_vit"},
     ("metric", "fd"): {"features": I3D},
     ("autoencoder", "framewise_kl"): {"width": [16, 24], "depth": 1, "num_groups": 8},
+    ("rewriter", "chat"): {"model": "any", "base_url": "http://127.0.0.1:9/v1", "retries": 0},
     ("launcher", "slurm"): {"cluster": "local"},  # tests/ablation has real ones, where there are
 }
 """Settings for components whose defaults would be slow."""
@@ -56,6 +58,9 @@ def settings(kind: str, name: str, tmp_path: Path) -> dict[str, Any]:
                 tmp_path / f"{clip}.gif", save_all=True, append_images=frames[1:], duration=100
             )
         return {"root": str(tmp_path), "num_frames": 4, "height": 16, "width": 16}
+    if (kind, name) == ("rewriter", "local"):
+        folder = str(save_causal_lm(tmp_path / "language_model"))
+        return {"folder": folder, "max_new_tokens": 4, "cache": False}
     if (kind, name) == ("autoencoder", "trained"):
         make = partial(CausalKL, **SMALL["autoencoder", "causal_kl"])
         small = partial(MovingShapes, num_videos=1, num_val_videos=1)

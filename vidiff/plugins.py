@@ -39,7 +39,7 @@ BUILTIN = (
     *("data", "denoisers", "diffusion.loss_weights", "diffusion.predictions"),
     *("diffusion.schedules", "diffusion.time_samplers", "discriminators", "doctor", "guidance"),
     *("optimizers", "patchifiers", "perceptual", "positions", "reconstruction", "regularisers"),
-    *("samplers", "samplers.spacing"),
+    *("rewriters", "samplers", "samplers.spacing"),
 )
 """The packages of vidiff that register components; each imports all of its own."""
 

@@ -99,10 +99,10 @@ def _statements(report: str) -> Iterator[tuple[list[str], str]]:
 
 def _telling(key: str, words: str) -> str | None:
     """What one statement says by itself, if it does."""
+    words = words.partition(". Got value")[0]
     if found := re.search(r"following arguments are required: (.*)", words):
         missing = [f"{key}.{name.strip()}".strip(".") for name in found[1].split(",")]
         return f"missing: {', '.join(missing)}; give it in a config (-c) or as an option"
-    words = words.partition(". Got value")[0]
     if found := re.search(r"unknown [\w ]+ '.*", words):
         return f"{key}: {found[0]}"
     if re.search(r"No module named|has no attribute", words):

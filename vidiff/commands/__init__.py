@@ -7,6 +7,7 @@ from vidiff.commands.components import Components
 from vidiff.commands.doctor import Doctor
 from vidiff.commands.import_weights import ImportWeights
 from vidiff.commands.plan import Plan
+from vidiff.commands.recaption import Recaption
 
 __all__ = [
     "Ablate",
@@ -18,4 +19,5 @@ __all__ = [
     "LightCommand",
     "ModelCommand",
     "Plan",
+    "Recaption",
 ]

@@ -15,7 +15,15 @@ from typing import Literal
 import numpy as np
 import torch
 
-from vidiff.captions import check_texts, file_key, folder_table, read_caption, text_beside
+from vidiff.captions import (
+    TABLES,
+    check_texts,
+    file_key,
+    folder_table,
+    read_caption,
+    read_table,
+    text_beside,
+)
 from vidiff.checks import at_least, positive
 from vidiff.data.base import Split, VideoDataset
 from vidiff.data.folder_notes import of_captions, of_files, of_no_video
@@ -59,7 +67,8 @@ class VideoFolder(VideoDataset):
             number of seconds.
         short: what to do with a file shorter than a clip: leave it out, play it again from its
             beginning, or hold its last frame.
-        captions: where they come from; ``none`` gives every clip "".
+        captions: where they come from: ``auto`` as above, ``none`` gives every clip "", else a
+            table, whose own path is relative to the folder too, as ``vidiff recaption`` writes it.
         val_fraction: share kept from training, in [0, 1).
         hold_out: what is kept from training: whole files, chosen by their paths alone, so that
             adding files moves no other; or the last stretch of each file.
@@ -82,7 +91,7 @@ class VideoFolder(VideoDataset):
         crop: Literal["center", "random"] = "center",
         start: Literal["random", "first", "center"] | float = "random",
         short: Literal["skip", "loop", "hold"] = "skip",
-        captions: Literal["auto", "none"] = "auto",
+        captions: str = "auto",
         val_fraction: float = 0.0,
         hold_out: Literal["files", "stretches"] = "files",
         clips_per_video: int = 1,
@@ -257,7 +266,7 @@ class VideoFolder(VideoDataset):
         contents = scan(self.root, links_out=False)
         self._problems |= contents.left_out
         everything = contents.videos
-        table = folder_table(self.root) if captions == "auto" else {}
+        table = self._table(captions)
         keys = {file_key(path) for path in everything} if table else set()
         for note in [*of_files(contents), *of_captions(self.root, table, keys)]:
             log.warning("%s: %s", self.root, note)
@@ -276,9 +285,21 @@ class VideoFolder(VideoDataset):
         check_texts(self.root / contents.texts[files[k]] for k in np.flatnonzero(has_text))
         self._report(len(everything), val_fraction)
         bare = len(files) - sum(has_text) - sum(map(bool, given))
-        if captions == "auto" and bare:
+        if captions != "none" and bare:
             some = f"{bare} of {len(files)} files for {self.split}"
             log.warning('%s: %s have no caption and get ""', self.root, some)
+
+    def _table(self, captions: str) -> dict[str, str]:
+        """Captions by file, where a table has them."""
+        if captions in ("auto", "none"):
+            return folder_table(self.root) if captions == "auto" else {}
+        path = self.root / Path(captions).expanduser()
+        if path.suffix not in TABLES or not path.is_file():
+            raise ValueError(
+                f"captions must be auto, none, or a table ({' or '.join(TABLES)}), got {captions!r}"
+                + ("" if path.is_file() else f": {path} does not exist")
+            )
+        return read_table(path, self.root)
 
     def _nothing(self, contents: Contents, val_fraction: float) -> str:
         if total := len(contents.videos):

@@ -23,6 +23,7 @@ MALWARE = {"lightning": ("2.6.2", "2.6.3")}
 BRINGS = {
     "pretrained": "published autoencoders (diffusers) and text encoders (transformers)",
     "clip": "clip_score, clip_consistency, background_consistency, from a local CLIP",
+    "prompts": "the rewriter chat, which asks a language model over the network (openai)",
     "flow": "warping_error and motion by OpenCV's optical flow",
     "cluster": "submitit and ray, which the launchers slurm and ray (plugins/vidiff-ray) need",
 }

@@ -26,7 +26,7 @@ from vidiff.config_nodes import arguments_of, describe, documented
 from vidiff.faults import place_of
 from vidiff.plugins import load_builtin
 from vidiff.registry import Component, get_component, get_kind
-from vidiff.testing import diffusion, models, running, tokens  # noqa: F401, each fills CHECKS
+from vidiff.testing import diffusion, models, prompts, running, tokens  # noqa: F401, each fills CHECKS
 from vidiff.testing.common import CHECKS
 
 __all__ = ["check_component", "is_checked"]

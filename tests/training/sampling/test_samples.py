@@ -183,7 +183,7 @@ def test_names_stay_inside_the_folder(tmp_path):
         settings={"num_frames": 1},
     )  # fmt: skip
     assert folder.scale == 4
-    assert folder.claim() == [0, 1, 2]
+    assert folder.claim().missing == [0, 1, 2]
     for index in range(3):
         folder.write(index, torch.zeros(3, 1, 64, 128))
     folder.finish()

@@ -97,7 +97,7 @@ class SampleVideos(Callback):
             },
         )  # fmt: skip
         try:
-            missing = folder.claim()
+            missing = folder.claim().missing
         except ValueError as error:  # no reason to stop training
             rank_zero_warn(f"samples of this step are not kept: {error}")
             return

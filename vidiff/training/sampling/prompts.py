@@ -50,7 +50,9 @@ class PromptData(LightningDataModule):
 
     def setup(self, stage: str) -> None:
         assert self.trainer is not None
-        self.missing = from_first(self.trainer, self.folder.claim)
+        claim = from_first(self.trainer, self.folder.claim)
+        self.folder.take(claim)
+        self.missing = claim.missing
 
     def predict_dataloader(self) -> PromptBatches:
         rank, world_size = share_of_data(self.trainer)

@@ -12,6 +12,7 @@ from vidiff.captions import read_prompts
 from vidiff.checkpoints import CheckpointFile, open_checkpoint, trained_in
 from vidiff.checks import at_least, positive
 from vidiff.generation import Sampling
+from vidiff.rewriters import MakeRewriter
 from vidiff.training.callbacks import KeepPrecision
 from vidiff.training.checkpoint_files import WholeCheckpoints
 from vidiff.training.diffusion.task import DiffusionTask
@@ -45,6 +46,7 @@ class SamplingTrainer(WholeCheckpoints):
         negative_prompt: str | None = None,
         image: str | None = None,
         inputs: dict[str, Any] | None = None,
+        rewriter: MakeRewriter | None = None,
         decode_tile: int | None = None,
         decode_frames: int | None = None,
         fps: float = 8,
@@ -77,6 +79,8 @@ class SamplingTrainer(WholeCheckpoints):
                 and cropped to their size. Needs a model with a condition ``frames``.
             inputs: what else the model's conditions read, by name, the same for all videos, as in
                 '{label: 3}'.
+            rewriter: what rewrites the prompts before they are sampled (template, chat, local);
+                samples.jsonl has the original of each. Files are named after the originals.
             decode_tile: height and width, in latents, of tiles that are decoded one after the other
                 and blended, so that memory does not grow with the frame.
             decode_frames: frames of latents decoded at a time, so that memory does not grow with
@@ -91,7 +95,8 @@ class SamplingTrainer(WholeCheckpoints):
         Raises:
             ValueError: if there is no checkpoint or prompt, prompts look like a path and there is
                 no such file, a number is out of its range, a format is unknown, the size does not
-                fit the model, or the folder holds something else.
+                fit the model, the folder holds something else, or the rewriter can rewrite
+                nothing.
             FloatingPointError: if videos turn NaN or infinite; none of their files is written.
         """
         sampling = Sampling.picked(locals())
@@ -113,6 +118,7 @@ class SamplingTrainer(WholeCheckpoints):
         is_single = exact and str(self.precision).endswith("mixed")
         folder = SampleFolder(
             output, texts, seed=seed, fps=fps, size=(h, w), scale=scale, formats=endings,
+            rewriter=rewriter,
             settings={
                 **asdict(sampling),
                 **({"images": image_hashes(image)} if image else {}),

@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol
 from torch import Tensor, nn
 
 from vidiff.autoencoders.base import Autoencoder
-from vidiff.building import Node
+from vidiff.config_nodes import Node
 from vidiff.registry import kind
 from vidiff.types import Inputs, Signal, SignalDims
 

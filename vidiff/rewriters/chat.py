@@ -96,8 +96,10 @@ class Chat(Rewriter):
                         known |= zip(missing, pool.map(session.ask, missing), strict=True)
                     for prompt in some:
                         answer = known.get(prompt)
-                        is_kept = isinstance(answer, _Problem)
-                        yield (Rewritten.kept if is_kept else Rewritten.answered)(prompt, answer)
+                        if isinstance(answer, _Problem):
+                            yield Rewritten.kept(prompt, answer)
+                        else:
+                            yield Rewritten.answered(prompt, answer)
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 

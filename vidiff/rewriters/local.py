@@ -110,7 +110,7 @@ class Local(Rewriter):
         options = {"local_files_only": True, "trust_remote_code": False}
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.folder, padding_side="left", **options)
-            model = AutoModelForCausalLM.from_pretrained(
+            model: Any = AutoModelForCausalLM.from_pretrained(
                 self.folder, dtype=dtype, use_safetensors=True, **options
             )
         except Exception as error:  # whatever a config or a damaged file brings about

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch._guards import detect_fake_mode
 
-from vidiff.building import Node
 from vidiff.checks import at_least
 from vidiff.conditions.base import TextCondition, in_rows
 from vidiff.conditions.huggingface.encoder import Encoder, empty, load, shared
 from vidiff.conditions.huggingface.folder import open_folder
 from vidiff.conditions.huggingface.prompts import Padding, PromptReader
+from vidiff.config_nodes import Node
 from vidiff.registry import register
 from vidiff.types import Signal, SignalDims, stack_signals
 

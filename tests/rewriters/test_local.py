@@ -78,7 +78,7 @@ def test_a_model_without_a_chat_template(tmp_path: Path) -> None:
     ("prepare", "said"),
     [
         (lambda folder: None, "does not exist: give one that holds a causal language model"),
-        (lambda folder: folder.mkdir(), "holds no tokenizer"),
+        (lambda folder: folder.mkdir(), "holds no config.json"),
         (
             lambda folder: [file.unlink() for file in save_causal_lm(folder).glob("tokenizer*")],
             "holds no tokenizer",

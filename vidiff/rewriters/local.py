@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from zlib import crc32
 
 from vidiff.checks import at_least
+from vidiff.hugging_face import explained, library, open_folder
 from vidiff.registry import register
 from vidiff.rewriters.base import SYSTEM, Rewriter, Rewritten
 from vidiff.rewriters.cache import AnswerCache
@@ -15,9 +16,6 @@ from vidiff.seeds import mix
 
 if TYPE_CHECKING:
     import torch
-
-TOKENIZERS = ("tokenizer", "tokenizer_config", "vocab", "spiece", "sentencepiece")
-"""Files that hold a tokenizer, without their endings."""
 
 
 @register("local")
@@ -80,45 +78,30 @@ class Local(Rewriter):
                 yield Rewritten.answered(prompt, known.get(prompt))
 
     def _settings(self) -> dict[str, Any]:
-        """Everything that decides an answer, the folder by the names, sizes and times of files."""
-        if not self.folder.is_dir():
-            raise ValueError(
-                f"the rewriter's folder {self.folder} does not exist: give one that holds a causal "
-                "language model in Hugging Face format; nothing is downloaded"
-            )
-        stats = [(file.name, file.stat()) for file in sorted(self.folder.iterdir())]
+        """Everything that decides an answer, the folder by the hash of its files."""
+        folder = open_folder(str(self.folder), "a causal language model")
         return {
-            "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats],
+            "model": folder.hash.hex(),
             "system": self.system, "max_new_tokens": self.max_new_tokens,
             "temperature": self.temperature, "seed": self.seed, "dtype": self.dtype,
         }  # fmt: skip
 
     def _load(self, device: torch.device) -> tuple[Any, Any]:
-        try:
-            from transformers import AutoModelForCausalLM, AutoTokenizer
-        except ImportError as error:
-            raise ValueError(
-                "the rewriter local needs the package transformers: pip install 'vidiff[clip]'"
-            ) from error
         import torch
 
         from vidiff.precision import compute_dtype
 
+        transformers, folder = library(), open_folder(str(self.folder), "a causal language model")
         dtype = compute_dtype(device) if self.dtype == "auto" else getattr(torch, self.dtype)
-        if not any(file.stem in TOKENIZERS for file in self.folder.iterdir()):
-            raise ValueError(f"{self.folder} holds no tokenizer: save it there with the model")
         options = {"local_files_only": True, "trust_remote_code": False}
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(self.folder, padding_side="left", **options)
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                self.folder, dtype=dtype, use_safetensors=True, **options
+        what = f"{folder.path} cannot be loaded as a causal language model with its tokenizer"
+        with explained(what, "transformers"):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                folder.tokenizer, padding_side="left", **options
             )
-        except Exception as error:  # whatever a config or a damaged file brings about
-            message = " ".join(str(error).split())[:200]
-            raise ValueError(
-                f"{self.folder} cannot be loaded as a causal language model with its tokenizer: "
-                f"{type(error).__name__}: {message}"
-            ) from error
+            model = transformers.AutoModelForCausalLM.from_pretrained(
+                folder.path, dtype=dtype, use_safetensors=True, **options
+            )
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         return model.to(device).eval(), tokenizer

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from torchvision.models.optical_flow import Raft_Large_Weights
+from vidiff_eval.networks.raft import RAFT
 
 from vidiff.__main__ import main
 from vidiff.video import write_video
@@ -14,7 +15,6 @@ from vidiff_eval.features.clip import CLIP
 from vidiff_eval.metrics.consistency import DINO
 from vidiff_eval.networks.i3d_weights import KNOWN, find_weights
 from vidiff_eval.networks.inception import find_inception
-from vidiff_eval.networks.raft import RAFT
 from vidiff_eval.networks.timm_model import find_timm_weights
 from vidiff_eval.networks.usual_files import USUAL
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from vidiff.autoencoders.pretrained.adapters import ADAPTERS
+from vidiff.hugging_face import explained
 from vidiff.registry import nearest
 
 WEIGHTS = [
@@ -41,7 +41,7 @@ def read_folder(folder: str) -> Any:
             f"{path} holds no weights: it needs {WEIGHTS[0]} (or one of {', '.join(WEIGHTS[1:])}), "
             f"and holds {there}"
         )
-    with explained(f"{path} cannot be loaded"):
+    with explained(f"{path} cannot be loaded", "diffusers"):
         model, told = cls.from_pretrained(
             str(path), local_files_only=True, use_safetensors="safetensors" in found[0],
             torch_dtype=torch.float32, low_cpu_mem_usage=False, output_loading_info=True,
@@ -58,7 +58,7 @@ def read_folder(folder: str) -> Any:
 def build_empty(config: Mapping[str, Any]) -> Any:
     """Build the autoencoder of a config, with NaN for weights until a checkpoint fills them in."""
     cls = find_class(config, "config")
-    with explained(f"{cls.__name__} cannot be built"):
+    with explained(f"{cls.__name__} cannot be built", "diffusers"):
         model = cls.from_config(dict(config))
     for parameter in model.parameters():
         torch.nn.init.constant_(parameter, float("nan"))
@@ -103,19 +103,3 @@ def find_class(config: Mapping[str, Any], where: str) -> Any:
             f"diffusers {diffusers.__version__} has no {name}: pip install -U 'vidiff[pretrained]'"
         )
     return cls
-
-
-@contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Turn an error of diffusers, of whatever type, into one line, and silence its warnings."""
-    from diffusers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
-    try:
-        yield
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise ValueError(f"{what}: {reason}") from error
-    finally:
-        logging.set_verbosity(verbosity)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
-from vidiff.conditions.huggingface.folder import CONFIG, EncoderFolder, explained, library
 from vidiff.files import read_json
+from vidiff.hugging_face import CONFIG, ModelFolder, explained, library
 
 CLASSES = {
     "t5": "T5EncoderModel",
@@ -68,12 +68,15 @@ def has_values(tensor: Tensor) -> bool:
     return not tensor.is_meta and not isinstance(tensor, FakeTensor)
 
 
-def load(folder: EncoderFolder, dtype: torch.dtype) -> Encoder:
+def load(folder: ModelFolder, dtype: torch.dtype) -> Encoder:
     """The encoder of a folder with its weights; ``ValueError`` if they do not fit its config."""
     cls, options = _class_of(folder)
     first = folder.weights[0]
     # Loading may draw initial values, which must not change what a training step draws.
-    with explained(f"{folder.path} cannot be loaded"), torch.random.fork_rng(devices=[]):
+    with (
+        explained(f"{folder.path} cannot be loaded", "transformers"),
+        torch.random.fork_rng(devices=[]),
+    ):
         model, told = cls.from_pretrained(
             str(folder.path), local_files_only=True, weights_only=True, dtype=dtype,
             use_safetensors="safetensors" in first.name, output_loading_info=True, **options,
@@ -88,10 +91,10 @@ def load(folder: EncoderFolder, dtype: torch.dtype) -> Encoder:
     return Encoder(_encoder_part(model), bool(poolers))
 
 
-def empty(folder: EncoderFolder, dtype: torch.dtype, device: torch.device | str) -> Encoder:
+def empty(folder: ModelFolder, dtype: torch.dtype, device: torch.device | str) -> Encoder:
     """The encoder of a folder on a device without values; its weights are not read."""
     cls, options = _class_of(folder)
-    with explained(f"{folder.path}/{CONFIG} cannot be read as that of an encoder"):
+    with explained(f"{folder.path}/{CONFIG} cannot be read as that of an encoder", "transformers"):
         config = library().AutoConfig.from_pretrained(
             str(folder.path), local_files_only=True, trust_remote_code=False
         )
@@ -105,7 +108,7 @@ def empty(folder: EncoderFolder, dtype: torch.dtype, device: torch.device | str)
 _shared: weakref.WeakValueDictionary[tuple[Any, ...], Encoder] = weakref.WeakValueDictionary()
 
 
-def shared(folder: EncoderFolder, dtype: torch.dtype, device: torch.device) -> Encoder:
+def shared(folder: ModelFolder, dtype: torch.dtype, device: torch.device) -> Encoder:
     """The frozen encoder of a folder on a device: the same one for all that use it at a time."""
     key = (folder.path.resolve(), folder.state, dtype, device)
     found = _shared.get(key)
@@ -116,7 +119,7 @@ def shared(folder: EncoderFolder, dtype: torch.dtype, device: torch.device) -> E
     return found
 
 
-def _class_of(folder: EncoderFolder) -> tuple[Any, dict[str, Any]]:
+def _class_of(folder: ModelFolder) -> tuple[Any, dict[str, Any]]:
     """The class for a folder's config, and options for those that choose by themselves."""
     config = read_json(folder.path / CONFIG)
     config = config if isinstance(config, dict) else {}

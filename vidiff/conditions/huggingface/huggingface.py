@@ -14,9 +14,9 @@ from torch._guards import detect_fake_mode
 from vidiff.checks import at_least
 from vidiff.conditions.base import TextCondition, in_rows
 from vidiff.conditions.huggingface.encoder import Encoder, empty, load, shared
-from vidiff.conditions.huggingface.folder import open_folder
 from vidiff.conditions.huggingface.prompts import Padding, PromptReader
 from vidiff.config_nodes import Node
+from vidiff.hugging_face import open_folder
 from vidiff.registry import register
 from vidiff.types import Signal, SignalDims, stack_signals
 
@@ -88,7 +88,7 @@ class HuggingFace(TextCondition):
         self.frozen, self.with_tokens, self.layer, self.mask = frozen, tokens, layer, mask
         self.crop, self.remember, self.on = crop, remember, device
         self.dtype = DTYPES[dtype]
-        self.folder = open_folder(folder, tokenizer)
+        self.folder = open_folder(folder, "a text encoder", tokenizer)
         likeness = empty(self.folder, self.dtype, "meta")
         self._size_up(likeness, pooled)
         config = likeness.model.config.get_text_config()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vidiff.checks import at_least
-from vidiff.conditions.huggingface.folder import EncoderFolder, explained, library
+from vidiff.hugging_face import ModelFolder, explained, library
 
 Padding = Literal["longest", "max_length"]
 
@@ -37,7 +37,7 @@ class PromptReader:
 
     def __init__(
         self,
-        folder: EncoderFolder,
+        folder: ModelFolder,
         positions: int | None,
         *,
         template: str = "{}",
@@ -45,7 +45,7 @@ class PromptReader:
         max_length: int | None = None,
         padding: Padding = "longest",
     ) -> None:
-        with explained(f"the tokenizer in {folder.tokenizer} cannot be loaded"):
+        with explained(f"the tokenizer in {folder.tokenizer} cannot be loaded", "transformers"):
             self.tokenizer: Any = library().AutoTokenizer.from_pretrained(
                 str(folder.tokenizer), local_files_only=True, trust_remote_code=False
             )

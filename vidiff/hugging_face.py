@@ -1,16 +1,17 @@
-"""What a folder of transformers holds: config, weights and tokenizer; no weights are loaded."""
+"""Folders of models as Hugging Face's libraries save them; no weights are loaded here."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vidiff.files import read_json, sha256
 
@@ -38,7 +39,7 @@ POOLING, LENGTH = "1_Pooling/config.json", "sentence_bert_config.json"
 
 
 @dataclass(frozen=True)
-class EncoderFolder:
+class ModelFolder:
     """A folder with ``config.json`` and weights, and the folder of its tokenizer."""
 
     path: Path
@@ -96,8 +97,8 @@ class EncoderFolder:
         return read_json(self.path / LENGTH).get("max_seq_length")
 
 
-def open_folder(folder: str, tokenizer: str = "") -> EncoderFolder:
-    """The parts of a folder; ``ValueError`` if one is missing.
+def open_folder(folder: str, model: str, tokenizer: str = "") -> ModelFolder:
+    """The parts of a folder; ``ValueError`` if one is missing, where ``model`` is what it lacks.
 
     In a pipeline of diffusers the tokenizer of ``text_encoder_2`` is in ``tokenizer_2`` next to it,
     which is found without being named.
@@ -105,7 +106,7 @@ def open_folder(folder: str, tokenizer: str = "") -> EncoderFolder:
     path = Path(folder).expanduser()
     if not folder or not path.is_dir():
         raise ValueError(
-            f"folder {folder!r} does not exist: give one that holds a text encoder as "
+            f"folder {folder!r} does not exist: give one that holds {model} as "
             "transformers saves it, with config.json, weights and tokenizer; nothing is downloaded"
         )
     if not (path / CONFIG).is_file():
@@ -128,7 +129,7 @@ def open_folder(folder: str, tokenizer: str = "") -> EncoderFolder:
             f"{places[0]} holds no tokenizer (none of {', '.join(VOCABULARIES)}): put the "
             "tokenizer's files there, or give their folder as tokenizer"
         )
-    return EncoderFolder(path, found)
+    return ModelFolder(path, found)
 
 
 def library() -> Any:
@@ -139,17 +140,16 @@ def library() -> Any:
         import transformers
     except ImportError as error:
         raise ValueError(
-            f"huggingface needs transformers, which cannot be imported ({error}): "
+            f"models of transformers need that package, which cannot be imported ({error}): "
             "pip install 'vidiff[pretrained]'"
         ) from error
     return transformers
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Turn an error of transformers, of whatever type, into one line; silence what it reports."""
-    from transformers.utils import logging
-
+def explained(what: str, package: Literal["transformers", "diffusers"]) -> Iterator[None]:
+    """Turn an error of a package, of whatever type, into one line; silence what it reports."""
+    logging = importlib.import_module(f"{package}.utils.logging")
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)
     logging.disable_progress_bar()

@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[1]
 ROWS = (
     "registry faults errors version checks seeds cores formatting finite layers types",
     "files weight_files weight_search provenance yaml_files plugins config_nodes background",
-    "fingerprints external precision",
+    "fingerprints external precision hugging_face",
     "folders captions checkpoints schema evaluation_report",
-    "video pages data",
+    "video pages data rewriters",
     "positions attention patchifiers autoencoders conditions conditioning denoisers",
     "diffusion samplers model guidance generation",
     "perceptual discriminators reconstruction regularisers optimizers doctor",

@@ -56,7 +56,7 @@ def test_stored_features_and_scores_of_dis_keep_their_keys(tmp_path: Path) -> No
         settings = metric().settings
         assert settings["features"] == found
         assert fingerprint(settings | {"features": of_5}) == before[name]
-    place = Store(tmp_path)._path(MotionFeatures(), "ab12")
+    place = Store(tmp_path)._path(MotionFeatures().settings, "ab12")
     assert place == tmp_path / fingerprint(found) / "ab" / "ab12.safetensors"
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from torchvision.models.optical_flow import Raft_Large_Weights
-from vidiff_eval.networks.raft import RAFT
 
 from vidiff.__main__ import main
 from vidiff.video import write_video
 from vidiff_eval.features.clip import CLIP
 from vidiff_eval.metrics.consistency import DINO
+from vidiff_eval.networks.flow import RAFT
 from vidiff_eval.networks.i3d_weights import KNOWN, find_weights
 from vidiff_eval.networks.inception import find_inception
 from vidiff_eval.networks.timm_model import find_timm_weights
@@ -24,7 +24,7 @@ def nothing_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("VIDIFF_WEIGHTS", "TORCH_HOME", "HF_HUB_CACHE", "DNNLIB_CACHE_DIR", "HOME"):
         monkeypatch.setenv(name, str(tmp_path / "nothing"))
     monkeypatch.delenv("VIDIFF_CLIP", raising=False)
-    monkeypatch.setattr("vidiff_eval.networks.i3d_weights.find_spec", lambda name: None)
+    monkeypatch.setattr("vidiff_eval.networks.i3d_weights.package_folder", lambda name: None)
     monkeypatch.setattr("vidiff_eval.networks.inception.CLEAN_FID", tmp_path / "nothing")
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import small_encoders
 import yaml
 
 from vidiff.errors import UsageError
@@ -133,13 +135,18 @@ def test_each_key_of_a_config_is_refused_if_it_is_misspelt(
 
 @ablations
 def test_an_ablation_has_three_seeds_and_every_run_of_it_builds(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from vidiff.ablation.ask.cells import make_runs
     from vidiff.ablation.ask.file import read_ablation
     from vidiff.ablation.check.preparation import Preparation
 
-    monkeypatch.chdir(ROOT)  # where ablations are called, and what their paths begin from
+    # As if called where ablations are, from which their paths begin, with a model of the same kind
+    # in place of weights that a user fetches first.
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    for folder in re.findall(r"folder: (\S+minilm)", path.read_text(encoding="utf-8")):
+        small_encoders.save(tmp_path / folder, "bert")
+    monkeypatch.chdir(tmp_path)
     preparation = Preparation(read_ablation(path.relative_to(ROOT)))
     assert len(preparation.ablation.seeds) >= 3
     runs = make_runs(preparation.cells, preparation.base, preparation.ablation.seeds)

@@ -285,7 +285,7 @@ def loaded(chromium: str, page: str, folder: Path, width: int = 1400) -> str:
 
 def shown_parts(dom: str) -> list[str]:
     """Which curves and which seed's videos are not hidden."""
-    parts = re.findall(r'<div class="[^"]*" data-(?:figure|group)="(\w+)"([^>]*)>', dom)
+    parts = re.findall(r'<div class="[^"]*" data-(?:score|group)="(\w+)"([^>]*)>', dom)
     return [name for name, rest in parts if "hidden" not in rest]
 
 

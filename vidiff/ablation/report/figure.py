@@ -190,4 +190,5 @@ def _inks(results: Results) -> Inks:
     style = (files("vidiff.pages") / "parts" / "style.css").read_text(encoding="utf-8")
     known = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", style.partition("@media")[0]))
     cells = {cell: known[name] for cell, name in colours(results).items()}
-    return Inks(known["ink"], known["soft"], known["line"], cells)
+    text, soft, line = map(known.__getitem__, ("ink", "soft", "line"))
+    return Inks(text, soft, line, cells)

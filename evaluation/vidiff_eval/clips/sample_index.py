@@ -28,6 +28,7 @@ class Sample:
     file: str
     prompt: str
     index: int = 0
+    original: str = ""  # the prompt as the user wrote it, where a rewriter changed it
     seed: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -98,6 +99,7 @@ def _sample(folder: Path, line: str, where: str) -> Sample:
             file=str(entry["file"]),
             prompt=str(entry["prompt"]),
             index=int(entry.get("index", 0)),
+            original=str(entry.get("original_prompt") or ""),
             seed=None if entry.get("seed") is None else int(entry["seed"]),
             settings=dict(entry.get("settings") or {}),
         )

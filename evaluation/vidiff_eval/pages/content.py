@@ -26,6 +26,12 @@ class Clip:
     sample: Sample | None
     mark: Mark = field(default_factory=Mark)
 
+    @property
+    def original(self) -> str:
+        """The prompt before it was rewritten; empty if it was not."""
+        was = self.sample.original if self.sample else ""
+        return "" if was == self.prompt else was
+
 
 @dataclass(frozen=True)
 class Group:

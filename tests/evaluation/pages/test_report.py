@@ -142,6 +142,18 @@ def test_samples_that_nothing_can_judge(
     assert "&lt;b&gt;A&lt;/b&gt; dog" in page
 
 
+def test_a_rewritten_prompt_has_its_original_next_to_it(
+    tmp_path: Path, groups: dict[str, Path]
+) -> None:
+    index = groups["seen"] / "samples.jsonl"
+    rows = [json.loads(line) for line in index.read_text().splitlines()]
+    rows[0]["original_prompt"] = "red <square>, left"
+    rows[1]["original_prompt"] = rows[1]["prompt"]  # could not be rewritten
+    index.write_text("\n".join(map(json.dumps, rows)) + "\n")
+    page = report(tmp_path / "out", "--samples", f"seen={groups['seen']}")
+    assert re.findall(r"rewritten from: (.*?)</div>", page) == ["red &lt;square&gt;, left"]
+
+
 def test_the_wrong_ones_are_shown_first(
     tmp_path: Path, evaluation: Path, groups: dict[str, Path]
 ) -> None:

@@ -168,6 +168,20 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert endpoint.keys[1] == "Bearer mine"
 
 
+@pytest.mark.parametrize("key", ["sk-secr\u00e9t", "sk-sec\nret"])
+def test_a_key_that_no_header_can_hold_is_refused(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with (
+        serving() as endpoint,
+        pytest.raises(ValueError, match="OPENAI_API_KEY has letters beyond ASCII") as told,
+    ):
+        next(chat(endpoint.url).rewrite(["dog"]))
+    assert "sec" not in str(told.value)
+    assert endpoint.requests == []
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

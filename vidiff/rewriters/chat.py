@@ -115,6 +115,11 @@ class Chat(Rewriter):
             raise ValueError(
                 f"the rewriter chat needs a key: set the environment variable {self.key_name}"
             )
+        if not (key.isascii() and key.isprintable()):  # no header can hold it
+            raise ValueError(
+                f"the key in the environment variable {self.key_name} has letters beyond ASCII or "
+                "line breaks, so it was not copied whole: set it again"
+            )
         return OpenAI(
             api_key=key or "none",  # local endpoints need none, the client does
             base_url=self.base_url,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from vidiff.ablation.report.content import Content
-from vidiff.ablation.report.figure import Area, Dot, Figure, Text, make_figures
-from vidiff.ablation.report.writers.base import ReportWriter
+from vidiff.ablation.report.figure import Area, Dot, Figure, Text
+from vidiff.ablation.report.writers.drawn import DrawnReport
 from vidiff.registry import register
 
 if TYPE_CHECKING:
@@ -25,12 +24,13 @@ FONT = "DejaVuSans.ttf"
 
 
 @register("png")
-class PNG(ReportWriter):
+class PNG(DrawnReport):
     """Scores with their intervals, and learning curves, as images."""
 
-    def render(self, content: Content) -> dict[str, str | bytes]:
-        figures = make_figures(content.results)
-        return {f"{name}.png": to_png(figure) for name, figure in figures.items()}
+    ending: ClassVar = "png"
+
+    def draw(self, figure: Figure) -> bytes:
+        return to_png(figure)
 
 
 def to_png(figure: Figure) -> bytes:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 from xml.etree import ElementTree
 
-from vidiff.ablation.report.content import Content
-from vidiff.ablation.report.figure import Area, Dot, Figure, Line, Text, make_figures
-from vidiff.ablation.report.writers.base import ReportWriter
+from vidiff.ablation.report.figure import Area, Dot, Figure, Line, Text
+from vidiff.ablation.report.writers.drawn import DrawnReport
 from vidiff.registry import register
 
 FONT = "system-ui, 'Helvetica Neue', Helvetica, Arial, sans-serif"
 
 
 @register("svg")
-class SVG(ReportWriter):
+class SVG(DrawnReport):
     """Scores with their intervals, and learning curves, as vector graphics."""
 
-    def render(self, content: Content) -> dict[str, str | bytes]:
-        figures = make_figures(content.results)
-        return {f"{name}.svg": to_svg(figure) for name, figure in figures.items()}
+    ending: ClassVar = "svg"
+
+    def draw(self, figure: Figure) -> bytes:
+        return to_svg(figure)
 
 
 def to_svg(figure: Figure) -> bytes:
